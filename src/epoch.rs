@@ -1,0 +1,95 @@
+//! The only clock there is: a moment that the recipe or `SOURCE_DATE_EPOCH` names, never the machine's.
+//!
+//! Decision, where the specs are silent: without either, everything is dated 1980-01-01T00:00:00Z. It is the earliest
+//! date that every archive form in use can carry, and nobody takes it for a real build time.
+
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+/// A moment in whole seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(i64);
+
+/// The latest moment that RFC 3339 can write: 9999-12-31T23:59:59Z.
+const LATEST: i64 = 253_402_300_799;
+
+impl Epoch {
+    /// The date of images that name none: 1980-01-01T00:00:00Z.
+    pub const DEFAULT: Epoch = Epoch(315_532_800);
+
+    /// Seconds since 1970-01-01T00:00:00Z.
+    pub fn seconds(self) -> i64 {
+        self.0
+    }
+
+    /// Reads the value of `SOURCE_DATE_EPOCH` (reproducible-builds.org): seconds in ASCII digits.
+    ///
+    /// # Errors
+    /// When it is not a number, or later than the year 9999.
+    pub fn from_source_date_epoch(value: &str) -> Result<Epoch, EpochError> {
+        let error = || EpochError(format!("SOURCE_DATE_EPOCH is not a number of seconds since 1970: {value:?}"));
+        if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(error());
+        }
+        let seconds: i64 = value.parse().map_err(|_| error())?;
+        if seconds > LATEST { Err(error()) } else { Ok(Epoch(seconds)) }
+    }
+}
+
+/// Why a text is no moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochError(String);
+
+impl fmt::Display for EpochError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for EpochError {}
+
+impl FromStr for Epoch {
+    type Err = EpochError;
+
+    /// Reads RFC 3339, such as `2026-01-01T00:00:00Z`. Parts of a second are cut off.
+    fn from_str(text: &str) -> Result<Epoch, EpochError> {
+        let error = || EpochError(format!("not a moment since 1970 of the form 2026-01-01T00:00:00Z: {text:?}"));
+        let moment: Timestamp = text.parse().map_err(|_| error())?;
+        let seconds = moment.as_second();
+        if (0..=LATEST).contains(&seconds) { Ok(Epoch(seconds)) } else { Err(error()) }
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_second(self.0) {
+            Ok(moment) => write!(f, "{moment}"),
+            Err(_) => write!(f, "@{}", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_form_is_the_one_of_image_documents() {
+        assert_eq!(Epoch::DEFAULT.to_string(), "1980-01-01T00:00:00Z");
+        assert_eq!("2026-01-01T01:00:00.5+01:00".parse::<Epoch>().unwrap().to_string(), "2026-01-01T00:00:00Z");
+        assert_eq!(Epoch::from_source_date_epoch("1767225600").unwrap().to_string(), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused() {
+        for text in ["", "-1", "1e9", "99999999999999", " 1", "now"] {
+            assert!(Epoch::from_source_date_epoch(text).is_err(), "{text}");
+        }
+        for text in ["", "2026-01-01", "2026-13-01T00:00:00Z", "1969-12-31T23:59:59Z"] {
+            assert!(text.parse::<Epoch>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What an error tells besides its text.
+//!
+//! Every module owns its error type beside its code. The ground floor has only this trait, so that one place in the
+//! binary can turn any of them into a message, a hint and an exit code. Messages are lower-case fragments that name
+//! the file, digest or line they speak of, the value last; the hint says what to do.
+
+use std::error::Error;
+
+/// The class of a failure. Each has an exit code, which is part of the contract with users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The command line asks for something that cannot be meant.
+    Usage,
+    /// The recipe is wrong.
+    Recipe,
+    /// An input is missing, unreadable or corrupt.
+    Input,
+    /// An output cannot be written.
+    Output,
+    /// A bug of ours.
+    Bug,
+}
+
+impl Kind {
+    /// The process exit code that stands for this class.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Kind::Usage => 2,
+            Kind::Recipe => 3,
+            Kind::Input => 4,
+            Kind::Output => 5,
+            Kind::Bug => 70,
+        }
+    }
+}
+
+/// An error that ends the work: what class it is of, and what the reader can do about it.
+pub trait Failure: Error + Send + Sync + 'static {
+    /// The class, from which the exit code follows.
+    fn kind(&self) -> Kind;
+
+    /// What to do, where that is known and not plain from the message.
+    fn hint(&self) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,60 @@
+//! sazare turns a staged root file system into OCI container images and initramfs archives, anywhere a file can be
+//! written, and refuses to make one whose programs could not start.
+//!
+//! # Two waists
+//!
+//! Everything in this trade is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and
+//! blobs). Whatever comes in becomes one of them, whatever goes out is made from one of them, and nothing goes around
+//! them. [`pipeline`] is the page that reads as the whole program.
+//!
+//! ```text
+//! recipe.toml ─ recipe ─► Recipe ─┐                                        ┌─► oci:DIR
+//! directory   ─ codec::dir ──────►│                                        ├─► archive (one tar for docker,
+//! tar / .deb  ─ codec::tar ──────►├─ stage ─► TREE ─ image::layer ─► IMAGE ┤      podman, skopeo)
+//! base image  ─ image::flatten ──►┘            │ ▲                    ▲   └─► standard output
+//!                                              │ └── image::flatten ──┤
+//!                                              │                      │
+//!                                              │      transport::open (the same places, read)
+//!                                              ├─ link ───► Report ──┐
+//!                                              └─ inspect ► Summary ─┴─ render ─► human | JSON | …
+//! ```
+//!
+//! # Floors
+//!
+//! The modules below stand in groups; a group is a floor, the ground floor first. **A module imports only from floors
+//! below its own**: never sideways, never back up. Inside a folder the same holds for the list in its `mod.rs`.
+//! `tests/house.rs` reads these lists and every path in the code, and keeps the rule. The binary (`main.rs`, `cli/`)
+//! is its own crate root, so the compiler keeps the library from knowing the command line.
+
+// Words: what everybody says and nobody owns.
+pub mod capability;
+pub mod digest;
+pub mod epoch;
+pub mod failure;
+pub mod path;
+pub mod platform;
+pub mod progress;
+
+// Nouns: the two waists' vocabulary.
+pub mod elf;
+pub mod oci;
+pub mod reference;
+pub mod report;
+pub mod tree;
+
+// Crafts: one form of text or bytes each.
+pub mod codec;
+pub mod link;
+pub mod recipe;
+
+// Works: nouns made from nouns.
+pub mod image;
+
+// Doors: where trees and images come in and go out.
+pub mod inspect;
+pub mod stage;
+pub mod transport;
+
+// The whole.
+pub mod pipeline;
+pub mod render;

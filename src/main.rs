@@ -1,0 +1,2 @@
+//! The `sazare` command.
+fn main() {}

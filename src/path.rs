@@ -1,0 +1,309 @@
+//! Paths inside a root file system: absolute, normal, and bytes.
+//!
+//! A path in an image is not a path of this machine. It has no drive, no working directory and no encoding; so it has
+//! its own type, and `std::path` is used for host files only. Values are true by construction: a [`Name`] is one
+//! component that a Linux directory could hold, an [`ImagePath`] starts at `/` and has no empty, `.` or `..` part.
+
+use std::cmp::Ordering;
+use std::error::Error;
+use std::fmt;
+
+/// The longest file name that Linux file systems hold, in bytes (`NAME_MAX`).
+pub const NAME_MAX: usize = 255;
+
+/// The longest path that a system call takes, in bytes without the final NUL (`PATH_MAX` − 1).
+pub const PATH_MAX: usize = 4095;
+
+/// One component of a path: not empty, at most 255 bytes, without `/` and NUL, and neither `.` nor `..`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Box<[u8]>);
+
+/// Why bytes are no [`Name`] or [`ImagePath`]. The text ends with the offending value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PathError {
+    /// A component was empty, `.` or `..` where a file name was wanted.
+    NotAName(String),
+    /// A NUL or, in a single name, a `/`.
+    ForbiddenByte(String),
+    /// A component of more than 255 bytes.
+    NameTooLong(String),
+    /// A path of more than 4095 bytes.
+    PathTooLong(String),
+    /// A `..` component: what it means depends on links, so it is not accepted where a plain path is wanted.
+    DotDot(String),
+}
+
+impl fmt::Display for PathError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathError::NotAName(value) => write!(f, "not a file name: {value:?}"),
+            PathError::ForbiddenByte(value) => write!(f, "a path must not contain NUL, nor a name `/`: {value}"),
+            PathError::NameTooLong(value) => {
+                write!(
+                    f,
+                    "a file name has at most {NAME_MAX} bytes, this one has {}: {}",
+                    value.len(),
+                    shortened(value)
+                )
+            }
+            PathError::PathTooLong(value) => {
+                write!(f, "a path has at most {PATH_MAX} bytes, this one has {}: {}", value.len(), shortened(value))
+            }
+            PathError::DotDot(value) => write!(f, "`..` is not allowed in a path of an image: {value}"),
+        }
+    }
+}
+
+impl Error for PathError {}
+
+/// The first characters of a text that is too long to print.
+fn shortened(text: &str) -> String {
+    let head: String = text.chars().take(40).collect();
+    format!("{head}…")
+}
+
+impl Name {
+    /// A name from its bytes.
+    ///
+    /// # Errors
+    /// When no Linux directory could hold an entry of that name.
+    pub fn new(bytes: &[u8]) -> Result<Name, PathError> {
+        if bytes.is_empty() || bytes == b"." || bytes == b".." {
+            return Err(PathError::NotAName(display_bytes(bytes)));
+        }
+        if bytes.iter().any(|&byte| byte == 0 || byte == b'/') {
+            return Err(PathError::ForbiddenByte(display_bytes(bytes)));
+        }
+        if bytes.len() > NAME_MAX {
+            return Err(PathError::NameTooLong(display_bytes(bytes)));
+        }
+        Ok(Name(bytes.into()))
+    }
+
+    /// The bytes of the name.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&display_bytes(&self.0))
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", display_bytes(&self.0))
+    }
+}
+
+/// An absolute, normal path inside a root: `/` or `/a/b`. Ordered component by component, so that everything below
+/// `/a` stands directly after it and before `/a-b`.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ImagePath(Box<[u8]>);
+
+impl ImagePath {
+    /// The root, `/`.
+    pub fn root() -> ImagePath {
+        ImagePath(Box::from(*b"/"))
+    }
+
+    /// Reads a path as people and archives write it: a leading `/` or `./` or neither, doubled or trailing slashes.
+    ///
+    /// # Errors
+    /// On `..`, on NUL, on names and paths that are too long for Linux.
+    pub fn parse(bytes: &[u8]) -> Result<ImagePath, PathError> {
+        let mut out = Vec::with_capacity(bytes.len() + 1);
+        for part in bytes.split(|&byte| byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => return Err(PathError::DotDot(display_bytes(bytes))),
+                part => {
+                    let name = Name::new(part)?;
+                    out.push(b'/');
+                    out.extend_from_slice(name.as_bytes());
+                }
+            }
+        }
+        if out.len() > PATH_MAX {
+            return Err(PathError::PathTooLong(display_bytes(bytes)));
+        }
+        if out.is_empty() {
+            out.push(b'/');
+        }
+        Ok(ImagePath(out.into()))
+    }
+
+    /// The path as bytes, starting with `/`.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The path as archives write it: without the leading `/`; empty for the root.
+    pub fn relative_bytes(&self) -> &[u8] {
+        &self.0[1..]
+    }
+
+    /// Whether this is `/`.
+    pub fn is_root(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The path of the entry `name` in this directory.
+    pub fn join(&self, name: &Name) -> ImagePath {
+        let mut out = Vec::with_capacity(self.0.len() + 1 + name.0.len());
+        if !self.is_root() {
+            out.extend_from_slice(&self.0);
+        }
+        out.push(b'/');
+        out.extend_from_slice(&name.0);
+        ImagePath(out.into())
+    }
+
+    /// `below`, seen from this directory: `/usr` and `/bin/sh` make `/usr/bin/sh`.
+    pub fn join_path(&self, below: &ImagePath) -> ImagePath {
+        if self.is_root() {
+            return below.clone();
+        }
+        if below.is_root() {
+            return self.clone();
+        }
+        ImagePath([&*self.0, &*below.0].concat().into())
+    }
+
+    /// The directory that holds this path; `None` for the root.
+    pub fn parent(&self) -> Option<ImagePath> {
+        if self.is_root() {
+            return None;
+        }
+        let cut = self.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        Some(if cut == 0 { ImagePath::root() } else { ImagePath(self.0[..cut].into()) })
+    }
+
+    /// The last component; `None` for the root.
+    pub fn file_name(&self) -> Option<Name> {
+        self.components().last().map(|part| Name(part.into()))
+    }
+
+    /// The components from the root on, as bytes. Each is a valid [`Name`].
+    pub fn components(&self) -> impl DoubleEndedIterator<Item = &[u8]> {
+        self.0.split(|&byte| byte == b'/').filter(|part| !part.is_empty())
+    }
+
+    /// Whether this path is `ancestor` or lies below it.
+    pub fn starts_with(&self, ancestor: &ImagePath) -> bool {
+        ancestor.is_root()
+            || (self.0.starts_with(&ancestor.0) && matches!(self.0.get(ancestor.0.len()), None | Some(b'/')))
+    }
+}
+
+impl Ord for ImagePath {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.components().cmp(other.components())
+    }
+}
+
+impl PartialOrd for ImagePath {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl std::str::FromStr for ImagePath {
+    type Err = PathError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        ImagePath::parse(text.as_bytes())
+    }
+}
+
+impl fmt::Display for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&display_bytes(&self.0))
+    }
+}
+
+impl fmt::Debug for ImagePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", display_bytes(&self.0))
+    }
+}
+
+/// Bytes as a person can read them, without loss: UTF-8 stays, anything else and every control character becomes
+/// `\xNN`, so that a hostile name cannot write to a terminal.
+pub fn display_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() {
+                let mut buffer = [0; 4];
+                for byte in character.encode_utf8(&mut buffer).bytes() {
+                    out.push_str(&format!("\\x{byte:02x}"));
+                }
+            } else {
+                out.push(character);
+            }
+        }
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> ImagePath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn every_spelling_becomes_the_normal_one() {
+        for spelling in ["/usr/bin/", "usr/bin", "./usr//bin", "//usr/./bin/."] {
+            assert_eq!(path(spelling).to_string(), "/usr/bin");
+        }
+        for spelling in ["", "/", ".", "./"] {
+            assert!(path(spelling).is_root());
+        }
+    }
+
+    #[test]
+    fn what_a_directory_cannot_hold_is_refused() {
+        assert!(matches!(ImagePath::parse(b"/a/../b"), Err(PathError::DotDot(_))));
+        assert!(matches!(ImagePath::parse(b"/a\0b"), Err(PathError::ForbiddenByte(_))));
+        assert!(matches!(ImagePath::parse(&[b'a'; 4096]), Err(PathError::NameTooLong(_))));
+        assert!(matches!(ImagePath::parse(&b"/abcdefg".repeat(600)), Err(PathError::PathTooLong(_))));
+        assert!(matches!(Name::new(b".."), Err(PathError::NotAName(_))));
+    }
+
+    #[test]
+    fn a_directory_is_followed_by_what_it_holds() {
+        let mut paths = [path("/a-b"), path("/a/b"), path("/a"), path("/"), path("/a.c")];
+        paths.sort();
+        assert_eq!(paths.map(|path| path.to_string()), ["/", "/a", "/a/b", "/a-b", "/a.c"]);
+    }
+
+    #[test]
+    fn family() {
+        assert_eq!(path("/a/b").parent(), Some(path("/a")));
+        assert_eq!(path("/a").parent(), Some(path("/")));
+        assert_eq!(path("/").parent(), None);
+        assert!(path("/a/b").starts_with(&path("/a")));
+        assert!(!path("/ab").starts_with(&path("/a")));
+        assert_eq!(path("/usr").join_path(&path("/bin/sh")), path("/usr/bin/sh"));
+    }
+
+    #[test]
+    fn a_name_cannot_speak_to_the_terminal() {
+        assert_eq!(display_bytes(b"a\x1b[2Jb\xff\xc3\xa9\n"), "a\\x1b[2Jb\\xff\u{e9}\\x0a");
+    }
+}

@@ -1,0 +1,335 @@
+//! What a file holds, without holding it: contents stream, only metadata is kept in memory.
+//!
+//! A host file is read long after it was seen. So its stamp (device, inode, size, both times) is taken when it is seen
+//! and compared when it is opened and again at its end: a file that changed in between is an error, never a mixture of
+//! two states in an image.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{Mode as OpenMode, OFlags};
+
+use crate::failure::{Failure, Kind};
+
+/// Where the bytes of a regular file are.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// In memory: text from a recipe, generated files.
+    Bytes(Arc<[u8]>),
+    /// A file of this machine.
+    File(HostFile),
+    /// A part of a file that stays open, such as an archive.
+    Slice {
+        /// The open file.
+        backing: Arc<Backing>,
+        /// Where the part begins, in bytes.
+        offset: u64,
+        /// How long it is, in bytes.
+        size: u64,
+    },
+}
+
+/// A file of this machine as it was when it was seen. Directory and name apart, so that the files of one directory
+/// share the first.
+#[derive(Clone, Debug)]
+pub struct HostFile {
+    directory: Arc<Path>,
+    name: Box<OsStr>,
+    stamp: Stamp,
+}
+
+/// What identifies one state of a host file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Device number.
+    pub device: u64,
+    /// Inode number.
+    pub inode: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// Last change of the contents: seconds and nanoseconds.
+    pub modified: (i64, i64),
+    /// Last change of the inode: seconds and nanoseconds.
+    pub changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(file: &File) -> io::Result<Stamp> {
+        let meta = file.metadata()?;
+        Ok(Stamp {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+            changed: (meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}
+
+/// An open file that slices refer to, with the name to use in messages.
+#[derive(Debug)]
+pub struct Backing {
+    file: File,
+    name: String,
+}
+
+impl Backing {
+    /// Takes over an open file; `name` is what messages call it.
+    pub fn new(file: File, name: impl Into<String>) -> Backing {
+        Backing { file, name: name.into() }
+    }
+
+    /// The file, for positioned reads.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+/// Why contents cannot be read.
+#[derive(Debug)]
+pub enum ContentError {
+    /// The system refuses.
+    Io(String, io::Error),
+    /// The file is not the one that was seen.
+    Changed(String),
+}
+
+impl fmt::Display for ContentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ContentError::Io(name, error) => write!(f, "cannot read {name}: {error}"),
+            ContentError::Changed(name) => write!(f, "the file changed while it was read: {name}"),
+        }
+    }
+}
+
+impl Error for ContentError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            ContentError::Io(_, error) => Some(error),
+            ContentError::Changed(_) => None,
+        }
+    }
+}
+
+impl Failure for ContentError {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            ContentError::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Some("make it readable for the user who builds, or leave it out with `exclude`".into())
+            }
+            ContentError::Io(..) => None,
+            ContentError::Changed(_) => {
+                Some("nothing was written; build again when nothing writes to the source any more".into())
+            }
+        }
+    }
+}
+
+impl HostFile {
+    /// A file as it was seen in `directory`.
+    pub fn new(directory: Arc<Path>, name: &OsStr, stamp: Stamp) -> HostFile {
+        HostFile { directory, name: name.into(), stamp }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join(&*self.name)
+    }
+
+    /// The state it was seen in.
+    pub fn stamp(&self) -> &Stamp {
+        &self.stamp
+    }
+
+    fn open(&self) -> Result<File, ContentError> {
+        let path = self.path();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::open(&path, flags, OpenMode::empty())
+            .map(File::from)
+            .map_err(|error| ContentError::Io(path.display().to_string(), error.into()))?;
+        self.prove(&file)?;
+        Ok(file)
+    }
+
+    fn prove(&self, file: &File) -> Result<(), ContentError> {
+        let name = || self.path().display().to_string();
+        let now = Stamp::of(file).map_err(|error| ContentError::Io(name(), error))?;
+        if now == self.stamp { Ok(()) } else { Err(ContentError::Changed(name())) }
+    }
+}
+
+impl Content {
+    /// Size in bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Content::Bytes(bytes) => bytes.len() as u64,
+            Content::File(file) => file.stamp.size,
+            Content::Slice { size, .. } => *size,
+        }
+    }
+
+    /// Opens the contents for reading from the start, or at positions.
+    ///
+    /// # Errors
+    /// When a host file cannot be opened or is not the one that was seen.
+    pub fn open(&self) -> Result<ContentReader<'_>, ContentError> {
+        let file = match self {
+            Content::File(host) => Some(host.open()?),
+            Content::Bytes(_) | Content::Slice { .. } => None,
+        };
+        Ok(ContentReader { content: self, file, position: 0 })
+    }
+
+    /// All of it, for the small files that must be understood (passwd, scripts). At most `limit` bytes are read.
+    ///
+    /// # Errors
+    /// As [`Content::open`] and [`ContentReader::read_at`].
+    pub fn head(&self, limit: u64) -> Result<Vec<u8>, ContentError> {
+        let mut bytes = vec![0; self.size().min(limit) as usize];
+        let count = self.open()?.read_at(&mut bytes, 0)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    /// Whether both are certainly the same bytes, known without reading: the same memory, file state or slice.
+    pub fn is_same(&self, other: &Content) -> bool {
+        match (self, other) {
+            (Content::Bytes(a), Content::Bytes(b)) => a == b,
+            (Content::File(a), Content::File(b)) => a.stamp == b.stamp,
+            (
+                Content::Slice { backing: a, offset: a_offset, size: a_size },
+                Content::Slice { backing: b, offset: b_offset, size: b_size },
+            ) => Arc::ptr_eq(a, b) && a_offset == b_offset && a_size == b_size,
+            (Content::Bytes(_) | Content::File(_) | Content::Slice { .. }, _) => false,
+        }
+    }
+
+    /// What messages call it.
+    fn name(&self) -> String {
+        match self {
+            Content::Bytes(_) => "text of the recipe".into(),
+            Content::File(host) => host.path().display().to_string(),
+            Content::Slice { backing, .. } => backing.name.clone(),
+        }
+    }
+}
+
+/// Contents being read.
+pub struct ContentReader<'a> {
+    content: &'a Content,
+    file: Option<File>,
+    position: u64,
+}
+
+impl ContentReader<'_> {
+    /// Fills `buffer` from `offset` on; fewer bytes only at the end of the contents.
+    ///
+    /// # Errors
+    /// When the system refuses, or a file is shorter than it was.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, ContentError> {
+        let left = self.content.size().saturating_sub(offset);
+        let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let buffer = &mut buffer[..wanted];
+        let result = match self.content {
+            Content::Bytes(bytes) => {
+                let start = offset.min(bytes.len() as u64) as usize;
+                buffer.copy_from_slice(&bytes[start..start + wanted]);
+                Ok(())
+            }
+            Content::File(_) => match &self.file {
+                Some(file) => file.read_exact_at(buffer, offset),
+                None => Ok(()),
+            },
+            Content::Slice { backing, offset: start, .. } => backing.file.read_exact_at(buffer, start + offset),
+        };
+        match result {
+            Ok(()) => Ok(wanted),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(ContentError::Changed(self.content.name()))
+            }
+            Err(error) => Err(ContentError::Io(self.content.name(), error)),
+        }
+    }
+
+    /// The next bytes; 0 at the end, where a host file is proved to be still the one that was seen.
+    ///
+    /// # Errors
+    /// As [`ContentReader::read_at`], and when the file changed while it was read.
+    pub fn read_next(&mut self, buffer: &mut [u8]) -> Result<usize, ContentError> {
+        let count = self.read_at(buffer, self.position)?;
+        self.position += count as u64;
+        if count == 0
+            && !buffer.is_empty()
+            && let (Content::File(host), Some(file)) = (self.content, &self.file)
+        {
+            host.prove(file)?;
+        }
+        Ok(count)
+    }
+}
+
+impl Read for ContentReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.read_next(buffer).map_err(io::Error::other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn seen(path: &Path) -> Content {
+        let stamp = Stamp::of(&File::open(path).unwrap()).unwrap();
+        let directory: Arc<Path> = path.parent().unwrap().into();
+        Content::File(HostFile::new(directory, path.file_name().unwrap(), stamp))
+    }
+
+    #[test]
+    fn the_three_kinds_read_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"xxhello").unwrap();
+        let slice =
+            Content::Slice { backing: Arc::new(Backing::new(File::open(&path).unwrap(), "a")), offset: 2, size: 5 };
+        std::fs::write(folder.path().join("other"), b"hello").unwrap();
+        for content in [Content::Bytes(Arc::from(*b"hello")), slice, seen(&folder.path().join("other"))] {
+            let mut text = String::new();
+            content.open().unwrap().read_to_string(&mut text).unwrap();
+            assert_eq!((text.as_str(), content.size()), ("hello", 5));
+            let mut middle = [0; 9];
+            assert_eq!(content.open().unwrap().read_at(&mut middle, 3).unwrap(), 2);
+            assert_eq!(&middle[..2], b"lo");
+            assert_eq!(content.head(4).unwrap(), b"hell");
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_is_an_error_at_open_and_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![1; 100]).unwrap();
+        let content = seen(&path);
+        let mut reader = content.open().unwrap();
+        assert_eq!(reader.read_next(&mut [0; 60]).unwrap(), 60);
+        File::options().append(true).open(&path).unwrap().write_all(b"more").unwrap();
+        assert_eq!(reader.read_next(&mut [0; 60]).unwrap(), 40);
+        assert!(matches!(reader.read_next(&mut [0; 60]), Err(ContentError::Changed(_))));
+        assert!(matches!(content.open(), Err(ContentError::Changed(_))));
+        let content = seen(&path);
+        let reader = content.open().unwrap();
+        File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
+        assert!(matches!(reader.read_at(&mut [0; 60], 0), Err(ContentError::Changed(_))));
+    }
+}

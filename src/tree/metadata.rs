@@ -1,0 +1,126 @@
+//! Owner, mode, time and extended attributes of an inode, as data.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
+
+/// Extended attributes: full name (`security.capability`) to value, both bytes.
+pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+/// What an inode has besides its kind and contents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: Mode,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Time of last change of the contents, in seconds since 1970. Whole seconds: parts of one are an accident of the
+    /// host, and without them every header fits ustar.
+    pub mtime: i64,
+    /// Extended attributes.
+    pub xattrs: Xattrs,
+}
+
+impl Metadata {
+    /// Owned by root, without extended attributes.
+    pub fn new(mode: Mode, mtime: i64) -> Metadata {
+        Metadata { mode, uid: 0, gid: 0, mtime, xattrs: Xattrs::new() }
+    }
+}
+
+/// The twelve mode bits that chmod(2) knows: never the file type.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mode(u16);
+
+impl Mode {
+    /// `0755`: directories and programs.
+    pub const DIRECTORY: Mode = Mode(0o755);
+    /// `0644`: files.
+    pub const FILE: Mode = Mode(0o644);
+    /// `0777`: what Linux shows for every symlink.
+    pub const SYMLINK: Mode = Mode(0o777);
+
+    /// The mode bits of `st_mode`; the file type is dropped.
+    pub fn from_bits(bits: u32) -> Mode {
+        Mode((bits & 0o7777) as u16)
+    }
+
+    /// The bits.
+    pub fn bits(self) -> u32 {
+        u32::from(self.0)
+    }
+
+    /// Whether any of the three execute bits is set.
+    pub fn any_execute(self) -> bool {
+        self.0 & 0o111 != 0
+    }
+
+    /// What a checkout's mode should have been: 0755 for what can be executed (or entered), 0644 for the rest.
+    pub fn normal(self, directory: bool) -> Mode {
+        if directory || self.any_execute() { Mode(0o755) } else { Mode(0o644) }
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+impl fmt::Debug for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a text is no mode.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModeError(String);
+
+impl fmt::Display for ModeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a mode of three or four octal digits: {:?}", self.0)
+    }
+}
+
+impl Error for ModeError {}
+
+impl FromStr for Mode {
+    type Err = ModeError;
+
+    /// Reads `755`, `0755`, `1777` or `0o1777`.
+    fn from_str(text: &str) -> Result<Mode, ModeError> {
+        let digits = text.strip_prefix("0o").unwrap_or(text);
+        let error = || ModeError(text.to_string());
+        if !(3..=5).contains(&digits.len()) || !digits.bytes().all(|digit| matches!(digit, b'0'..=b'7')) {
+            return Err(error());
+        }
+        let bits = u16::from_str_radix(digits, 8).map_err(|_| error())?;
+        if bits > 0o7777 { Err(error()) } else { Ok(Mode(bits)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_read_as_chmod_reads_them() {
+        for (text, bits) in [("755", 0o755), ("0755", 0o755), ("1777", 0o1777), ("0o4711", 0o4711), ("000", 0)] {
+            assert_eq!(text.parse::<Mode>().unwrap().bits(), bits, "{text}");
+        }
+        for text in ["", "7", "u+x", "0999", "10000", "77777", "-755", "0x1ff"] {
+            assert!(text.parse::<Mode>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn normal_keeps_only_the_execute_bit() {
+        assert_eq!(Mode::from_bits(0o100_600).normal(false).to_string(), "0644");
+        assert_eq!(Mode::from_bits(0o4710).normal(false).to_string(), "0755");
+        assert_eq!(Mode::from_bits(0o700).normal(true).to_string(), "0755");
+    }
+}

@@ -1,0 +1,20 @@
+//! The first waist: a root file system as a value.
+//!
+//! Order and hard links are properties of the type, not of discipline: a directory is a sorted map, and an inode table
+//! stands behind it, so a hard link is simply two names of one inode. Contents are named, not held: bytes, a host file
+//! with the stamp it had when it was seen, or a slice of an archive.
+//!
+//! Sockets have no place in an archive, so they have none here.
+
+mod metadata;
+
+mod content;
+
+mod inodes;
+
+mod resolve;
+
+pub use content::{Backing, Content, ContentError, ContentReader, HostFile, Stamp};
+pub use inodes::{DeviceNumber, Entry, Inode, InodeId, Kind, Tree, Walk};
+pub use metadata::{Metadata, Mode, ModeError, Xattrs};
+pub use resolve::{Errno, Follow, LINKS_MAX, Landing, ResolveError, Resolved};
