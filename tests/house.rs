@@ -1,0 +1,346 @@
+//! The rules of the house, kept by a test: who may import whom, how long a file may be, and what it may not be called.
+//!
+//! `src/lib.rs` and each `mod.rs` list their modules in groups separated by blank lines. A group is a floor, the ground
+//! floor first, and a module names only what stands on floors below its own. Every path that starts at `crate`,
+//! `super` or `self` is read, in `use` lines and in code alike; comments and strings are not. What stands behind the
+//! first `#[cfg(test)]` of a file is free: a test may build its example with anything. The binary (`main.rs`, `cli/`)
+//! is a crate of its own, so the compiler keeps the library from knowing it; only length and names are looked at there.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// The longest that a file may be before its tests, in lines.
+const LINES_MAX: usize = 500;
+
+/// Names that say nothing about what is inside.
+const EMPTY_NAMES: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "misc", "imp"];
+
+/// File names below `src/` (`tree/inodes.rs`) and their texts.
+type Sources = BTreeMap<String, String>;
+
+#[test]
+fn the_house_is_in_order() {
+    let mut sources = Sources::new();
+    collect(Path::new(env!("CARGO_MANIFEST_DIR")).join("src").as_path(), "", &mut sources);
+    let faults = faults(&sources);
+    assert!(faults.is_empty(), "the house rules are broken:\n{}", faults.join("\n"));
+}
+
+#[expect(clippy::disallowed_methods, reason = "the order of the file system ends in a sorted map")]
+fn collect(folder: &Path, prefix: &str, into: &mut Sources) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().to_str().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            collect(&entry.path(), &format!("{name}/"), into);
+        } else if name.ends_with(".rs") {
+            into.insert(name, fs::read_to_string(entry.path()).unwrap());
+        }
+    }
+}
+
+/// Everything that breaks a rule, one line each.
+fn faults(sources: &Sources) -> Vec<String> {
+    let floors = floors(sources);
+    let mut faults = Vec::new();
+    for (file, text) in sources {
+        let stem = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".rs");
+        if EMPTY_NAMES.contains(&stem) {
+            faults.push(format!("src/{file}: the name `{stem}` says nothing about what is inside"));
+        }
+        if !text.starts_with("//!") {
+            faults.push(format!("src/{file} does not open with `//!`: say what it is"));
+        }
+        let code = text.split("\n#[cfg(test)]").next().unwrap_or(text);
+        let lines = code.lines().count();
+        if lines > LINES_MAX {
+            faults.push(format!("src/{file} has {lines} lines before its tests, more than {LINES_MAX}"));
+        }
+        let tokens = tokens(code);
+        if stem == "mod" || file == "lib.rs" {
+            for statement in tokens.split(|token| token == ";") {
+                let words = statement.iter().map(String::as_str).find(|word| !matches!(*word, "#" | "[" | "]" | "pub"));
+                if !matches!(words, None | Some("mod" | "use")) {
+                    faults.push(format!("src/{file} holds more than docs, `mod` lines and re-exports"));
+                    break;
+                }
+            }
+        }
+        if file == "lib.rs" || file == "main.rs" || file.starts_with("cli/") {
+            continue;
+        }
+        let own = module_of(file);
+        for path in paths(&tokens, &own) {
+            if let Some(name) = forbidden(&own, &path, &floors, sources) {
+                let fault = format!("src/{file} may not import `{name}`");
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// `tree/inodes.rs` is the module `tree`, `inodes`; `tree/mod.rs` is `tree`.
+fn module_of(file: &str) -> Vec<String> {
+    let path = file.trim_end_matches(".rs").trim_end_matches("/mod");
+    path.split('/').map(str::to_owned).collect()
+}
+
+/// The floor of every module, by its full name (`tree::inodes`).
+fn floors(sources: &Sources) -> BTreeMap<String, usize> {
+    let mut floors = BTreeMap::new();
+    for (file, text) in sources {
+        let prefix = match file.strip_suffix("mod.rs") {
+            Some(folder) => folder.replace('/', "::"),
+            None if file == "lib.rs" => String::new(),
+            None => continue,
+        };
+        let mut floor = 0;
+        for line in text.lines() {
+            let line = line.trim_start_matches("pub(crate) ").trim_start_matches("pub ");
+            if line.is_empty() {
+                floor += 1;
+            } else if let Some(name) = line.strip_prefix("mod ").and_then(|line| line.strip_suffix(';')) {
+                floors.insert(format!("{prefix}{name}"), floor);
+            }
+        }
+    }
+    floors
+}
+
+/// The module that `own` names by `path` against the rule, if it does.
+fn forbidden(own: &[String], path: &[String], floors: &BTreeMap<String, usize>, sources: &Sources) -> Option<String> {
+    let mut path = path.to_vec();
+    let shared = own.iter().zip(&path).take_while(|(a, b)| a == b).count();
+    if shared == own.len() {
+        return None; // Its own content, or that of the folder whose `mod.rs` it is.
+    }
+    let folder = own[..shared].join("::");
+    let inside = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}::{name}") };
+    // A name that the folder's `mod.rs` re-exports belongs to the file that it comes from.
+    if let Some(name) = path.get(shared).filter(|name| !floors.contains_key(&inside(name))) {
+        let face = sources.get(&format!("{}/mod.rs", folder.replace("::", "/")))?;
+        let origin = paths_after_use(&tokens(face)).into_iter().find(|origin| origin.last() == Some(name));
+        if let Some(origin) = origin {
+            path = [&own[..shared], &origin].concat();
+        }
+    }
+    let Some(target) = path.get(shared) else { return Some(folder) };
+    if *target == own[shared] {
+        return None;
+    }
+    match (floors.get(&inside(target)), floors.get(&inside(&own[shared]))) {
+        (Some(there), Some(here)) if there < here => None,
+        _ => Some(inside(target)),
+    }
+}
+
+/// Every path that starts at `crate`, `super` or `self`, as full module names; groups taken apart.
+fn paths(tokens: &[String], own: &[String]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let starts = matches!(token.as_str(), "crate" | "super" | "self");
+        let follows = at > 0 && tokens[at - 1] == "::";
+        if starts && !follows && tokens.get(at + 1).is_some_and(|next| next == "::") {
+            branches(tokens, at, Vec::new(), &mut found);
+        }
+    }
+    let absolute = found.into_iter().map(|path| {
+        let mut base = own.to_vec();
+        let mut rest = path.as_slice();
+        while let Some((first, tail)) = rest.split_first() {
+            match first.as_str() {
+                "crate" => base.clear(),
+                "super" => drop(base.pop()),
+                "self" => {}
+                _ => break,
+            }
+            rest = tail;
+        }
+        [base.as_slice(), rest].concat()
+    });
+    absolute.collect()
+}
+
+/// The paths of `use` lines without a leading `crate`, as a `mod.rs` writes its re-exports.
+fn paths_after_use(tokens: &[String]) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        if token == "use" {
+            branches(tokens, at + 1, Vec::new(), &mut found);
+        }
+    }
+    found
+}
+
+/// Reads `a::b::{c, d::e}` from `at` on into its single paths; returns where it ends.
+fn branches(tokens: &[String], mut at: usize, mut path: Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
+    loop {
+        match tokens.get(at).map(String::as_str) {
+            Some("{") => {
+                at += 1;
+                while tokens.get(at).is_some_and(|token| token != "}") {
+                    at = branches(tokens, at, path.clone(), found);
+                    at += usize::from(tokens.get(at).is_some_and(|token| token == ","));
+                }
+                return at + 1;
+            }
+            Some(name) if is_word(name) || name == "*" => path.push(name.to_owned()),
+            _ => {}
+        }
+        at += 1;
+        if tokens.get(at).is_none_or(|token| token != "::") {
+            found.push(path);
+            // `as` and the new name are no part of the path.
+            return if tokens.get(at).is_some_and(|token| token == "as") { at + 2 } else { at };
+        }
+        at += 1;
+    }
+}
+
+fn is_word(token: &str) -> bool {
+    token.starts_with(|first: char| first.is_alphanumeric() || first == '_')
+}
+
+/// Words, `::` and single other characters; without comments, strings and character literals.
+fn tokens(code: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    let mut rest = code;
+    while let Some(first) = rest.chars().next() {
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if let Some(length) = literal(rest) {
+            length
+        } else if rest.starts_with("::") {
+            tokens.push("::".to_owned());
+            2
+        } else if is_word(rest) {
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+            tokens.push(rest[..end].to_owned());
+            end
+        } else {
+            if !first.is_whitespace() {
+                tokens.push(first.to_string());
+            }
+            first.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    tokens
+}
+
+/// The length of the string or character literal that the text starts with.
+fn literal(text: &str) -> Option<usize> {
+    let body = text.trim_start_matches(['b', 'c']);
+    let prefix = text.len() - body.len();
+    if let Some(raw) = body.strip_prefix('r').filter(|raw| raw.starts_with(['"', '#'])) {
+        let hashes = raw.len() - raw.trim_start_matches('#').len();
+        let inner = raw[hashes..].strip_prefix('"')?;
+        let close = format!("\"{}", "#".repeat(hashes));
+        return Some(text.len() - inner.len() + inner.find(&close)? + close.len());
+    }
+    let quote = body.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    let mut escaped = false;
+    for (at, character) in body.char_indices().skip(1) {
+        if escaped {
+            escaped = false;
+        } else if character == '\\' {
+            escaped = true;
+        } else if character == quote {
+            return Some(prefix + at + 1);
+        } else if quote == '\'' && at > 1 && body.chars().nth(1) != Some('\\') {
+            return None; // A lifetime: no closing quote after one character.
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod forged {
+    use super::*;
+
+    /// A small house that is in order, with `file` put in place of what stands there.
+    fn house_with(file: &str, text: &str) -> Vec<String> {
+        let mut sources: Sources = [
+            ("lib.rs", "//! .\n\npub mod path;\npub mod epoch;\n\npub mod tree;\n\npub mod image;\n"),
+            ("path.rs", "//! .\n"),
+            ("epoch.rs", "//! .\n"),
+            (
+                "tree/mod.rs",
+                "//! .\n\nmod mode;\n\nmod inodes;\n\npub use inodes::{Kind, Tree};\npub use mode::Mode;\n",
+            ),
+            ("tree/mode.rs", "//! .\nuse crate::path::Name;\n"),
+            ("tree/inodes.rs", "//! .\nuse super::mode::Mode;\nuse std::fmt;\n"),
+            ("image.rs", "//! .\nuse crate::{path::Name, tree::{Kind, Tree}};\n"),
+        ]
+        .map(|(file, text)| (file.to_owned(), text.to_owned()))
+        .into();
+        sources.insert(file.to_owned(), text.to_owned());
+        faults(&sources)
+    }
+
+    #[test]
+    fn a_house_in_order_has_no_faults() {
+        assert_eq!(house_with("path.rs", "//! .\nuse std::fmt;\n"), [""; 0]);
+    }
+
+    #[test]
+    fn a_higher_floor_is_not_imported_however_the_path_is_written() {
+        for path in [
+            "use crate::tree::Tree;",
+            "use crate::{epoch as e, tree};",
+            "use super::tree;",
+            "use self::super::tree;",
+            "fn f() -> crate::tree::Tree { 'a': loop {} }",
+            "fn f<'a>(c: char) -> bool { c == '\"' && crate::tree::open('\\'') }",
+            "pub use crate::{\n    tree::{self, Kind},\n};",
+        ] {
+            let faults = house_with("path.rs", &format!("//! .\n{path}\n"));
+            assert!(faults.contains(&"src/path.rs may not import `tree`".to_owned()), "{path}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_neighbour_on_the_same_floor_is_not_imported() {
+        let faults = house_with("path.rs", "//! .\nuse crate::epoch::Epoch;\n");
+        assert_eq!(faults, ["src/path.rs may not import `epoch`"]);
+    }
+
+    #[test]
+    fn inside_a_folder_the_list_in_its_mod_rs_counts() {
+        for path in ["super::inodes::Tree", "crate::tree::inodes::Tree", "super::Tree", "crate::tree::{Mode, Tree}"] {
+            let faults = house_with("tree/mode.rs", &format!("//! .\nuse {path};\n"));
+            assert_eq!(faults, ["src/tree/mode.rs may not import `tree::inodes`"], "{path}");
+        }
+        assert_eq!(house_with("tree/inodes.rs", "//! .\nuse super::Mode;\n"), [""; 0]);
+        assert_eq!(
+            house_with("tree/inodes.rs", "//! .\nuse super::*;\n"),
+            ["src/tree/inodes.rs may not import `tree::*`"]
+        );
+    }
+
+    #[test]
+    fn comments_strings_and_tests_are_no_imports() {
+        let text = "//! [`crate::tree`]\nconst A: &str = \"crate::tree::X\"; // crate::tree::X\nconst B: &str = \
+                    r#\"\"crate::tree::X\"#;\n\n#[cfg(test)]\nmod tests {\n    use crate::tree::Tree;\n}\n";
+        assert_eq!(house_with("path.rs", text), [""; 0]);
+    }
+
+    #[test]
+    fn length_name_opening_and_the_face_of_a_folder_are_looked_at() {
+        let long = format!("//! .\n{}", "const A: u8 = 0;\n".repeat(LINES_MAX));
+        assert_eq!(house_with("path.rs", &long), ["src/path.rs has 501 lines before its tests, more than 500"]);
+        let tests = format!("//! .\n\n#[cfg(test)]\nmod tests {{\n{}}}\n", "// .\n".repeat(LINES_MAX));
+        assert_eq!(house_with("path.rs", &tests), [""; 0]);
+        assert_eq!(house_with("path.rs", "use std::fmt;\n"), ["src/path.rs does not open with `//!`: say what it is"]);
+        let named = house_with("tree/util.rs", "//! .\n");
+        assert_eq!(named, ["src/tree/util.rs: the name `util` says nothing about what is inside"]);
+        let face = house_with("tree/mod.rs", "//! .\n\nmod mode;\n\nmod inodes;\n\npub fn open() {}\n");
+        assert_eq!(face, ["src/tree/mod.rs holds more than docs, `mod` lines and re-exports"]);
+    }
+}
