@@ -1,1 +1,10 @@
-//! Placeholder.
+//! The second waist: images as documents and blobs.
+//!
+//! A blob is opened in one place only ([`Blobs`]), and whoever reads it to the end knows that it is the right one.
+
+mod model;
+
+mod store;
+
+pub use model::{Finished, Image, PlatformImage};
+pub use store::{Blob, BlobWriter, Blobs, Staging, StoreError, read_small};
