@@ -1,0 +1,189 @@
+//! Globs over paths of a tree.
+//!
+//! `*` and `?` stop at `/`, `**` does not; `[a-z]` and `{a,b}` work. A pattern is relative to the root of the tree it
+//! looks at, and a leading `/` changes nothing. Names need not be UTF-8.
+//!
+//! Decision: `usr/share/man/**` is what lies below that directory, `usr/share/man` is the directory with everything in
+//! it. So whoever asks whether a path is meant asks with [`Matcher::covers`], which looks at its parents too.
+
+use std::error::Error;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+
+use super::template::Template;
+use crate::path::ImagePath;
+use crate::platform::{Arch, Platform};
+
+/// Patterns that are known to be good, with placeholders still in them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Globs(Vec<Template>);
+
+/// Why a text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GlobError {
+    /// The pattern.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+impl fmt::Display for GlobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a glob ({}): {}", self.reason, self.pattern)
+    }
+}
+
+impl Error for GlobError {}
+
+impl Globs {
+    /// Patterns from their texts.
+    ///
+    /// # Errors
+    /// On the first one that is no glob.
+    pub fn new<T: AsRef<str>>(patterns: impl IntoIterator<Item = T>) -> Result<Globs, GlobError> {
+        let patterns: Vec<Template> = patterns.into_iter().map(|text| Template::new(text.as_ref())).collect();
+        for pattern in &patterns {
+            // What is filled in are plain words, so a pattern is good for all platforms or for none.
+            compile(&pattern.fill_in(&Platform::new(Arch::Amd64)))?;
+        }
+        let globs = Globs(patterns);
+        globs.set(&Platform::new(Arch::Amd64))?;
+        Ok(globs)
+    }
+
+    /// Whether there is no pattern at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The patterns as they were written.
+    pub fn patterns(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(Template::as_str)
+    }
+
+    /// What matches for one platform.
+    pub fn matcher(&self, platform: &Platform) -> Matcher {
+        let patterns = self.0.iter().map(|pattern| pattern.fill_in(platform)).collect();
+        Matcher { set: self.set(platform).unwrap_or_default(), patterns }
+    }
+
+    fn set(&self, platform: &Platform) -> Result<GlobSet, GlobError> {
+        let mut builder = GlobSetBuilder::new();
+        for pattern in &self.0 {
+            builder.add(compile(&pattern.fill_in(platform))?);
+        }
+        builder.build().map_err(|problem| GlobError {
+            pattern: self.patterns().collect::<Vec<_>>().join(" "),
+            reason: problem.to_string(),
+        })
+    }
+}
+
+/// Patterns, ready to be asked.
+#[derive(Clone, Debug)]
+pub struct Matcher {
+    set: GlobSet,
+    patterns: Vec<String>,
+}
+
+impl Matcher {
+    /// Whether a pattern names this path itself.
+    pub fn matches(&self, path: &ImagePath) -> bool {
+        self.set.is_match(as_host(path))
+    }
+
+    /// Whether a pattern names this path or a directory above it.
+    pub fn covers(&self, path: &ImagePath) -> bool {
+        let mut here = Some(path.clone());
+        while let Some(path) = here {
+            if self.matches(&path) {
+                return true;
+            }
+            here = path.parent();
+        }
+        false
+    }
+
+    /// Which patterns name this path itself, by their position.
+    pub fn matching(&self, path: &ImagePath) -> Vec<usize> {
+        self.set.matches(as_host(path))
+    }
+
+    /// The patterns, filled in for the platform.
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+}
+
+fn as_host(path: &ImagePath) -> &Path {
+    Path::new(OsStr::from_bytes(path.relative_bytes()))
+}
+
+fn compile(pattern: &str) -> Result<globset::Glob, GlobError> {
+    let error = |reason: String| GlobError { pattern: pattern.to_string(), reason };
+    if pattern.trim_start_matches('/').is_empty() {
+        return Err(error("it is empty".into()));
+    }
+    if pattern.split('/').any(|part| part == "..") {
+        return Err(error("`..` matches nothing".into()));
+    }
+    let relative = pattern.trim_start_matches('/').trim_end_matches('/');
+    GlobBuilder::new(relative).literal_separator(true).build().map_err(|problem| error(problem.kind().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matcher(pattern: &str) -> Matcher {
+        Globs::new([pattern]).unwrap().matcher(&Platform::new(Arch::Arm64))
+    }
+
+    fn matches(pattern: &str, path: &[u8]) -> bool {
+        matcher(pattern).matches(&ImagePath::parse(path).unwrap())
+    }
+
+    #[test]
+    fn stars_stop_at_a_slash_and_two_of_them_do_not() {
+        assert!(matches("usr/*/man", b"/usr/share/man"));
+        assert!(matches("/usr/*/man/", b"/usr/share/man"));
+        assert!(!matches("usr/*", b"/usr/share/man"));
+        assert!(matches("usr/**", b"/usr/share/man"));
+        assert!(!matches("usr/**", b"/usr"));
+        assert!(matches("**/*.a", b"/lib.a"));
+        assert!(matches("**/*.{a,la}", b"/usr/lib/x.la"));
+        assert!(matches("**", b"/x/y"));
+        assert!(matches("**/.*", b"/x/.hidden"));
+    }
+
+    #[test]
+    fn names_are_bytes_and_placeholders_are_filled_in() {
+        assert!(matches("usr/*.so", b"/usr/\xff\xfe.so"));
+        assert!(matches("usr/?", b"/usr/\xff"));
+        assert!(matches("lib/{arch}/*", b"/lib/arm64/x"));
+        assert!(!matches("lib/{arch}/*", b"/lib/arch/x"));
+    }
+
+    #[test]
+    fn a_directory_covers_what_it_holds() {
+        let path: ImagePath = "/usr/share/man/man1/x".parse().unwrap();
+        assert!(matcher("usr/share/man").covers(&path));
+        assert!(!matcher("usr/share/man").matches(&path));
+        assert!(!matcher("usr/share/ma").covers(&path));
+    }
+
+    #[test]
+    fn a_bad_pattern_is_named_with_its_reason() {
+        for (pattern, message) in [
+            ("a[", "not a glob (unclosed character class; missing ']'): a["),
+            ("/", "not a glob (it is empty): /"),
+            ("a/../b", "not a glob (`..` matches nothing): a/../b"),
+        ] {
+            assert_eq!(Globs::new([pattern]).unwrap_err().to_string(), message);
+        }
+    }
+}
