@@ -1,1 +1,17 @@
-//! Placeholder.
+//! Each form of bytes, read and written in one place.
+//!
+//! What is read ends in a [`crate::tree::Tree`] whose contents are slices of the file that was read: a compressed
+//! archive is first unpacked into a scratch file, so that memory does not grow with what is in it.
+
+mod scratch;
+
+pub mod whiteout;
+
+pub mod compress;
+
+pub mod dir;
+pub mod tar;
+
+pub mod deb;
+
+pub use scratch::Scratch;

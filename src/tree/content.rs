@@ -77,12 +77,30 @@ impl Stamp {
 pub struct Backing {
     file: File,
     name: String,
+    /// The state it was seen in; `None` for files that nobody else can write to.
+    stamp: Option<Stamp>,
 }
 
 impl Backing {
-    /// Takes over an open file; `name` is what messages call it.
+    /// Takes over an open file that nobody else can write to; `name` is what messages call it.
     pub fn new(file: File, name: impl Into<String>) -> Backing {
-        Backing { file, name: name.into() }
+        Backing { file, name: name.into(), stamp: None }
+    }
+
+    /// Takes over an open file of the user's, which must not change as long as slices of it are read.
+    ///
+    /// # Errors
+    /// When its state cannot be asked for.
+    pub fn seen(file: File, name: impl Into<String>) -> io::Result<Backing> {
+        let stamp = Some(Stamp::of(&file)?);
+        Ok(Backing { file, name: name.into(), stamp })
+    }
+
+    fn prove(&self) -> Result<(), ContentError> {
+        match &self.stamp {
+            Some(stamp) => prove(&self.file, stamp, || self.name.clone()),
+            None => Ok(()),
+        }
     }
 
     /// The file, for positioned reads.
@@ -163,10 +181,14 @@ impl HostFile {
     }
 
     fn prove(&self, file: &File) -> Result<(), ContentError> {
-        let name = || self.path().display().to_string();
-        let now = Stamp::of(file).map_err(|error| ContentError::Io(name(), error))?;
-        if now == self.stamp { Ok(()) } else { Err(ContentError::Changed(name())) }
+        prove(file, &self.stamp, || self.path().display().to_string())
     }
+}
+
+/// Proves that an open file is still in the state that was seen.
+fn prove(file: &File, seen: &Stamp, name: impl Fn() -> String) -> Result<(), ContentError> {
+    let now = Stamp::of(file).map_err(|error| ContentError::Io(name(), error))?;
+    if now == *seen { Ok(()) } else { Err(ContentError::Changed(name())) }
 }
 
 impl Content {
@@ -262,18 +284,19 @@ impl ContentReader<'_> {
         }
     }
 
-    /// The next bytes; 0 at the end, where a host file is proved to be still the one that was seen.
+    /// The next bytes; 0 at the end, where a file of the user's is proved to be still the one that was seen.
     ///
     /// # Errors
     /// As [`ContentReader::read_at`], and when the file changed while it was read.
     pub fn read_next(&mut self, buffer: &mut [u8]) -> Result<usize, ContentError> {
         let count = self.read_at(buffer, self.position)?;
         self.position += count as u64;
-        if count == 0
-            && !buffer.is_empty()
-            && let (Content::File(host), Some(file)) = (self.content, &self.file)
-        {
-            host.prove(file)?;
+        if count == 0 && !buffer.is_empty() {
+            match (self.content, &self.file) {
+                (Content::File(host), Some(file)) => host.prove(file)?,
+                (Content::Slice { backing, .. }, _) => backing.prove()?,
+                (Content::File(_) | Content::Bytes(_), _) => {}
+            }
         }
         Ok(count)
     }

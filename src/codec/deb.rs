@@ -1,0 +1,170 @@
+//! Debian packages: an `ar` archive whose member `data.tar*` is a root file system (deb(5)).
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use super::compress;
+use super::scratch::Scratch;
+use super::tar::{TarError, read_tar_file};
+use crate::failure::{Failure, Kind};
+use crate::tree::Tree;
+
+const MAGIC: &[u8; 8] = b"!<arch>\n";
+
+/// Why a package cannot be read.
+#[derive(Debug)]
+pub enum DebError {
+    /// It cannot be read, or is no package.
+    Io(String, io::Error),
+    /// Its `data.tar` cannot be read.
+    Data(TarError),
+}
+
+impl fmt::Display for DebError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DebError::Io(name, error) => write!(f, "cannot read {name}: {error}"),
+            DebError::Data(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for DebError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            DebError::Io(_, error) => Some(error),
+            DebError::Data(error) => error.source(),
+        }
+    }
+}
+
+impl Failure for DebError {
+    fn kind(&self) -> Kind {
+        Kind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            DebError::Io(..) => None,
+            DebError::Data(error) => error.hint(),
+        }
+    }
+}
+
+/// Reads what a package would install. Its maintainer scripts are not run, by nature: nothing is executed here.
+///
+/// # Errors
+/// When the file cannot be read or is no Debian package.
+pub fn read_deb(path: &Path, scratch: &Scratch) -> Result<Tree, DebError> {
+    let name = path.display().to_string();
+    let fail = |error| DebError::Io(name.clone(), error);
+    let file = File::open(path).map_err(fail)?;
+    let (member, offset, size) = data_member(&file).map_err(fail)?;
+    let mut start = [0; 6];
+    let count = file.read_at(&mut start, offset).map_err(fail)?;
+    let input = io::BufReader::new(Part { file: &file, at: offset, left: size });
+    let mut plain = scratch.file().map_err(fail)?;
+    let mut data = compress::decompressed(compress::form_of(&start[..count]), input).map_err(fail)?;
+    io::copy(&mut data, &mut plain).map_err(fail)?;
+    read_tar_file(plain, &format!("{name} ({member})"), scratch).map_err(DebError::Data)
+}
+
+/// Name, offset and size of the member that holds the files.
+fn data_member(file: &File) -> io::Result<(String, u64, u64)> {
+    let malformed = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_string());
+    let size = file.metadata()?.len();
+    let mut magic = [0; 8];
+    file.read_exact_at(&mut magic, 0).map_err(|_| malformed("not a Debian package"))?;
+    if magic != *MAGIC {
+        return Err(malformed("not a Debian package"));
+    }
+    let mut at = MAGIC.len() as u64;
+    while at < size {
+        let mut header = [0; 60];
+        file.read_exact_at(&mut header, at).map_err(|_| malformed("the package is cut off"))?;
+        let text = |range: std::ops::Range<usize>| String::from_utf8_lossy(&header[range]).trim().to_string();
+        let length: u64 = text(48..58).parse().map_err(|_| malformed("a member's size is not a number"))?;
+        let body = at + 60;
+        let end =
+            body.checked_add(length).filter(|end| *end <= size).ok_or_else(|| malformed("the package is cut off"))?;
+        let name = text(0..16).trim_end_matches('/').to_string();
+        if name.starts_with("data.tar") {
+            return Ok((name, body, length));
+        }
+        // Members start at even offsets.
+        at = end + end % 2;
+    }
+    Err(malformed("not a Debian package: it has no member data.tar"))
+}
+
+/// A part of a file, as a stream.
+struct Part<'a> {
+    file: &'a File,
+    at: u64,
+    left: u64,
+}
+
+impl Read for Part<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        let count = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        self.at += count as u64;
+        self.left -= count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        for (name, bytes) in members {
+            out.extend_from_slice(
+                format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, "100644", bytes.len()).as_bytes(),
+            );
+            out.extend_from_slice(bytes);
+            if bytes.len() % 2 == 1 {
+                out.push(b'\n');
+            }
+        }
+        out
+    }
+
+    fn read(bytes: &[u8]) -> Result<Tree, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("p.deb");
+        std::fs::write(&path, bytes).unwrap();
+        let prefix = format!("{}/", folder.path().display());
+        read_deb(&path, &Scratch::new(folder.path())).map_err(|error| error.to_string().replace(&prefix, ""))
+    }
+
+    #[test]
+    fn the_data_of_a_package_is_its_root() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_size(1);
+        header.set_mode(0o755);
+        builder.append_data(&mut header, "./usr/bin/x", b"1".as_slice()).unwrap();
+        let data = builder.into_inner().unwrap();
+        let tree =
+            read(&package(&[("debian-binary", b"2.0\n"), ("control.tar", b"odd"), ("data.tar", &data)])).unwrap();
+        assert!(tree.get(&"/usr/bin/x".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn what_is_no_package_is_refused_by_name() {
+        assert_eq!(read(b"hello").unwrap_err(), "cannot read p.deb: not a Debian package");
+        assert_eq!(
+            read(&package(&[("debian-binary", b"2.0\n")])).unwrap_err(),
+            "cannot read p.deb: not a Debian package: it has no member data.tar"
+        );
+        let cut = package(&[("data.tar", &[0; 100])]);
+        assert_eq!(read(&cut[..120]).unwrap_err(), "cannot read p.deb: the package is cut off");
+    }
+}

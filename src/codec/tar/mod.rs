@@ -1,0 +1,22 @@
+//! Tar archives: layers written, layers and root file systems read.
+//!
+//! What is written is ustar (POSIX.1-1988), with a PAX extended header (POSIX.1-2001) before an entry only where ustar
+//! cannot hold a value: long paths, large numbers, extended attributes. Decisions, where the specs are silent:
+//!
+//! - Names are relative, directories end with `/`, the root is `./`. Every parent stands before its children, in the
+//!   order of [`crate::tree::Tree::walk`].
+//! - User and group names are empty: engines ignore them, and they would tell who built.
+//! - A hard link repeats owner, mode and time of its inode: engines give the shared inode what the last name says.
+//! - No global headers (umoci stops at one) and no sparse entries (no engine reads them).
+//! - The end is two zero blocks, nothing more.
+
+mod format;
+
+mod entries;
+mod writer;
+
+mod unpack;
+
+pub use entries::{Entries, TarEntry, TarKind};
+pub use unpack::{TarError, Whiteouts, apply, read_tar, read_tar_file};
+pub use writer::{Body, TarWriter};

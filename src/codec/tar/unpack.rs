@@ -1,0 +1,353 @@
+//! Entries to a tree: what extracting the archive over a root would leave there, in memory.
+//!
+//! Links among the parents of an entry are followed as inside a root, so nothing can lead out of it. A later entry
+//! replaces an earlier one of the same name; a directory that is there already keeps what it holds.
+
+use std::error::Error;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::entries::{Entries, TarEntry, TarKind};
+use crate::codec::compress::{self, Form};
+use crate::codec::scratch::Scratch;
+use crate::codec::whiteout::{self, Meaning};
+use crate::failure::{Failure, Kind as FailureKind};
+use crate::path::{ImagePath, Name, PathError, display_bytes};
+use crate::tree::{Backing, Content, Follow, Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
+
+/// What names that begin with `.wh.` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whiteouts {
+    /// Deletions: the archive is a layer over the tree.
+    Apply,
+    /// A mistake: the archive is a root file system.
+    Refuse,
+}
+
+/// Why an archive cannot be read. Each names the archive.
+#[derive(Debug)]
+pub enum TarError {
+    /// It cannot be opened or read, or is no tar.
+    Io(String, io::Error),
+    /// An entry has a name that no image can hold.
+    Name(String, PathError),
+    /// An entry cannot be placed in the tree.
+    Place(String, String, ResolveError),
+    /// A hard link to what is not there.
+    Hardlink(String, String, String),
+    /// A name that layers keep for whiteouts, in a root file system.
+    WhiteoutName(String, String),
+}
+
+impl fmt::Display for TarError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TarError::Io(archive, error) => write!(f, "cannot read {archive}: {error}"),
+            TarError::Name(archive, error) => write!(f, "cannot read {archive}: an entry has a bad name: {error}"),
+            TarError::Place(archive, name, error) => write!(f, "cannot read {archive}: no place for {name}: {error}"),
+            TarError::Hardlink(archive, name, target) => {
+                write!(f, "cannot read {archive}: {name} is a hard link to what is not in it: {target}")
+            }
+            TarError::WhiteoutName(archive, name) => {
+                write!(f, "cannot read {archive}: names that begin with `.wh.` mean deletions in a layer: {name}")
+            }
+        }
+    }
+}
+
+impl Error for TarError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            TarError::Io(_, error) => Some(error),
+            TarError::Name(_, error) => Some(error),
+            TarError::Place(_, _, error) => Some(error),
+            TarError::Hardlink(..) | TarError::WhiteoutName(..) => None,
+        }
+    }
+}
+
+impl Failure for TarError {
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            TarError::WhiteoutName(..) => Some(
+                "a single layer is not a root file system: give the whole image as the source, such as oci:DIR".into(),
+            ),
+            TarError::Io(_, error) if error.kind() == io::ErrorKind::InvalidData => {
+                Some("the file is damaged or not a tar archive: make it again".into())
+            }
+            TarError::Io(..) | TarError::Name(..) | TarError::Place(..) | TarError::Hardlink(..) => None,
+        }
+    }
+}
+
+/// Reads a root file system from a tar file: plain, gzip, zstd or xz, told apart by content.
+///
+/// # Errors
+/// When it cannot be read, or is damaged, or cannot be a root file system.
+pub fn read_tar(path: &Path, scratch: &Scratch) -> Result<Tree, TarError> {
+    let name = path.display().to_string();
+    let fail = |error| TarError::Io(name.clone(), error);
+    let file = File::open(path).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(fail(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    read_tar_file(file, &name, scratch)
+}
+
+/// Reads a root file system from an open tar file, which messages call `name`.
+///
+/// # Errors
+/// As [`read_tar`].
+pub fn read_tar_file(file: File, name: &str, scratch: &Scratch) -> Result<Tree, TarError> {
+    let fail = |error| TarError::Io(name.to_string(), error);
+    let backing = match compress::form(&file).map_err(fail)? {
+        Form::Plain => Backing::seen(file, name).map_err(fail)?,
+        Form::Gzip | Form::Zstd | Form::Xz => {
+            let mut plain = scratch.file().map_err(fail)?;
+            io::copy(&mut compress::reader(file).map_err(fail)?, &mut plain).map_err(fail)?;
+            Backing::new(plain, name)
+        }
+    };
+    // A tar without an entry for the root still has one.
+    let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+    apply(&mut tree, &Arc::new(backing), name, Whiteouts::Refuse)?;
+    Ok(tree)
+}
+
+/// Applies a plain tar to a tree, as extracting it there would.
+///
+/// # Errors
+/// When the archive is damaged or an entry cannot be placed. The tree is then half changed: throw it away.
+pub fn apply(tree: &mut Tree, backing: &Arc<Backing>, name: &str, whiteouts: Whiteouts) -> Result<(), TarError> {
+    let fail = |error| TarError::Io(name.to_string(), error);
+    let size = backing.file().metadata().map_err(fail)?.len();
+    let mut unpack = Unpack { tree, backing, archive: name, whiteouts };
+    if whiteouts == Whiteouts::Apply {
+        // Deletions speak of the layers below only, so all of them come first, wherever they stand in the archive.
+        for entry in Entries::new(backing.file(), size) {
+            unpack.delete(&entry.map_err(fail)?)?;
+        }
+    }
+    for entry in Entries::new(backing.file(), size) {
+        unpack.entry(entry.map_err(fail)?)?;
+    }
+    Ok(())
+}
+
+struct Unpack<'a> {
+    tree: &'a mut Tree,
+    backing: &'a Arc<Backing>,
+    archive: &'a str,
+    whiteouts: Whiteouts,
+}
+
+impl Unpack<'_> {
+    fn path(&self, name: &[u8]) -> Result<ImagePath, TarError> {
+        ImagePath::parse(name).map_err(|error| TarError::Name(self.archive.to_string(), error))
+    }
+
+    fn delete(&mut self, entry: &TarEntry) -> Result<(), TarError> {
+        let path = self.path(&entry.name)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        let meaning = whiteout::meaning(&name);
+        if matches!(meaning, Meaning::Entry | Meaning::Reserved) {
+            return Ok(());
+        }
+        // A deletion in a directory that is not there deletes nothing.
+        let Ok(parent) = self.tree.resolve(&ImagePath::root(), parent.as_bytes(), Follow::Yes) else { return Ok(()) };
+        match meaning {
+            Meaning::Whiteout(hidden) => {
+                self.tree.remove(parent.id, hidden.as_bytes());
+            }
+            Meaning::Opaque => self.tree.clear(parent.id),
+            Meaning::Entry | Meaning::Reserved => {}
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, entry: TarEntry) -> Result<(), TarError> {
+        let path = self.path(&entry.name)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            if matches!(entry.kind, TarKind::Directory) {
+                let root = self.tree.root();
+                *self.tree.meta_mut(root) = entry.meta;
+            }
+            return Ok(());
+        };
+        if whiteout::meaning(&name) != Meaning::Entry {
+            return match self.whiteouts {
+                Whiteouts::Apply => Ok(()),
+                Whiteouts::Refuse => Err(TarError::WhiteoutName(self.archive.to_string(), path.to_string())),
+            };
+        }
+        let directory = self.parent(&parent, &path)?;
+        let kind = match entry.kind {
+            TarKind::Directory => {
+                self.directory(directory, name, entry.meta);
+                return Ok(());
+            }
+            TarKind::Hardlink(target) => return self.hardlink(directory, name, &path, &target),
+            TarKind::File(offset, size) => Kind::File(Content::Slice { backing: self.backing.clone(), offset, size }),
+            TarKind::Symlink(target) => Kind::Symlink(target.into()),
+            TarKind::CharDevice(number) => Kind::CharDevice(number),
+            TarKind::BlockDevice(number) => Kind::BlockDevice(number),
+            TarKind::Fifo => Kind::Fifo,
+        };
+        self.tree.insert(directory, name, Inode { meta: entry.meta, kind });
+        Ok(())
+    }
+
+    /// The directory that a new entry belongs into, made where it is missing: as engines make it, 0755 of root.
+    fn parent(&mut self, parent: &ImagePath, path: &ImagePath) -> Result<InodeId, TarError> {
+        let landing = self
+            .tree
+            .landing(parent)
+            .map_err(|error| TarError::Place(self.archive.to_string(), path.to_string(), error))?;
+        Ok(landing.missing.into_iter().fold(landing.directory, |directory, name| {
+            self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)))
+        }))
+    }
+
+    fn directory(&mut self, directory: InodeId, name: Name, meta: Metadata) {
+        match self.tree.child(directory, name.as_bytes()).filter(|id| self.tree.inode(*id).is_directory()) {
+            Some(id) => *self.tree.meta_mut(id) = meta,
+            None => {
+                self.tree.insert(directory, name, Inode::directory(meta));
+            }
+        }
+    }
+
+    fn hardlink(&mut self, directory: InodeId, name: Name, path: &ImagePath, target: &[u8]) -> Result<(), TarError> {
+        let missing = || TarError::Hardlink(self.archive.to_string(), path.to_string(), display_bytes(target));
+        let target_path = self.path(target)?;
+        let found = self.tree.resolve(&ImagePath::root(), target_path.as_bytes(), Follow::No).map_err(|_| missing())?;
+        if self.tree.inode(found.id).is_directory() {
+            return Err(missing());
+        }
+        self.tree.link(directory, name, found.id);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    /// A layer or root from lines: `dir/`, `file=text`, `link -> target`, `name => hard link target`.
+    fn archive(lines: &[&str]) -> File {
+        let mut builder = tar::Builder::new(tempfile::tempfile().unwrap());
+        for line in lines {
+            let mut header = tar::Header::new_ustar();
+            header.set_mode(0o755);
+            let (path, text, link) = if let Some((path, target)) = line.split_once(" => ") {
+                header.set_entry_type(tar::EntryType::Link);
+                (path, "", Some(target))
+            } else if let Some((path, target)) = line.split_once(" -> ") {
+                header.set_entry_type(tar::EntryType::Symlink);
+                (path, "", Some(target))
+            } else if let Some((path, text)) = line.split_once('=') {
+                (path, text, None)
+            } else {
+                header.set_entry_type(tar::EntryType::Directory);
+                (*line, "", None)
+            };
+            let bytes = header.as_old_mut();
+            bytes.name[..path.len()].copy_from_slice(path.as_bytes());
+            if let Some(link) = link {
+                bytes.linkname[..link.len()].copy_from_slice(link.as_bytes());
+            }
+            header.set_size(text.len() as u64);
+            header.set_cksum();
+            builder.append(&header, text.as_bytes()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn apply_lines(tree: &mut Tree, lines: &[&str], whiteouts: Whiteouts) -> Result<(), String> {
+        let backing = Arc::new(Backing::new(archive(lines), "x.tar"));
+        apply(tree, &backing, "x.tar", whiteouts).map_err(|error| error.to_string())
+    }
+
+    fn listing(tree: &Tree) -> Vec<String> {
+        tree.walk()
+            .skip(1)
+            .map(|entry| match &entry.inode.kind {
+                Kind::File(content) => {
+                    format!("{}={}", entry.path, String::from_utf8(content.head(99).unwrap()).unwrap())
+                }
+                Kind::Symlink(target) => format!("{} -> {}", entry.path, display_bytes(target)),
+                _ => entry.path.to_string(),
+            })
+            .collect()
+    }
+
+    fn empty() -> Tree {
+        Tree::new(Metadata::new(Mode::DIRECTORY, 0))
+    }
+
+    #[test]
+    fn links_among_parents_are_followed_inside_the_root() {
+        let mut tree = empty();
+        let lines = ["usr/", "usr/lib/", "lib -> /usr/lib", "lib/x=1", "up -> ../../..", "up/etc/y=2", "hard => lib/x"];
+        apply_lines(&mut tree, &lines, Whiteouts::Refuse).unwrap();
+        assert_eq!(
+            listing(&tree),
+            ["/etc", "/etc/y=2", "/hard=1", "/lib -> /usr/lib", "/up -> ../../..", "/usr", "/usr/lib", "/usr/lib/x=1"]
+        );
+    }
+
+    #[test]
+    fn whiteouts_speak_of_the_layers_below_only() {
+        let mut tree = empty();
+        apply_lines(&mut tree, &["a/", "a/old=1", "b/", "b/gone=1", "b/stays=1", "c=1"], Whiteouts::Apply).unwrap();
+        let lines = ["a/new=2", "a/.wh..wh..opq=", "b/.wh.gone=", "c/", "c/d=1", ".wh.nothing=", ".wh.c="];
+        apply_lines(&mut tree, &lines, Whiteouts::Apply).unwrap();
+        assert_eq!(listing(&tree), ["/a", "/a/new=2", "/b", "/b/stays=1", "/c", "/c/d=1"]);
+    }
+
+    #[test]
+    fn hostile_and_mistaken_archives_are_refused_by_name() {
+        let refused = |lines: &[&str]| apply_lines(&mut empty(), lines, Whiteouts::Refuse).unwrap_err();
+        assert_eq!(
+            refused(&["../x=1"]),
+            "cannot read x.tar: an entry has a bad name: `..` is not allowed in a path of an image: ../x"
+        );
+        assert_eq!(refused(&["a => b"]), "cannot read x.tar: /a is a hard link to what is not in it: b");
+        assert_eq!(refused(&["a=1", "a/b=1"]), "cannot read x.tar: no place for /a/b: not a directory: /a");
+        assert_eq!(
+            refused(&["a/.wh.b="]),
+            "cannot read x.tar: names that begin with `.wh.` mean deletions in a layer: /a/.wh.b"
+        );
+        assert!(refused(&["l -> l", "l/x=1"]).starts_with("cannot read x.tar: no place for /l/x: too many levels"));
+    }
+
+    #[test]
+    fn compressed_archives_are_told_apart_by_content() {
+        let mut plain = Vec::new();
+        let file = archive(&["a=1"]);
+        use std::os::unix::fs::FileExt as _;
+        plain.resize(file.metadata().unwrap().len() as usize, 0);
+        file.read_exact_at(&mut plain, 0).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(&plain).unwrap();
+        for bytes in [plain.clone(), gzip.finish().unwrap()] {
+            std::fs::write(&path, &bytes).unwrap();
+            let tree = read_tar(&path, &Scratch::new(folder.path())).unwrap();
+            assert_eq!(listing(&tree), ["/a=1"]);
+        }
+        std::fs::write(&path, b"\x1f\x8b\x08garbage").unwrap();
+        let error = read_tar(&path, &Scratch::new(folder.path())).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot read {}: ", path.display())), "{error}");
+        assert_eq!(error.kind(), FailureKind::Input);
+    }
+}
