@@ -1,0 +1,8 @@
+//! The program as a whole, from the outside: the binary is run, and what it wrote is judged by other people's programs.
+//!
+//! One crate, so that it is linked once; a file per question. A judge that is missing is skipped and says so, except
+//! with `CI=true`, where it is a failure (`outside::missing`). Judges that need root are skipped without it.
+
+mod outside;
+
+mod hello;

@@ -1,0 +1,96 @@
+//! Running things: `sazare`, and the judges.
+
+use std::ffi::OsStr;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What a program answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The exit code; −1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub out: String,
+    /// Standard error.
+    pub err: String,
+}
+
+impl Answer {
+    /// Both outputs, for judges that do not say on which of them they speak.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.out, self.err)
+    }
+}
+
+/// Runs a command to its end, without input.
+pub fn run(command: &mut Command) -> Answer {
+    let output =
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    Answer {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8_lossy(&output.stdout).into_owned(),
+        err: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs a command that must end with 0; its standard output.
+pub fn must(command: &mut Command) -> String {
+    let answer = run(command);
+    assert_eq!(answer.code, 0, "{command:?} failed\n{}", answer.text());
+    answer.out
+}
+
+/// A command with its arguments.
+pub fn command<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+/// Whether a judge is missing, so that the test that asks for it has to return. Says which.
+///
+/// # Panics
+/// With `CI=true`: there, a test that judges nothing must not look like one that passed.
+#[expect(clippy::disallowed_methods, reason = "a test may look at its surroundings")]
+pub fn missing(judges: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let there = |judge: &str| match judge {
+        "root" => rustix::process::geteuid().is_root(),
+        file if file.starts_with('/') => Path::new(file).exists(),
+        program => std::env::split_paths(&path).any(|folder| folder.join(program).is_file()),
+    };
+    let Some(judge) = judges.iter().find(|judge| !there(judge)) else { return false };
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "no {judge}, and CI=true: install it (see tests/run)"
+    );
+    // Not by a macro: the harness keeps what those print, and this is meant to be seen.
+    let name = std::thread::current().name().unwrap_or("?").to_owned();
+    let _ = writeln!(std::io::stderr(), "{name} ... skipped: no {judge}");
+    true
+}
+
+/// The root of the checkout.
+pub fn checkout() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// How a program for an architecture (`amd64`, `arm64`) is started here: directly or by an emulator.
+pub fn start(arch: &str, program: &Path) -> Command {
+    let host = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    if arch == host { Command::new(program) } else { command(emulator(arch), [program]) }
+}
+
+/// The emulator that runs programs for an architecture on another one.
+pub fn emulator(arch: &str) -> PathBuf {
+    PathBuf::from(match arch {
+        "amd64" => "qemu-x86_64-static",
+        "arm64" => "qemu-aarch64-static",
+        other => panic!("no emulator known for {other}"),
+    })
+}
