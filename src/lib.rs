@@ -36,11 +36,13 @@ pub mod platform;
 pub mod progress;
 
 // Nouns: the two waists' vocabulary.
-pub mod elf;
 pub mod oci;
 pub mod reference;
 pub mod report;
 pub mod tree;
+
+// What stands in the nouns' files.
+pub mod elf;
 
 // Crafts: one form of text or bytes each.
 pub mod codec;

@@ -1,0 +1,480 @@
+//! What the kernel sees of an ELF file: its header and its program headers.
+
+use goblin::container::{Container, Ctx, Endian};
+use goblin::elf::ProgramHeader;
+use goblin::elf::header::{ET_CORE, ET_DYN, ET_EXEC, ET_REL};
+use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE};
+
+use super::bytes::{contains, cut_at_nul, u16_at, u32_at, u64_at};
+use super::dynamic::Dynamic;
+use super::pages::Pages;
+use super::segments::{Segment, offset_of};
+use crate::tree::{Content, ContentError};
+
+/// Size of one program header; the kernel accepts no other (`load_elf_phdrs`).
+const PHDR_SIZE: u16 = 56;
+
+/// How many program headers the kernel accepts: 64 KiB of them.
+const PHDRS_MAX: u16 = 1170;
+
+/// How many program headers kernels before 6.17 accept: one page of 4 KiB.
+pub const PHDRS_OLD: u16 = 73;
+
+/// The longest PT_INTERP that the kernel accepts, with its NUL.
+const INTERP_MAX: u64 = 4096;
+
+/// How much of one note segment is looked at.
+const NOTES_MAX: usize = 4096;
+
+/// What is known about one ELF file without its symbols.
+#[derive(Clone, Debug)]
+pub struct ElfFacts {
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// The first sixteen bytes. Nobody who loads the program for real looks at more than the magic in them; glibc's
+    /// loader looks at all of them in libraries.
+    pub ident: [u8; 16],
+    /// `e_type`.
+    pub kind: u16,
+    /// `e_machine`, read in the byte order that the ident claims when the other one knows no such machine.
+    pub machine: u16,
+    /// `e_version`.
+    pub version: u32,
+    /// `e_phentsize`.
+    pub phentsize: u16,
+    /// `e_phnum`.
+    pub phnum: u16,
+    /// `e_entry`.
+    pub entry: u64,
+    /// Why the kernel refuses the program headers, if it does. Nothing below is known then.
+    pub fault: Option<HeaderFault>,
+    /// The first PT_INTERP.
+    pub interpreter: Interpreter,
+    /// The PT_LOAD segments in file order.
+    pub loads: Vec<Segment>,
+    /// The dynamic section, when there is a PT_DYNAMIC.
+    pub dynamic: Option<Dynamic>,
+    /// The note that Android's NDK leaves in C and C++ programs.
+    pub android: Option<AndroidNote>,
+    /// Whether the stub of the packer UPX stands after the headers: the real program is compressed.
+    pub packed: bool,
+    /// The x86-64 micro-architecture level that the file says it needs (2, 3, 4), from its GNU property note.
+    pub isa_level: Option<u8>,
+}
+
+/// Why the kernel refuses program headers with `ENOEXEC`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderFault {
+    /// `e_phentsize` is not the 56 of a 64-bit file.
+    EntrySize(u16),
+    /// `e_phnum` is 0 or above 1170.
+    Count(u16),
+    /// The table is not wholly inside the file.
+    BeyondEnd,
+}
+
+/// What the first PT_INTERP says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Interpreter {
+    /// There is none: the kernel starts the file itself.
+    Absent,
+    /// This path, up to its first NUL; it may be empty or relative.
+    Path(Box<[u8]>),
+    /// Its size is below 2 or above 4096: `ENOEXEC`.
+    BadSize(u64),
+    /// Its last byte is not NUL: `ENOEXEC`.
+    NotTerminated,
+    /// It lies past the end of the file: `EIO`.
+    BeyondEnd,
+}
+
+/// The contents of Android's identification note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AndroidNote {
+    /// API level.
+    pub api: u32,
+    /// NDK release, such as `r27c`; empty in old ones.
+    pub ndk: String,
+}
+
+/// How a file is started, by what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Linkage {
+    /// A relocatable object (`.o`, `.ko`) or a core dump.
+    Object,
+    /// For another machine.
+    Foreign,
+    /// Has a PT_INTERP.
+    Dynamic,
+    /// Fixed addresses, no loader.
+    Static,
+    /// Position independent, relocates itself.
+    StaticPie,
+    /// Looks like a static-pie of an old linker, which did not mark them.
+    StaticPieLikely,
+    /// A library.
+    SharedObject,
+}
+
+impl ElfFacts {
+    /// Reads a file; `None` when it does not start with the ELF magic.
+    ///
+    /// # Errors
+    /// When the contents cannot be read. What is wrong inside the file is no error but a fact.
+    pub fn read(content: &Content) -> Result<Option<ElfFacts>, ContentError> {
+        // Enough for the header of nearly every file, so that what is no ELF costs one small read.
+        let pages = Pages::open(content)?;
+        ElfFacts::read_pages(&pages)
+    }
+
+    /// As [`ElfFacts::read`], from an open file.
+    ///
+    /// # Errors
+    /// As [`ElfFacts::read`].
+    pub fn read_pages(pages: &Pages<'_>) -> Result<Option<ElfFacts>, ContentError> {
+        let mut header = pages.read(0, 64)?;
+        if !header.starts_with(b"\x7fELF") {
+            return Ok(None);
+        }
+        // The kernel's buffer is padded with zeros.
+        header.resize(64, 0);
+        let mut ident = [0; 16];
+        ident.copy_from_slice(&header[..16]);
+        let half = |offset| u16_at(&header, offset).unwrap_or_default();
+        let (mut kind, mut machine) = (half(16), half(18));
+        if ident[5] == 2 && crate::platform::Arch::from_machine(machine).is_none() {
+            (kind, machine) = (kind.swap_bytes(), machine.swap_bytes());
+        }
+        let mut facts = ElfFacts {
+            size: pages.size(),
+            ident,
+            kind,
+            machine,
+            version: u32_at(&header, 20).unwrap_or_default(),
+            phentsize: half(54),
+            phnum: half(56),
+            entry: u64_at(&header, 24).unwrap_or_default(),
+            fault: None,
+            interpreter: Interpreter::Absent,
+            loads: Vec::new(),
+            dynamic: None,
+            android: None,
+            packed: false,
+            isa_level: None,
+        };
+        let table = u64_at(&header, 32).unwrap_or_default();
+        facts.read_table(pages, table)?;
+        Ok(Some(facts))
+    }
+
+    fn read_table(&mut self, pages: &Pages<'_>, table: u64) -> Result<(), ContentError> {
+        if self.phentsize != PHDR_SIZE {
+            self.fault = Some(HeaderFault::EntrySize(self.phentsize));
+            return Ok(());
+        }
+        if self.phnum == 0 || self.phnum > PHDRS_MAX {
+            self.fault = Some(HeaderFault::Count(self.phnum));
+            return Ok(());
+        }
+        let length = usize::from(self.phnum) * usize::from(PHDR_SIZE);
+        let bytes = pages.read(table, length)?;
+        let context = Ctx::new(Container::Big, Endian::Little);
+        let headers = if bytes.len() == length {
+            ProgramHeader::parse(&bytes, 0, usize::from(self.phnum), context).ok()
+        } else {
+            None
+        };
+        let Some(headers) = headers else {
+            self.fault = Some(HeaderFault::BeyondEnd);
+            return Ok(());
+        };
+        self.loads = headers.iter().filter(|header| header.p_type == PT_LOAD).map(Segment::of).collect();
+        if let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) {
+            self.interpreter = Interpreter::read(pages, header)?;
+        }
+        // Both loaders take the last PT_DYNAMIC, and its address rather than its offset.
+        if let Some(header) = headers.iter().rfind(|header| header.p_type == PT_DYNAMIC) {
+            self.dynamic = Some(Dynamic::read(pages, &self.loads, header.p_vaddr)?);
+        }
+        for header in headers.iter().filter(|header| header.p_type == PT_NOTE || header.p_type == PT_GNU_PROPERTY) {
+            let length = usize::try_from(header.p_filesz).unwrap_or(NOTES_MAX).min(NOTES_MAX);
+            let align = if header.p_align == 8 { 8 } else { 4 };
+            self.read_notes(&pages.read(header.p_offset, length)?, align);
+        }
+        let after = pages.read(table.saturating_add(length as u64), 64)?;
+        self.packed = self.interpreter == Interpreter::Absent && self.loads.len() <= 3 && contains(&after, b"UPX!");
+        Ok(())
+    }
+
+    fn read_notes(&mut self, bytes: &[u8], align: usize) {
+        let mut at = 0;
+        while let (Some(name_size), Some(size), Some(kind)) =
+            (u32_at(bytes, at), u32_at(bytes, at + 4), u32_at(bytes, at + 8))
+        {
+            let name_at = at + 12;
+            let padded = |size: u32| (size as usize).checked_next_multiple_of(align);
+            let (Some(name_room), Some(room)) = (padded_name(name_size, align), padded(size)) else { return };
+            let desc_at = name_at + name_room;
+            let Some(name) = bytes.get(name_at..name_at + name_size as usize) else { return };
+            let Some(desc) = bytes.get(desc_at..desc_at + size as usize) else { return };
+            match (cut_at_nul(name), kind) {
+                (b"Android", 1) => {
+                    if let Some(api) = u32_at(desc, 0) {
+                        let ndk = desc.get(4..).map(cut_at_nul).unwrap_or_default();
+                        self.android = Some(AndroidNote { api, ndk: crate::path::display_bytes(ndk) });
+                    }
+                }
+                (b"GNU", 5) => self.isa_level = self.isa_level.or(isa_needed(desc)),
+                _ => {}
+            }
+            at = desc_at + room;
+        }
+    }
+
+    /// How the file would be started on a machine of type `machine`. `executable` says whether it has an execute bit,
+    /// which decides for libraries of old linkers only. A loader is a [`Linkage::SharedObject`] here: only its
+    /// contents tell.
+    pub fn linkage(&self, machine: u16, executable: bool) -> Linkage {
+        if matches!(self.kind, ET_REL | ET_CORE) {
+            return Linkage::Object;
+        }
+        if self.machine != machine {
+            return Linkage::Foreign;
+        }
+        if self.interpreter != Interpreter::Absent {
+            return Linkage::Dynamic;
+        }
+        if self.kind == ET_EXEC {
+            return Linkage::Static;
+        }
+        if self.kind != ET_DYN {
+            return Linkage::Object;
+        }
+        match &self.dynamic {
+            None if self.entry != 0 => Linkage::StaticPie,
+            Some(dynamic) if dynamic.is_pie() => Linkage::StaticPie,
+            Some(dynamic) if executable && dynamic.soname.is_none() && self.entry_is_code() => Linkage::StaticPieLikely,
+            None | Some(_) => Linkage::SharedObject,
+        }
+    }
+
+    /// The size that the file must at least have for its segments, in bytes.
+    pub fn size_needed(&self) -> u64 {
+        let ends = self.loads.iter().filter(|load| load.file_size > 0);
+        ends.map(|load| load.offset.saturating_add(load.file_size)).max().unwrap_or(0)
+    }
+
+    /// Whether segments contradict themselves: more bytes in the file than in memory, or an end past the address space.
+    pub fn has_bad_segment(&self) -> bool {
+        self.loads
+            .iter()
+            .any(|load| load.file_size > load.memory_size || load.address.checked_add(load.memory_size).is_none())
+    }
+
+    /// The smallest alignment of any segment, in bytes: on a kernel with larger pages the program cannot be mapped.
+    pub fn smallest_align(&self) -> Option<u64> {
+        self.loads.iter().map(|load| load.align).min()
+    }
+
+    /// Where in the file the byte at an address lies.
+    pub fn offset_of(&self, address: u64) -> Option<u64> {
+        offset_of(&self.loads, address)
+    }
+
+    fn entry_is_code(&self) -> bool {
+        self.loads
+            .iter()
+            .any(|load| load.executable && self.entry >= load.address && self.entry - load.address < load.memory_size)
+    }
+}
+
+/// The room of a note's name. It is padded to 4 even where the rest is padded to 8, as `GNU\0` shows.
+fn padded_name(size: u32, align: usize) -> Option<usize> {
+    let end = (size as usize).checked_add(12)?.checked_next_multiple_of(align)?;
+    end.checked_sub(12)
+}
+
+/// The highest level in `GNU_PROPERTY_X86_ISA_1_NEEDED` (bit 0 is the baseline, bit 1 v2, and so on).
+fn isa_needed(desc: &[u8]) -> Option<u8> {
+    const ISA_1_NEEDED: u32 = 0xc000_8002;
+    let mut at = 0;
+    while let (Some(kind), Some(size)) = (u32_at(desc, at), u32_at(desc, at + 4)) {
+        if kind == ISA_1_NEEDED {
+            let bits = u32_at(desc, at + 8)? & 0xf;
+            return (bits > 1).then(|| 32 - bits.leading_zeros() as u8);
+        }
+        at = at.checked_add(8)?.checked_add((size as usize).checked_next_multiple_of(8)?)?;
+    }
+    None
+}
+
+impl Interpreter {
+    fn read(pages: &Pages<'_>, header: &ProgramHeader) -> Result<Interpreter, ContentError> {
+        if header.p_filesz < 2 || header.p_filesz > INTERP_MAX {
+            return Ok(Interpreter::BadSize(header.p_filesz));
+        }
+        let bytes = pages.read(header.p_offset, header.p_filesz as usize)?;
+        if bytes.len() as u64 != header.p_filesz {
+            return Ok(Interpreter::BeyondEnd);
+        }
+        if bytes.last() != Some(&0) {
+            return Ok(Interpreter::NotTerminated);
+        }
+        Ok(Interpreter::Path(cut_at_nul(&bytes).into()))
+    }
+
+    /// The path, when there is one.
+    pub fn path(&self) -> Option<&[u8]> {
+        match self {
+            Interpreter::Path(path) => Some(path),
+            Interpreter::Absent | Interpreter::BadSize(_) | Interpreter::NotTerminated | Interpreter::BeyondEnd => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::{Forge, PT_INTERP_AT};
+
+    fn read(bytes: Vec<u8>) -> ElfFacts {
+        ElfFacts::read(&Content::Bytes(bytes.into())).unwrap().unwrap()
+    }
+
+    fn linkage(forge: &Forge, executable: bool) -> Linkage {
+        read(forge.build()).linkage(62, executable)
+    }
+
+    #[test]
+    fn what_is_no_elf_has_no_facts() {
+        for bytes in [&b""[..], b"\x7fEL", b"#!/bin/sh\n", b"\x7fELf"] {
+            assert!(ElfFacts::read(&Content::Bytes(bytes.into())).unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn the_ident_is_not_believed() {
+        for (offset, value) in [(4, 1), (5, 2), (6, 9), (7, 9), (20, 7)] {
+            let mut bytes = Forge::dynamic("/lib/ld.so").build();
+            bytes[offset] = value;
+            let facts = read(bytes);
+            assert_eq!((facts.fault, facts.machine), (None, 62), "{offset}");
+            assert_eq!(facts.interpreter.path(), Some(&b"/lib/ld.so"[..]));
+        }
+    }
+
+    #[test]
+    fn header_rules_of_the_kernel() {
+        let mut bytes = Forge::program().build();
+        bytes[54] = 32;
+        assert_eq!(read(bytes).fault, Some(HeaderFault::EntrySize(32)));
+        for (count, fault) in [
+            (0u16, Some(HeaderFault::Count(0))),
+            (1171, Some(HeaderFault::Count(1171))),
+            (1170, Some(HeaderFault::BeyondEnd)),
+            (1, None),
+        ] {
+            let mut bytes = Forge::program().build();
+            bytes[56..58].copy_from_slice(&count.to_le_bytes());
+            assert_eq!(read(bytes).fault, fault, "{count}");
+        }
+        let whole = Forge::program().build();
+        for length in 4..whole.len() {
+            let facts = read(whole[..length].to_vec());
+            assert!(facts.fault.is_some() || facts.size_needed() > facts.size, "{length}");
+        }
+    }
+
+    #[test]
+    fn the_first_interpreter_counts_up_to_its_first_nul() {
+        let facts =
+            read(Forge { interpreters: vec![b"/one\0x\0".to_vec(), b"/two\0".to_vec()], ..Forge::program() }.build());
+        assert_eq!(facts.interpreter, Interpreter::Path((*b"/one").into()));
+        let facts = read(Forge { interpreters: vec![b"\0\0".to_vec()], ..Forge::program() }.build());
+        assert_eq!(facts.interpreter, Interpreter::Path((*b"").into()));
+    }
+
+    #[test]
+    fn malformed_interpreters_are_told_apart_and_never_absent() {
+        let forged = |offset: usize, value: u64| {
+            let mut bytes = Forge::dynamic("/lib/ld.so").build();
+            bytes[PT_INTERP_AT + offset..PT_INTERP_AT + offset + 8].copy_from_slice(&value.to_le_bytes());
+            read(bytes)
+        };
+        assert_eq!(forged(32, 1).interpreter, Interpreter::BadSize(1));
+        assert_eq!(forged(32, 4097).interpreter, Interpreter::BadSize(4097));
+        assert_eq!(forged(32, 5).interpreter, Interpreter::NotTerminated);
+        assert_eq!(forged(8, 1 << 40).interpreter, Interpreter::BeyondEnd);
+        assert_eq!(forged(8, 1 << 40).linkage(62, true), Linkage::Dynamic);
+    }
+
+    #[test]
+    fn files_are_told_apart_as_the_kernel_would_start_them() {
+        assert_eq!(linkage(&Forge::program(), true), Linkage::Static);
+        assert_eq!(linkage(&Forge::dynamic("/lib/ld.so"), false), Linkage::Dynamic);
+        assert_eq!(linkage(&Forge { kind: ET_REL, ..Forge::program() }, true), Linkage::Object);
+        assert_eq!(linkage(&Forge { machine: 183, ..Forge::program() }, true), Linkage::Foreign);
+        let pie = Forge { kind: ET_DYN, flags_1: 0x0800_0000, dynamic: true, ..Forge::program() };
+        assert_eq!(linkage(&pie, false), Linkage::StaticPie);
+        assert_eq!(linkage(&Forge { kind: ET_DYN, ..Forge::program() }, false), Linkage::StaticPie);
+        let library = Forge::library("libx.so.1");
+        assert_eq!(linkage(&library, true), Linkage::SharedObject);
+        let old = Forge { soname: None, ..Forge::library("") };
+        assert_eq!(linkage(&old, true), Linkage::StaticPieLikely);
+        assert_eq!(linkage(&old, false), Linkage::SharedObject);
+    }
+
+    #[test]
+    fn a_loader_is_a_library_until_its_contents_are_looked_at() {
+        for forge in [Forge::glibc(), Forge::musl(true), Forge::musl(false)] {
+            assert_eq!(linkage(&forge, false), Linkage::SharedObject);
+        }
+    }
+
+    #[test]
+    fn a_big_endian_file_names_its_machine() {
+        let mut bytes = Forge::program().build();
+        bytes[5] = 2;
+        bytes[18..20].copy_from_slice(&22u16.to_be_bytes());
+        assert_eq!(read(bytes).machine, 22);
+    }
+
+    #[test]
+    fn androids_note_is_read() {
+        let mut note = Vec::new();
+        for number in [8u32, 16, 1] {
+            note.extend_from_slice(&number.to_le_bytes());
+        }
+        note.extend_from_slice(b"Android\0");
+        note.extend_from_slice(&28u32.to_le_bytes());
+        note.extend_from_slice(b"r27c\0\0\0\0\0\0\0\0");
+        let facts = read(Forge { note: Some(note), ..Forge::program() }.build());
+        assert_eq!(facts.android, Some(AndroidNote { api: 28, ndk: "r27c".into() }));
+    }
+
+    #[test]
+    fn the_needed_isa_level_is_read() {
+        let mut note = Vec::new();
+        for number in [4u32, 16, 5] {
+            note.extend_from_slice(&number.to_le_bytes());
+        }
+        note.extend_from_slice(b"GNU\0");
+        for number in [0xc000_8002u32, 4, 7, 0] {
+            note.extend_from_slice(&number.to_le_bytes());
+        }
+        let facts = read(Forge { note: Some(note), ..Forge::program() }.build());
+        assert_eq!(facts.isa_level, Some(3));
+    }
+
+    #[test]
+    fn no_change_of_one_byte_makes_it_panic() {
+        let whole = Forge { needed: vec!["libz.so.1".into()], ..Forge::dynamic("/lib/ld.so") }.build();
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                let _ = ElfFacts::read(&Content::Bytes(bytes.into())).unwrap();
+            }
+        }
+    }
+}

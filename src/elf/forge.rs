@@ -1,0 +1,255 @@
+//! A small forge of ELF files for tests: one PT_LOAD over the whole file, addresses equal to offsets, no sections.
+
+use goblin::elf::header::{ET_DYN, ET_EXEC};
+
+/// Where the first PT_INTERP header stands in a forged file.
+pub(crate) const PT_INTERP_AT: usize = 64 + 56;
+
+/// A file to be forged. Every field is what its name says; see [`Forge::build`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Forge {
+    pub machine: u16,
+    pub kind: u16,
+    pub interpreters: Vec<Vec<u8>>,
+    pub dynamic: bool,
+    pub needed: Vec<Vec<u8>>,
+    pub soname: Option<Vec<u8>>,
+    pub rpath: Option<Vec<u8>>,
+    pub runpath: Option<Vec<u8>>,
+    pub flags_1: u64,
+    /// Further entries of the dynamic section.
+    pub tags: Vec<(u64, u64)>,
+    pub note: Option<Vec<u8>>,
+    /// Bytes that stand somewhere in the file, such as a loader's strings.
+    pub text: Vec<u8>,
+    pub defines: Vec<Vec<u8>>,
+    /// Symbols with a PLT relocation.
+    pub calls: Vec<Vec<u8>>,
+    /// Symbols with a data relocation.
+    pub uses: Vec<Vec<u8>>,
+    /// Undefined weak symbols with a PLT relocation.
+    pub weak_calls: Vec<Vec<u8>>,
+    /// Types of further relocations, without symbol.
+    pub relocations: Vec<u32>,
+    pub version_needs: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    pub version_definitions: Vec<Vec<u8>>,
+    pub align: u64,
+}
+
+struct Strings(Vec<u8>);
+
+impl Strings {
+    fn add(&mut self, text: &[u8]) -> u64 {
+        let at = self.0.len() as u64;
+        self.0.extend_from_slice(text);
+        self.0.push(0);
+        at
+    }
+}
+
+fn words(out: &mut Vec<u8>, numbers: &[u64]) {
+    for number in numbers {
+        out.extend_from_slice(&number.to_le_bytes());
+    }
+}
+
+impl Forge {
+    /// A static program for amd64 at fixed addresses.
+    pub(crate) fn program() -> Forge {
+        Forge { machine: 62, kind: ET_EXEC, align: 0x1000, ..Forge::default() }
+    }
+
+    /// A program with this PT_INTERP.
+    pub(crate) fn dynamic(interpreter: &str) -> Forge {
+        let interpreters = vec![[interpreter.as_bytes(), b"\0"].concat()];
+        Forge { kind: ET_DYN, interpreters, dynamic: true, ..Forge::program() }
+    }
+
+    /// A library with this DT_SONAME.
+    pub(crate) fn library(soname: &str) -> Forge {
+        Forge { kind: ET_DYN, dynamic: true, soname: Some(soname.into()), ..Forge::program() }
+    }
+
+    /// What passes for musl's loader of a version since 1.2.4 (or before it).
+    pub(crate) fn musl(new: bool) -> Forge {
+        let mut text = b"\0musl libc (x86_64)\0/etc/ld-musl-x86_64.path\0/lib:/usr/local/lib:/usr/lib\0".to_vec();
+        text.extend_from_slice(if new { b"1.2.5\0aio_cancel\0aio_error\0" } else { b"1.2.3\0" });
+        let defines = ["__libc_start_main", "stdin", "puts"].iter().map(|name| name.as_bytes().to_vec()).collect();
+        Forge { kind: ET_DYN, dynamic: true, text, defines, ..Forge::program() }
+    }
+
+    /// What passes for glibc's loader, with Debian's directories.
+    pub(crate) fn glibc() -> Forge {
+        let text = b"\0ld.so stable release version 2.36.\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0";
+        Forge {
+            text: text.to_vec(),
+            version_definitions: vec!["ld-linux-x86-64.so.2".into(), "GLIBC_2.2.5".into(), "GLIBC_PRIVATE".into()],
+            ..Forge::library("ld-linux-x86-64.so.2")
+        }
+    }
+
+    /// The file.
+    pub(crate) fn build(&self) -> Vec<u8> {
+        let count = 1 + self.interpreters.len() + usize::from(self.dynamic) + usize::from(self.note.is_some());
+        let mut out = vec![0; 64 + 56 * count];
+        let mut headers: Vec<[u64; 7]> = Vec::new();
+        let place = |out: &mut Vec<u8>, bytes: &[u8]| {
+            out.resize(out.len().next_multiple_of(16), 0);
+            let at = out.len() as u64;
+            out.extend_from_slice(bytes);
+            at
+        };
+        for interpreter in &self.interpreters {
+            let at = place(&mut out, interpreter);
+            headers.push([3 | 4 << 32, at, at, at, interpreter.len() as u64, interpreter.len() as u64, 1]);
+        }
+        place(&mut out, &self.text);
+        if let Some(note) = &self.note {
+            let at = place(&mut out, note);
+            headers.push([4 | 4 << 32, at, at, at, note.len() as u64, note.len() as u64, 4]);
+        }
+        if self.dynamic {
+            let section = self.section(&mut out, &place);
+            let at = place(&mut out, &section);
+            headers.push([2 | 6 << 32, at, at, at, section.len() as u64, section.len() as u64, 8]);
+        }
+        // The code: something for the entry point to point at.
+        let entry = place(&mut out, &[0x90; 16]);
+        let size = out.len() as u64;
+        let mut table = Vec::new();
+        words(&mut table, &[1 | 7 << 32, 0, 0, 0, size, size, self.align]);
+        for header in headers {
+            words(&mut table, &header);
+        }
+        out[64..64 + table.len()].copy_from_slice(&table);
+        out[..16].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+        out[16..18].copy_from_slice(&self.kind.to_le_bytes());
+        out[18..20].copy_from_slice(&self.machine.to_le_bytes());
+        out[20..24].copy_from_slice(&1u32.to_le_bytes());
+        out[24..32].copy_from_slice(&entry.to_le_bytes());
+        out[32..40].copy_from_slice(&64u64.to_le_bytes());
+        out[52..54].copy_from_slice(&64u16.to_le_bytes());
+        out[54..56].copy_from_slice(&56u16.to_le_bytes());
+        out[56..58].copy_from_slice(&(count as u16).to_le_bytes());
+        out
+    }
+
+    fn section(&self, out: &mut Vec<u8>, place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64) -> Vec<u8> {
+        let mut strings = Strings(vec![0]);
+        let mut tags: Vec<(u64, u64)> = self.needed.iter().map(|name| (1, strings.add(name))).collect();
+        for (tag, text) in [(14, &self.soname), (15, &self.rpath), (29, &self.runpath)] {
+            tags.extend(text.as_ref().map(|text| (tag, strings.add(text))));
+        }
+        if self.flags_1 != 0 {
+            tags.push((0x6fff_fffb, self.flags_1));
+        }
+        self.symbols(&mut strings, &mut tags, out, place);
+        self.versions(&mut strings, &mut tags, out, place);
+        tags.extend(&self.tags);
+        tags.push((5, place(out, &strings.0)));
+        tags.push((10, strings.0.len() as u64));
+        tags.push((0, 0));
+        let mut section = Vec::new();
+        for (tag, value) in tags {
+            words(&mut section, &[tag, value]);
+        }
+        section
+    }
+
+    fn symbols(
+        &self,
+        strings: &mut Strings,
+        tags: &mut Vec<(u64, u64)>,
+        out: &mut Vec<u8>,
+        place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64,
+    ) {
+        let (slot, pointer) = if self.machine == 183 { (1026, 257) } else { (7, 1) };
+        let mut table = vec![0; 24];
+        let (mut plt, mut data) = (Vec::new(), Vec::new());
+        let groups = [
+            (&self.defines, 0x12u64, 1u64, None),
+            (&self.calls, 0x12, 0, Some(true)),
+            (&self.weak_calls, 0x22, 0, Some(true)),
+            (&self.uses, 0x11, 0, Some(false)),
+        ];
+        for (names, info, section, relocation) in groups {
+            for name in names {
+                let number = table.len() as u64 / 24;
+                let head = strings.add(name) | info << 32 | section << 48;
+                words(&mut table, &[head, if section == 0 { 0 } else { 0x40 }, 8]);
+                match relocation {
+                    Some(true) => words(&mut plt, &[0x40, number << 32 | slot, 0]),
+                    Some(false) => words(&mut data, &[0x40, number << 32 | pointer, 0]),
+                    None => {}
+                }
+            }
+        }
+        for kind in &self.relocations {
+            words(&mut data, &[0x40, u64::from(*kind), 0]);
+        }
+        let count = table.len() as u32 / 24;
+        let mut hash = Vec::new();
+        for number in [1, count, 1u32.min(count - 1)] {
+            hash.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in 0..count {
+            let next = if number == 0 || number + 1 == count { 0 } else { number + 1 };
+            hash.extend_from_slice(&next.to_le_bytes());
+        }
+        tags.push((6, place(out, &table)));
+        tags.push((11, 24));
+        tags.push((4, place(out, &hash)));
+        if !data.is_empty() {
+            tags.extend([(7, place(out, &data)), (8, data.len() as u64), (9, 24)]);
+        }
+        if !plt.is_empty() {
+            tags.extend([(23, place(out, &plt)), (2, plt.len() as u64), (20, 7)]);
+        }
+    }
+
+    fn versions(
+        &self,
+        strings: &mut Strings,
+        tags: &mut Vec<(u64, u64)>,
+        out: &mut Vec<u8>,
+        place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64,
+    ) {
+        let half = |out: &mut Vec<u8>, number: u16| out.extend_from_slice(&number.to_le_bytes());
+        let word = |out: &mut Vec<u8>, number: u32| out.extend_from_slice(&number.to_le_bytes());
+        if !self.version_needs.is_empty() {
+            let mut table = Vec::new();
+            for (at, (file, versions)) in self.version_needs.iter().enumerate() {
+                let last = at + 1 == self.version_needs.len();
+                half(&mut table, 1);
+                half(&mut table, versions.len() as u16);
+                word(&mut table, strings.add(file) as u32);
+                word(&mut table, 16);
+                word(&mut table, if last { 0 } else { 16 + 16 * versions.len() as u32 });
+                for (at, version) in versions.iter().enumerate() {
+                    word(&mut table, 0);
+                    half(&mut table, 0);
+                    half(&mut table, at as u16 + 2);
+                    word(&mut table, strings.add(version) as u32);
+                    let next = if at + 1 == versions.len() { 0 } else { 16 };
+                    word(&mut table, next);
+                }
+            }
+            tags.extend([(0x6fff_fffe, place(out, &table)), (0x6fff_ffff, self.version_needs.len() as u64)]);
+        }
+        if !self.version_definitions.is_empty() {
+            let mut table = Vec::new();
+            for (at, name) in self.version_definitions.iter().enumerate() {
+                half(&mut table, 1);
+                half(&mut table, u16::from(at == 0));
+                half(&mut table, at as u16 + 1);
+                half(&mut table, 1);
+                word(&mut table, 0);
+                word(&mut table, 20);
+                word(&mut table, if at + 1 == self.version_definitions.len() { 0 } else { 28 });
+                word(&mut table, strings.add(name) as u32);
+                word(&mut table, 0);
+            }
+            tags.extend([(0x6fff_fffc, place(out, &table)), (0x6fff_fffd, self.version_definitions.len() as u64)]);
+        }
+    }
+}

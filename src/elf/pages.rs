@@ -1,0 +1,124 @@
+//! Bounded, positioned reading: what was read once is not read again.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use crate::tree::{Content, ContentError, ContentReader};
+
+/// Bytes read at once. ELF header, program headers, interpreter and notes usually fit into the first block.
+const BLOCK: u64 = 4096;
+
+/// How many blocks are remembered before all are forgotten: 1 MiB.
+const BLOCKS_MAX: usize = 256;
+
+/// The contents of one file, read where it is needed.
+pub struct Pages<'a> {
+    reader: ContentReader<'a>,
+    size: u64,
+    blocks: RefCell<BTreeMap<u64, Box<[u8]>>>,
+}
+
+impl<'a> Pages<'a> {
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// As [`Content::open`].
+    pub fn open(content: &'a Content) -> Result<Pages<'a>, ContentError> {
+        Ok(Pages { reader: content.open()?, size: content.size(), blocks: RefCell::new(BTreeMap::new()) })
+    }
+
+    /// Size of the file in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes from `offset` on, `length` of them or as many as the file has.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, ContentError> {
+        let end = offset.saturating_add(length as u64).min(self.size);
+        if offset >= end {
+            return Ok(Vec::new());
+        }
+        // Tables go past the memory of blocks, which is meant for strings and headers.
+        if end - offset > 4 * BLOCK {
+            return self.read_past(offset, (end - offset) as usize);
+        }
+        let mut out = Vec::with_capacity((end - offset) as usize);
+        let mut position = offset;
+        while position < end {
+            let start = position - position % BLOCK;
+            let stop = (start + BLOCK).min(end);
+            let mut blocks = self.blocks.borrow_mut();
+            if !blocks.contains_key(&start) {
+                if blocks.len() >= BLOCKS_MAX {
+                    blocks.clear();
+                }
+                blocks.insert(start, self.read_past(start, BLOCK as usize)?.into());
+            }
+            let wanted = (position - start) as usize..(stop - start) as usize;
+            match blocks.get(&start).and_then(|block| block.get(wanted)) {
+                Some(part) => out.extend_from_slice(part),
+                None => break,
+            }
+            position = stop;
+        }
+        Ok(out)
+    }
+
+    /// The bytes from `offset` to the first NUL, which is left out; `None` when there is none within `limit` bytes.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn string(&self, offset: u64, limit: usize) -> Result<Option<Box<[u8]>>, ContentError> {
+        let mut length = 64.min(limit);
+        loop {
+            let bytes = self.read(offset, length)?;
+            if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
+                return Ok(Some(bytes[..end].into()));
+            }
+            if bytes.len() < length || length == limit {
+                return Ok(None);
+            }
+            length = length.saturating_mul(8).min(limit);
+        }
+    }
+
+    fn read_past(&self, offset: u64, length: usize) -> Result<Vec<u8>, ContentError> {
+        let mut bytes = vec![0; length.min(usize::try_from(self.size.saturating_sub(offset)).unwrap_or(length))];
+        let count = self.reader.read_at(&mut bytes, offset)?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_cross_blocks_and_stop_at_the_end() {
+        let bytes: Vec<u8> = (0..10_000u32).map(|number| (number % 251) as u8 + 1).collect();
+        let content = Content::Bytes(bytes.clone().into());
+        let pages = Pages::open(&content).unwrap();
+        assert_eq!(pages.read(4000, 200).unwrap(), bytes[4000..4200]);
+        assert_eq!(pages.read(9990, 4096).unwrap(), bytes[9990..]);
+        assert_eq!(pages.read(0, 10_000).unwrap(), bytes);
+        assert!(pages.read(u64::MAX, 8).unwrap().is_empty());
+        assert!(pages.read(10_000, 8).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_string_ends_at_nul_or_is_none() {
+        let mut bytes = vec![b'a'; 3000];
+        bytes.push(0);
+        bytes.extend_from_slice(b"tail");
+        let content = Content::Bytes(bytes.into());
+        let pages = Pages::open(&content).unwrap();
+        assert_eq!(pages.string(2990, 4096).unwrap().unwrap().len(), 10);
+        assert_eq!(pages.string(0, 4096).unwrap().unwrap().len(), 3000);
+        assert_eq!(pages.string(0, 1000).unwrap(), None);
+        assert_eq!(pages.string(3001, 4096).unwrap(), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! Symbol versions: what a file needs of others (verneed) and what it offers itself (verdef), found through the
+//! dynamic section as loaders do, never through section headers.
+
+use goblin::elf::dynamic::{DT_VERDEF, DT_VERNEED, DT_VERSYM};
+
+use super::bytes::{u16_at, u32_at};
+use super::dynamic::Dynamic;
+use super::facts::ElfFacts;
+use super::pages::Pages;
+use crate::tree::ContentError;
+
+/// How many steps all chains of one file may take together: they are linked lists, and a hostile one takes tiny steps.
+const STEPS_MAX: usize = 65_536;
+
+/// `VER_FLG_BASE`: the version that names the file itself.
+const BASE: u16 = 1;
+
+/// `VER_FLG_WEAK`: may be absent.
+const WEAK: u16 = 2;
+
+/// One version that a file needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededVersion {
+    /// Which library must have it, by the name in DT_NEEDED.
+    pub file: Box<[u8]>,
+    /// The version, such as `GLIBC_2.34`.
+    pub version: Box<[u8]>,
+    /// Whether it may be absent.
+    pub weak: bool,
+    /// The number by which `versym` refers to it.
+    pub index: u16,
+}
+
+/// One version that a file offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefinedVersion {
+    /// The version.
+    pub name: Box<[u8]>,
+    /// Whether it names the file itself.
+    pub base: bool,
+    /// The number by which `versym` refers to it.
+    pub index: u16,
+}
+
+/// Both tables of one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Versions {
+    /// What it needs.
+    pub needed: Vec<NeededVersion>,
+    /// What it offers; `None` when it has no such table.
+    pub defined: Option<Vec<DefinedVersion>>,
+    /// Whether its symbols carry version numbers at all.
+    pub has_versym: bool,
+    /// Whether a table breaks off, loops, or has another layout than 1: glibc refuses the last.
+    pub broken: bool,
+}
+
+impl Versions {
+    /// Reads both tables.
+    ///
+    /// # Errors
+    /// When the contents cannot be read.
+    pub fn read(pages: &Pages<'_>, facts: &ElfFacts) -> Result<Versions, ContentError> {
+        let Some(dynamic) = &facts.dynamic else { return Ok(Versions::default()) };
+        let mut versions = Versions { has_versym: dynamic.value(DT_VERSYM).is_some(), ..Versions::default() };
+        let mut reading = Reading { pages, facts, dynamic, steps: 0 };
+        if let Some(table) = dynamic.value(DT_VERNEED) {
+            versions.broken |= reading.needed(table, &mut versions.needed)?.is_none();
+        }
+        if let Some(table) = dynamic.value(DT_VERDEF) {
+            let mut defined = Vec::new();
+            versions.broken |= reading.defined(table, &mut defined)?.is_none();
+            versions.defined = Some(defined);
+        }
+        Ok(versions)
+    }
+
+    /// Whether a version of this name is offered.
+    pub fn defines(&self, version: &[u8]) -> bool {
+        self.defined.iter().flatten().any(|defined| &*defined.name == version)
+    }
+}
+
+struct Reading<'a> {
+    pages: &'a Pages<'a>,
+    facts: &'a ElfFacts,
+    dynamic: &'a Dynamic,
+    steps: usize,
+}
+
+impl Reading<'_> {
+    /// The record of `size` bytes at an address; `None` outside the file or after too many steps.
+    fn record(&mut self, address: u64, size: usize) -> Result<Option<Vec<u8>>, ContentError> {
+        self.steps += 1;
+        let Some(offset) = self.facts.offset_of(address).filter(|_| self.steps <= STEPS_MAX) else { return Ok(None) };
+        let bytes = self.pages.read(offset, size)?;
+        Ok((bytes.len() == size).then_some(bytes))
+    }
+
+    fn string(&self, place: Option<u32>) -> Result<Option<Box<[u8]>>, ContentError> {
+        match place {
+            Some(place) => self.dynamic.string(self.pages, &self.facts.loads, u64::from(place)),
+            None => Ok(None),
+        }
+    }
+
+    /// `Some` when the chain came to its end.
+    fn needed(&mut self, table: u64, out: &mut Vec<NeededVersion>) -> Result<Option<()>, ContentError> {
+        let mut at = table;
+        loop {
+            let Some(need) = self.record(at, 16)? else { return Ok(None) };
+            if u16_at(&need, 0) != Some(1) {
+                return Ok(None);
+            }
+            let Some(file) = self.string(u32_at(&need, 4))? else { return Ok(None) };
+            let mut aux_at = at.wrapping_add(u64::from(u32_at(&need, 8).unwrap_or_default()));
+            loop {
+                let Some(aux) = self.record(aux_at, 16)? else { return Ok(None) };
+                let Some(version) = self.string(u32_at(&aux, 8))? else { return Ok(None) };
+                out.push(NeededVersion {
+                    file: file.clone(),
+                    version,
+                    weak: u16_at(&aux, 4).unwrap_or_default() & WEAK != 0,
+                    index: u16_at(&aux, 6).unwrap_or_default() & 0x7fff,
+                });
+                match u32_at(&aux, 12) {
+                    None | Some(0) => break,
+                    Some(next) => aux_at = aux_at.wrapping_add(u64::from(next)),
+                }
+            }
+            match u32_at(&need, 12) {
+                None | Some(0) => return Ok(Some(())),
+                Some(next) => at = at.wrapping_add(u64::from(next)),
+            }
+        }
+    }
+
+    fn defined(&mut self, table: u64, out: &mut Vec<DefinedVersion>) -> Result<Option<()>, ContentError> {
+        let mut at = table;
+        loop {
+            let Some(definition) = self.record(at, 20)? else { return Ok(None) };
+            if u16_at(&definition, 0) != Some(1) {
+                return Ok(None);
+            }
+            let aux_at = at.wrapping_add(u64::from(u32_at(&definition, 12).unwrap_or_default()));
+            let Some(aux) = self.record(aux_at, 8)? else { return Ok(None) };
+            let Some(name) = self.string(u32_at(&aux, 0))? else { return Ok(None) };
+            out.push(DefinedVersion {
+                name,
+                base: u16_at(&definition, 2).unwrap_or_default() & BASE != 0,
+                index: u16_at(&definition, 4).unwrap_or_default() & 0x7fff,
+            });
+            match u32_at(&definition, 16) {
+                None | Some(0) => return Ok(Some(())),
+                Some(next) => at = at.wrapping_add(u64::from(next)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::tree::Content;
+
+    fn versions(forge: &Forge) -> Versions {
+        let content = Content::Bytes(forge.build().into());
+        let facts = ElfFacts::read(&content).unwrap().unwrap();
+        Versions::read(&Pages::open(&content).unwrap(), &facts).unwrap()
+    }
+
+    #[test]
+    fn both_tables_are_read_without_sections() {
+        let forge = Forge {
+            version_needs: vec![("libc.so.6".into(), vec!["GLIBC_2.34".into(), "GLIBC_2.2.5".into()])],
+            version_definitions: vec!["libx.so.1".into(), "X_1".into()],
+            ..Forge::library("libx.so.1")
+        };
+        let versions = versions(&forge);
+        let needed: Vec<String> =
+            versions.needed.iter().map(|need| String::from_utf8_lossy(&need.version).into_owned()).collect();
+        assert_eq!(needed, ["GLIBC_2.34", "GLIBC_2.2.5"]);
+        assert_eq!(&*versions.needed[1].file, b"libc.so.6");
+        assert!(versions.defines(b"X_1") && !versions.defines(b"X_2") && !versions.broken);
+        assert!(versions.defined.unwrap()[0].base);
+    }
+
+    #[test]
+    fn a_file_without_tables_has_none() {
+        assert_eq!(versions(&Forge::library("a")), Versions::default());
+    }
+
+    #[test]
+    fn a_table_outside_the_file_is_broken() {
+        assert!(versions(&Forge { tags: vec![(DT_VERNEED, 1 << 40)], ..Forge::library("a") }).broken);
+    }
+}
