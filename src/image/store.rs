@@ -229,11 +229,15 @@ impl Staging {
     ///
     /// # Errors
     /// When its file cannot be made.
-    pub fn blob(&self) -> Result<BlobWriter<'_>, StoreError> {
+    pub fn blob(&self) -> Result<BlobWriter, StoreError> {
         let path = self.scratch_path();
         let file = OpenOptions::new().write(true).create_new(true).open(&path);
         let file = file.map_err(|error| StoreError::Write { path: path.clone(), error })?;
-        Ok(BlobWriter { inner: Digesting::new(BufWriter::with_capacity(BUFFER, file)), path, staging: self })
+        Ok(BlobWriter {
+            inner: Digesting::new(BufWriter::with_capacity(BUFFER, file)),
+            path,
+            blobs: self.blobs_folder(),
+        })
     }
 
     /// Stores bytes as a blob.
@@ -272,7 +276,11 @@ impl Staging {
 
     /// Where a blob of this staging lies, whether it is there or not.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.work.join("blobs/sha256").join(digest.hex())
+        self.blobs_folder().join(digest.hex())
+    }
+
+    fn blobs_folder(&self) -> PathBuf {
+        self.work.join("blobs/sha256")
     }
 
     /// A folder for temporary files of others, on the file system of the output. It goes with the staging.
@@ -314,31 +322,32 @@ impl Drop for Staging {
 }
 
 /// A blob that is being written. Dropped unfinished, it is no blob, and its file goes with the staging.
-pub struct BlobWriter<'a> {
+pub struct BlobWriter {
     inner: Digesting<BufWriter<File>>,
     path: PathBuf,
-    staging: &'a Staging,
+    /// Where finished blobs lie. Not the staging itself: a layer's blob is written by a thread of its own.
+    blobs: PathBuf,
 }
 
-impl BlobWriter<'_> {
+impl BlobWriter {
     /// Ends the blob: written through to the disk, then named by its digest.
     ///
     /// # Errors
     /// When the last bytes cannot be written, as on a full disk.
     pub fn finish(self) -> Result<Blob, StoreError> {
-        let BlobWriter { inner, path, staging } = self;
+        let BlobWriter { inner, path, blobs } = self;
         let (writer, digest, size) = inner.finish();
         let finish = || -> io::Result<()> {
             let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
             file.sync_all()?;
-            fs::rename(&path, staging.blob_path(&digest))
+            fs::rename(&path, blobs.join(digest.hex()))
         };
         finish().map_err(|error| StoreError::Write { path: path.clone(), error })?;
         Ok(Blob { digest, size })
     }
 }
 
-impl Write for BlobWriter<'_> {
+impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.inner.write(bytes).map_err(|error| named(&self.path, error))
     }

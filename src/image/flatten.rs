@@ -1,0 +1,109 @@
+//! An image's layers, merged into the tree that a container of it would see.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::model::PlatformImage;
+use super::store::{Blobs, StoreError};
+use crate::codec::Scratch;
+use crate::codec::compress;
+use crate::codec::tar::{self, TarError, Whiteouts};
+use crate::digest::{Digest, Digesting};
+use crate::failure::{Failure, Kind};
+use crate::tree::{Backing, Metadata, Mode, Tree};
+
+/// Why layers cannot be merged.
+#[derive(Debug)]
+pub enum FlattenError {
+    /// A blob is not there or not what it should be.
+    Store(StoreError),
+    /// A layer cannot be decompressed, or there is no room to.
+    Io(String, io::Error),
+    /// A layer is damaged.
+    Tar(TarError),
+    /// The layer's contents are not those that the config speaks of.
+    DiffId {
+        /// Which layer.
+        layer: String,
+        /// What the config says.
+        expected: Digest,
+        /// What the layer is.
+        found: Digest,
+    },
+}
+
+impl fmt::Display for FlattenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FlattenError::Store(error) => error.fmt(f),
+            FlattenError::Io(layer, error) => write!(f, "cannot read {layer}: {error}"),
+            FlattenError::Tar(error) => error.fmt(f),
+            FlattenError::DiffId { layer, expected, found } => {
+                write!(f, "{layer} does not hold what the config says: expected diff_id {expected}, found {found}")
+            }
+        }
+    }
+}
+
+impl Error for FlattenError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            FlattenError::Store(error) => error.source(),
+            FlattenError::Io(_, error) => Some(error),
+            FlattenError::Tar(error) => error.source(),
+            FlattenError::DiffId { .. } => None,
+        }
+    }
+}
+
+impl Failure for FlattenError {
+    fn kind(&self) -> Kind {
+        match self {
+            FlattenError::Store(error) => error.kind(),
+            FlattenError::Io(..) | FlattenError::Tar(_) | FlattenError::DiffId { .. } => Kind::Input,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            FlattenError::Store(error) => error.hint(),
+            FlattenError::Tar(error) => error.hint(),
+            FlattenError::Io(..) | FlattenError::DiffId { .. } => {
+                Some("the image is damaged: fetch or build it again".into())
+            }
+        }
+    }
+}
+
+/// Merges the layers of an image, base first, with whiteouts applied. Contents stay in scratch files.
+///
+/// # Errors
+/// When a layer is missing, damaged, or not the one that the config speaks of.
+pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> Result<Tree, FlattenError> {
+    let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+    for (descriptor, diff_id) in image.manifest.layers().iter().zip(image.configuration.diff_ids()) {
+        let name = format!("layer {}", descriptor.digest());
+        let fail = |error: io::Error| match error.downcast::<StoreError>() {
+            Ok(error) => FlattenError::Store(error),
+            Err(error) => FlattenError::Io(name.clone(), error),
+        };
+        let mut stored = io::BufReader::with_capacity(1 << 16, blobs.open(descriptor).map_err(FlattenError::Store)?);
+        let form = compress::form_of(io::BufRead::fill_buf(&mut stored).map_err(fail)?);
+        let mut plain = Digesting::new(scratch.file().map_err(fail)?);
+        {
+            let mut layer = compress::decompressed(form, &mut stored).map_err(fail)?;
+            io::copy(&mut layer, &mut plain).map_err(fail)?;
+        }
+        // A decoder may stop before the end of its input; the blob is proved only there.
+        io::copy(&mut stored.by_ref(), &mut io::sink()).map_err(fail)?;
+        let (file, found, _) = plain.finish();
+        if found != diff_id {
+            return Err(FlattenError::DiffId { layer: name, expected: diff_id, found });
+        }
+        tar::apply(&mut tree, &Arc::new(Backing::new(file, name.clone())), &name, Whiteouts::Apply)
+            .map_err(FlattenError::Tar)?;
+    }
+    Ok(tree)
+}
