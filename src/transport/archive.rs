@@ -1,0 +1,113 @@
+//! The one archive that every engine loads: an OCI layout in a tar, with docker's `manifest.json` besides.
+//!
+//! docker's classic store reads only `manifest.json`, which can name one platform; everybody else reads `index.json` with
+//! all of them. The bytes depend on the image only: entries sorted by name, ustar headers, no owner, dated 1970.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::json;
+use tar::{EntryType, Header};
+
+use super::error::TransportError;
+use super::layout::copy_proved;
+use crate::image::{Blob, Blobs, PlatformImage, Staging};
+use crate::oci::{self, Annotations, Descriptor, MediaType};
+
+/// What goes into one archive.
+pub(super) struct Contents<'a> {
+    /// The blobs.
+    pub blobs: &'a [Blob],
+    /// The entries of `index.json`.
+    pub descriptors: Vec<Descriptor>,
+    /// The image that `manifest.json` names.
+    pub docker: Option<&'a PlatformImage>,
+    /// The full references.
+    pub names: Vec<String>,
+}
+
+/// Writes the archive. `target` is what messages call the output.
+pub(super) fn write(
+    contents: Contents<'_>,
+    staging: &Staging,
+    target: &Path,
+    writer: &mut dyn Write,
+) -> Result<(), TransportError> {
+    let failed = |error: io::Error| TransportError::Write(target.to_path_buf(), error);
+    let mut members: BTreeMap<String, Member> = BTreeMap::from([
+        ("blobs/".to_string(), Member::Directory),
+        ("blobs/sha256/".to_string(), Member::Directory),
+        (
+            "index.json".to_string(),
+            Member::Bytes(oci::canonical(&oci::index(contents.descriptors, &Annotations::new()))),
+        ),
+        ("oci-layout".to_string(), Member::Bytes(oci::EMPTY_LAYOUT.to_vec())),
+    ]);
+    if let Some(image) = contents.docker {
+        members.insert("manifest.json".to_string(), Member::Bytes(docker_manifest(image, &contents.names)?));
+    }
+    for blob in contents.blobs {
+        members.insert(blob_name(blob), Member::Blob(*blob));
+    }
+    for (name, member) in &members {
+        let size = match member {
+            Member::Directory => 0,
+            Member::Bytes(bytes) => bytes.len() as u64,
+            Member::Blob(blob) => blob.size,
+        };
+        writer.write_all(header(name, member, size).as_bytes()).map_err(failed)?;
+        match member {
+            Member::Directory => {}
+            Member::Bytes(bytes) => writer.write_all(bytes).map_err(failed)?,
+            Member::Blob(blob) => {
+                let mut reader = staging.open(&blob.descriptor(MediaType::ImageLayerGzip))?;
+                copy_proved(&mut *reader, writer, target, blob)?;
+            }
+        }
+        let padding = size.next_multiple_of(512) - size;
+        writer.write_all(&[0; 512][..padding as usize]).map_err(failed)?;
+    }
+    writer.write_all(&[0; 1024]).map_err(failed)?;
+    writer.flush().map_err(failed)
+}
+
+enum Member {
+    Directory,
+    Bytes(Vec<u8>),
+    Blob(Blob),
+}
+
+fn blob_name(blob: &Blob) -> String {
+    format!("blobs/sha256/{}", blob.digest.hex())
+}
+
+/// Docker's list of images: the paths of config and layers, and the references. Without any, it loads by its digest.
+fn docker_manifest(image: &PlatformImage, names: &[String]) -> Result<Vec<u8>, TransportError> {
+    let layers: Result<Vec<String>, _> =
+        image.manifest.layers().iter().map(|layer| Ok::<_, TransportError>(blob_name(&Blob::of(layer)?))).collect();
+    let item = json!({
+        "Config": blob_name(&Blob::of(image.manifest.config())?),
+        "RepoTags": if names.is_empty() { json!(null) } else { json!(names) },
+        "Layers": layers?,
+    });
+    Ok(oci::canonical(&[item]))
+}
+
+fn header(name: &str, member: &Member, size: u64) -> Header {
+    let mut header = Header::new_ustar();
+    // All names are ours and short, at most `blobs/sha256/` and 64 digits.
+    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+    let (kind, mode) = match member {
+        Member::Directory => (EntryType::Directory, 0o755),
+        Member::Bytes(_) | Member::Blob(_) => (EntryType::Regular, 0o644),
+    };
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    header
+}

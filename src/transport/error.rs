@@ -1,0 +1,147 @@
+//! Why an image cannot be taken from a place or brought to it.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::failure::{Failure, Kind};
+use crate::image::StoreError;
+
+/// Why an image cannot be taken from a place or brought to it.
+#[derive(Debug)]
+pub enum TransportError {
+    /// A blob.
+    Store(StoreError),
+    /// A file or folder of the output cannot be written.
+    Write(PathBuf, io::Error),
+    /// A file or folder of the input cannot be read.
+    Read(PathBuf, io::Error),
+    /// An input is there and is not what it should be.
+    Malformed {
+        /// The layout or archive.
+        place: String,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// No image of that name is there.
+    NoSuchImage {
+        /// The layout or archive.
+        place: String,
+        /// The name that was asked for.
+        wanted: String,
+        /// The names that are there.
+        known: Vec<String>,
+    },
+    /// Several images are there and none was named.
+    Several {
+        /// The layout or archive.
+        place: String,
+        /// The names that are there.
+        known: Vec<String>,
+    },
+    /// A folder that holds something else than a layout.
+    Occupied(PathBuf),
+    /// A layout that is there and cannot be added to.
+    Layout {
+        /// The file at fault.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: String,
+    },
+    /// What was asked for cannot be meant.
+    Usage(String),
+    /// Registries.
+    Registry(String),
+}
+
+impl From<StoreError> for TransportError {
+    fn from(error: StoreError) -> TransportError {
+        TransportError::Store(error)
+    }
+}
+
+/// Names for a sentence: `a, b and 3 more`.
+fn list(names: &[String]) -> String {
+    const SHOWN: usize = 12;
+    let shown = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(SHOWN) {
+        None | Some(0) if names.is_empty() => "no image at all".to_string(),
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TransportError::Store(error) => error.fmt(f),
+            TransportError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
+            TransportError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
+            TransportError::Malformed { place, fault } => write!(f, "{place}: {fault}"),
+            TransportError::NoSuchImage { place, wanted, known } => {
+                write!(f, "{place} holds no image {wanted:?}; it holds {}", list(known))
+            }
+            TransportError::Several { place, known } => {
+                write!(f, "{place} holds several images, and none was named: {}", list(known))
+            }
+            TransportError::Occupied(path) => {
+                write!(f, "the folder is not empty and is no image layout: {}", path.display())
+            }
+            TransportError::Layout { path, fault } => write!(f, "cannot add to {}: {fault}", path.display()),
+            TransportError::Usage(text) => f.write_str(text),
+            TransportError::Registry(reference) => write!(f, "registries are not spoken to yet: docker://{reference}"),
+        }
+    }
+}
+
+impl Error for TransportError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            TransportError::Store(error) => Some(error),
+            TransportError::Write(_, error) | TransportError::Read(_, error) => Some(error),
+            TransportError::Malformed { .. }
+            | TransportError::NoSuchImage { .. }
+            | TransportError::Several { .. }
+            | TransportError::Occupied(_)
+            | TransportError::Layout { .. }
+            | TransportError::Usage(_)
+            | TransportError::Registry(_) => None,
+        }
+    }
+}
+
+impl Failure for TransportError {
+    fn kind(&self) -> Kind {
+        match self {
+            TransportError::Store(error) => error.kind(),
+            TransportError::Write(..) | TransportError::Occupied(_) | TransportError::Layout { .. } => Kind::Output,
+            TransportError::Read(..)
+            | TransportError::Malformed { .. }
+            | TransportError::NoSuchImage { .. }
+            | TransportError::Several { .. } => Kind::Input,
+            TransportError::Usage(_) | TransportError::Registry(_) => Kind::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            TransportError::Store(error) => return error.hint(),
+            TransportError::Write(path, error) => {
+                // The same words for the same trouble, whoever met it.
+                let error = io::Error::new(error.kind(), error.to_string());
+                return StoreError::Write { path: path.clone(), error }.hint();
+            }
+            TransportError::NoSuchImage { known, .. } if known.is_empty() => return None,
+            TransportError::NoSuchImage { .. } | TransportError::Several { .. } => {
+                "name one of them behind a colon, such as oci:DIR:TAG".into()
+            }
+            TransportError::Occupied(_) => "name another folder, or empty this one".into(),
+            TransportError::Layout { .. } => "write to a new folder, or repair this layout".into(),
+            TransportError::Registry(reference) => format!(
+                "go through a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the other way round pulls"
+            ),
+            TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => return None,
+        })
+    }
+}

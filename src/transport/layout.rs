@@ -1,0 +1,210 @@
+//! Image layouts: a folder with `oci-layout`, `index.json` and `blobs/` (image-spec, image-layout.md).
+//!
+//! # How a layout is changed
+//!
+//! Blobs first, each by a hard link or a rename of a whole file, then `index.json` by a rename: whoever reads sees the old
+//! image or the new one, and a run that is killed leaves the old one. What was there is kept: other descriptors and keys
+//! that we do not know. A lock on the folder lets one run at a time read `index.json` and replace it. The lock is a
+//! courtesy among runs of this program; where the file system knows none, the last one wins.
+//!
+//! A blob that is there already is not believed but proved, and replaced when it is damaged.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use serde_json::{Value, json};
+
+use super::error::TransportError;
+use crate::digest::Verifying;
+use crate::image::{Blob, Blobs, Staging, StoreError};
+use crate::oci::{self, Annotations, Descriptor, REF_NAME};
+
+/// The largest `index.json` that is read, in bytes: some ten thousand tags.
+pub(super) const INDEX_MAX: u64 = 16 << 20;
+
+/// Whether images can be added to a folder: it is a layout, or empty, or not there yet.
+pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(TransportError::Write(folder.to_path_buf(), error)),
+        Ok(meta) if !meta.is_dir() => {
+            return Err(TransportError::Write(folder.to_path_buf(), io::ErrorKind::NotADirectory.into()));
+        }
+        Ok(_) => {}
+    }
+    let path = folder.join("oci-layout");
+    match read_bounded(&path, INDEX_MAX) {
+        Ok(bytes) => {
+            let layout: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            match layout["imageLayoutVersion"].as_str() {
+                Some("1.0.0") => Ok(()),
+                Some(version) => {
+                    Err(TransportError::Layout { path, fault: format!("its layout version is not 1.0.0: {version}") })
+                }
+                None => Err(TransportError::Layout { path, fault: "it does not say its layout version".into() }),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            #[expect(clippy::disallowed_methods, reason = "only whether there is any entry matters")]
+            let entries = fs::read_dir(folder).map_err(|error| TransportError::Read(folder.to_path_buf(), error))?;
+            // A mount point of its own has `lost+found`; our own staging folders are there and will go.
+            let ours = |name: &str| name.starts_with(".sazare-") || name == "lost+found";
+            let occupied = entries.flatten().any(|entry| !entry.file_name().to_str().is_some_and(ours));
+            if occupied { Err(TransportError::Occupied(folder.to_path_buf())) } else { Ok(()) }
+        }
+        Err(error) => Err(TransportError::Read(path, error)),
+    }
+}
+
+/// Adds an image to a layout, which is made when it does not exist. `descriptors` go into `index.json`, in the place of
+/// those of the same name and of those named in `obsolete`.
+pub(super) fn publish(
+    folder: &Path,
+    staging: &Staging,
+    blobs: &[Blob],
+    descriptors: &[Descriptor],
+    obsolete: &[String],
+) -> Result<(), TransportError> {
+    check(folder)?;
+    let desk = Staging::begin(folder)?;
+    let shelf = folder.join("blobs/sha256");
+    fs::create_dir_all(&shelf).map_err(|error| TransportError::Write(shelf.clone(), error))?;
+    let _lock = lock(folder)?;
+    let version = folder.join("oci-layout");
+    if !version.exists() {
+        replace(&desk, &version, oci::EMPTY_LAYOUT)?;
+    }
+    for blob in blobs {
+        place_blob(&desk, staging, blob, &shelf.join(blob.digest.hex()))?;
+    }
+    for directory in [&*shelf, &folder.join("blobs"), folder] {
+        sync_directory(directory)?;
+    }
+    // From here on all blobs are on the disk under their names, so the index may name them.
+    let index = folder.join("index.json");
+    let updated = updated_index(&index, descriptors, obsolete)?;
+    replace(&desk, &index, &updated)?;
+    sync_directory(folder)
+}
+
+/// The layout's index with the new descriptors. Everything else stays, in its order.
+fn updated_index(path: &Path, descriptors: &[Descriptor], obsolete: &[String]) -> Result<Vec<u8>, TransportError> {
+    let fault = |fault: &str| TransportError::Layout { path: path.to_path_buf(), fault: fault.into() };
+    let mut index: Value = match read_bounded(path, INDEX_MAX) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| fault(&format!("it is not JSON: {error}")))?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => json!(oci::index(Vec::new(), &Annotations::new())),
+        Err(error) => return Err(TransportError::Read(path.to_path_buf(), error)),
+    };
+    let Some(manifests) = index.get_mut("manifests").and_then(Value::as_array_mut) else {
+        return Err(fault("it has no list of manifests"));
+    };
+    let name = |descriptor: &Value| descriptor["annotations"][REF_NAME].as_str().map(str::to_string);
+    let new: Vec<Value> = descriptors.iter().map(|descriptor| json!(descriptor)).collect();
+    let goes = |old: &Value| {
+        name(old).is_some_and(|old| obsolete.contains(&old) || new.iter().any(|new| name(new).as_ref() == Some(&old)))
+    };
+    let position = manifests.iter().position(goes).unwrap_or(manifests.len());
+    manifests.retain(|old| !goes(old));
+    manifests.splice(position..position, new.iter().cloned());
+    let bytes = oci::canonical(&index);
+    if bytes.len() as u64 > INDEX_MAX { Err(fault("it would be too large")) } else { Ok(bytes) }
+}
+
+/// Brings one blob to its name: not at all when it is there and whole, by a link where that is possible, else as a copy.
+fn place_blob(desk: &Staging, staging: &Staging, blob: &Blob, to: &Path) -> Result<(), TransportError> {
+    let from = staging.blob_path(&blob.digest);
+    if is_whole(to, &from, blob) {
+        return Ok(());
+    }
+    let temporary = desk.scratch_path();
+    if fs::hard_link(&from, &temporary).is_err() {
+        // Another file system, or one without hard links.
+        copy(staging, blob, &temporary)?;
+    }
+    fs::rename(&temporary, to).map_err(|error| TransportError::Write(to.to_path_buf(), error))
+}
+
+/// Whether the file holds the blob. The same file as the staged one was proved when it was made.
+fn is_whole(path: &Path, staged: &Path, blob: &Blob) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let Ok(meta) = file.metadata() else { return false };
+    if fs::metadata(staged).is_ok_and(|staged| (staged.dev(), staged.ino()) == (meta.dev(), meta.ino())) {
+        return true;
+    }
+    meta.is_file()
+        && meta.len() == blob.size
+        && io::copy(&mut Verifying::new(file, blob.digest, blob.size), &mut io::sink()).is_ok()
+}
+
+fn copy(staging: &Staging, blob: &Blob, to: &Path) -> Result<(), TransportError> {
+    let mut reader = staging.open(&blob.descriptor(oci::MediaType::ImageLayerGzip))?;
+    let mut writer = File::create(to).map_err(|error| TransportError::Write(to.to_path_buf(), error))?;
+    copy_proved(&mut *reader, &mut writer, to, blob)?;
+    writer.sync_all().map_err(|error| TransportError::Write(to.to_path_buf(), error))
+}
+
+/// Copies a blob, and says of an error which side it is of.
+pub(super) fn copy_proved(
+    reader: &mut dyn Read,
+    writer: &mut dyn Write,
+    to: &Path,
+    blob: &Blob,
+) -> Result<(), TransportError> {
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let count = match reader.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => {
+                return Err(StoreError::Read { what: format!("staged blob {}", blob.digest), error }.into());
+            }
+        };
+        writer.write_all(&buffer[..count]).map_err(|error| TransportError::Write(to.to_path_buf(), error))?;
+    }
+}
+
+/// Replaces a file by one with these bytes, which are on the disk before it has the name.
+fn replace(desk: &Staging, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
+    let temporary = desk.scratch_path();
+    let write = || -> io::Result<()> {
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().map_err(|error| TransportError::Write(path.to_path_buf(), error))
+}
+
+/// Makes names in a directory survive a crash of the machine. File systems that cannot do it promise nothing anyway.
+pub(super) fn sync_directory(path: &Path) -> Result<(), TransportError> {
+    match File::open(path).and_then(|directory| directory.sync_all()) {
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(()),
+        result => result.map_err(|error| TransportError::Write(path.to_path_buf(), error)),
+    }
+}
+
+/// Waits until no other run changes the layout. `None` where the file system knows no locks.
+fn lock(folder: &Path) -> Result<Option<File>, TransportError> {
+    let directory = File::open(folder).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
+    loop {
+        match flock(&directory, FlockOperation::LockExclusive) {
+            Ok(()) => return Ok(Some(directory)),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return Ok(None),
+        }
+    }
+}
+
+/// A whole file that is small by nature.
+pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {max} bytes")));
+    }
+    Ok(bytes)
+}
