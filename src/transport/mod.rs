@@ -20,8 +20,9 @@ mod place;
 
 mod naming;
 
-mod archive;
 mod layout;
+
+mod archive;
 
 mod write;
 

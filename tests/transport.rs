@@ -1,0 +1,260 @@
+//! Places, as others see them: what is written is whole or not there, and what was there stays.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+use sazare::digest::Digest;
+use sazare::image::{Finished, Image, PlatformImage, Staging};
+use sazare::oci::{self, Annotations, Configuration, MediaType};
+use sazare::platform::{Arch, Platform};
+use sazare::transport::{self, Place, WriteOptions, Written};
+
+/// A layer that holds one file, and its digest before compression.
+fn layer(text: &str) -> (Vec<u8>, Digest) {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    builder.append_data(&mut header, "file", text.as_bytes()).unwrap();
+    let plain = builder.into_inner().unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(&plain).unwrap();
+    (encoder.finish().unwrap(), Digest::of(&plain))
+}
+
+/// An image of `text` for both platforms.
+fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Finished {
+    let mut platforms = Vec::new();
+    for arch in Arch::ALL {
+        let platform = Platform::new(arch);
+        let (bytes, diff_id) = layer(&format!("{text} {platform}"));
+        let layer = staging.put(&bytes).unwrap().descriptor(MediaType::ImageLayerGzip);
+        let history = oci::HistoryEntry {
+            created: sazare::epoch::Epoch::DEFAULT,
+            created_by: "a test".into(),
+            comment: String::new(),
+        };
+        let configuration = Configuration::new(&platform).with_layer(&diff_id, &history);
+        let config = staging.put(&configuration.to_bytes()).unwrap().descriptor(MediaType::ImageConfig);
+        let manifest = oci::manifest(config, vec![layer], &Annotations::new());
+        let mut descriptor = staging.put(&oci::canonical(&manifest)).unwrap().descriptor(MediaType::ImageManifest);
+        descriptor.set_platform(Some(oci::platform_of(&platform)));
+        let platform = platform.to_string();
+        platforms.push(PlatformImage { platform, manifest_descriptor: descriptor, manifest, configuration });
+    }
+    let children = platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
+    let index = oci::canonical(&oci::index(children, &Annotations::new()));
+    let root = staging.put(&index).unwrap().descriptor(MediaType::ImageIndex);
+    Finished {
+        image: Image { root, index_annotations: Annotations::new(), platforms },
+        name: name.map(|name| name.parse().unwrap()),
+        tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
+    }
+}
+
+fn write(place: &str, tags: &[&str], text: &str) -> Result<Written, transport::TransportError> {
+    write_with(place, tags, text, &WriteOptions::default())
+}
+
+fn write_with(
+    place: &str,
+    tags: &[&str],
+    text: &str,
+    options: &WriteOptions,
+) -> Result<Written, transport::TransportError> {
+    let place = Place::for_writing(place).unwrap();
+    transport::check(&place)?;
+    let staging = Staging::begin(&place.staging_folder().unwrap())?;
+    let image = image(&staging, Some("you/app"), tags, text);
+    transport::write(&image, &staging, &place, options, &mut std::io::sink())
+}
+
+fn index(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap()
+}
+
+fn tags(folder: &Path) -> Vec<String> {
+    let index = index(folder);
+    let name = |entry: &serde_json::Value| entry["annotations"][oci::REF_NAME].as_str().unwrap_or("-").to_string();
+    index["manifests"].as_array().unwrap().iter().map(name).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the test sorts")]
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[expect(clippy::disallowed_methods, reason = "tests read the environment")]
+fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}
+
+/// Whether a tool is there. In CI it must be.
+#[expect(clippy::disallowed_macros, reason = "a test that does not run says so")]
+fn has(tool: &str) -> bool {
+    let found = Command::new(tool).arg("--version").output().is_ok();
+    assert!(found || !in_ci(), "{tool} is missing");
+    if !found {
+        println!("skipped: no {tool}");
+    }
+    found
+}
+
+fn skopeo(arguments: &[&str]) -> String {
+    let output = Command::new("skopeo").args(arguments).output().unwrap();
+    assert!(output.status.success(), "skopeo {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_tag_is_one_nested_index_with_both_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = folder.path().join("out");
+    let written = write(&format!("oci:{}", layout.display()), &["v1", "latest"], "one").unwrap();
+    assert_eq!(names(folder.path()), ["out"]);
+    assert_eq!(names(&layout), ["blobs", "index.json", "oci-layout"]);
+    assert_eq!(fs::read(layout.join("oci-layout")).unwrap(), oci::EMPTY_LAYOUT);
+    assert_eq!(names(&layout.join("blobs/sha256")).len(), 2 * 3 + 1);
+    let index = index(&layout);
+    assert_eq!(tags(&layout), ["v1", "latest"]);
+    assert_eq!(index["manifests"][0]["annotations"][oci::CONTAINERD_NAME], "docker.io/you/app:v1");
+    assert_eq!(index["manifests"][0]["mediaType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(written.references, ["docker.io/you/app:v1", "docker.io/you/app:latest"]);
+    assert_eq!(index["manifests"][0]["digest"], written.names[0].1.to_string());
+}
+
+#[test]
+fn a_new_tag_keeps_what_is_there_and_an_old_one_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("oci:{}", folder.path().display());
+    write(&place, &["v1"], "one").unwrap();
+    let mut before = index(folder.path());
+    before["org.example.unknown"] = serde_json::json!({"kept": true});
+    before["manifests"][0]["x-unknown"] = serde_json::json!(1);
+    before["manifests"].as_array_mut().unwrap().push(serde_json::json!({"somebody": "else's"}));
+    fs::write(folder.path().join("index.json"), before.to_string()).unwrap();
+    write(&place, &["v2"], "two").unwrap();
+    assert_eq!(tags(folder.path()), ["v1", "-", "v2"]);
+    let after = index(folder.path());
+    assert_eq!(after["org.example.unknown"], before["org.example.unknown"]);
+    assert_eq!(after["manifests"][0], before["manifests"][0]);
+    assert_eq!(after["manifests"][1], before["manifests"][1]);
+    write(&place, &["v1"], "three").unwrap();
+    assert_eq!(tags(folder.path()), ["v1", "-", "v2"]);
+    assert_ne!(index(folder.path())["manifests"][0], before["manifests"][0]);
+    assert_eq!(index(folder.path())["manifests"][2], after["manifests"][2]);
+}
+
+#[test]
+fn the_same_image_gives_the_same_bytes_everywhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for name in ["a", "b"] {
+        write(&format!("oci-archive:{}", path(&format!("{name}.tar")).display()), &["v1"], "one").unwrap();
+        write(&format!("oci:{}", path(name).display()), &["v1"], "one").unwrap();
+    }
+    assert_eq!(fs::read(path("a.tar")).unwrap(), fs::read(path("b.tar")).unwrap());
+    assert_eq!(fs::read(path("a/index.json")).unwrap(), fs::read(path("b/index.json")).unwrap());
+    assert_eq!(names(&path("a/blobs/sha256")), names(&path("b/blobs/sha256")));
+    assert_eq!(names(folder.path()), ["a", "a.tar", "b", "b.tar"]);
+    let mut streamed = Vec::new();
+    let staging = Staging::begin(folder.path()).unwrap();
+    let image = image(&staging, Some("you/app"), &["v1"], "one");
+    transport::write(&image, &staging, &Place::Stdio, &WriteOptions::default(), &mut streamed).unwrap();
+    assert!(streamed == fs::read(path("a.tar")).unwrap(), "standard output carries the same archive");
+}
+
+#[test]
+fn a_damaged_blob_in_a_layout_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("oci:{}", folder.path().display());
+    let written = write(&place, &["v1"], "one").unwrap();
+    let blob = folder.path().join("blobs/sha256").join(written.names[0].1.hex());
+    let good = fs::read(&blob).unwrap();
+    let mut bad = good.clone();
+    bad[10] ^= 1;
+    fs::write(&blob, &bad).unwrap();
+    write(&place, &["v1"], "one").unwrap();
+    assert_eq!(fs::read(&blob).unwrap(), good);
+}
+
+#[test]
+fn a_flat_index_names_each_platform_for_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("oci:{}", folder.path().display());
+    write(&place, &["v1", "v2"], "one").unwrap();
+    let options = WriteOptions { flat_index: true, ..WriteOptions::default() };
+    write_with(&place, &["v1"], "one", &options).unwrap();
+    assert_eq!(tags(folder.path()), ["v1-amd64", "v1-arm64", "v2"]);
+    assert_eq!(index(folder.path())["manifests"][1]["platform"]["architecture"], "arm64");
+}
+
+#[test]
+fn a_folder_of_somebody_else_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("precious"), b"x").unwrap();
+    let error = write(&format!("oci:{}", folder.path().display()), &["v1"], "one").unwrap_err();
+    let expected = format!("the folder is not empty and is no image layout: {}", folder.path().display());
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(names(folder.path()), ["precious"]);
+    let other = tempfile::tempdir().unwrap();
+    fs::write(other.path().join("oci-layout"), br#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
+    let error = write(&format!("oci:{}", other.path().display()), &["v1"], "one").unwrap_err();
+    assert!(error.to_string().ends_with("oci-layout: its layout version is not 1.0.0: 2.0.0"), "{error}");
+    let error = write("oci-archive:/", &["v1"], "one").unwrap_err();
+    assert_eq!(error.to_string(), "cannot write /: is a directory");
+    let error = transport::check(&Place::for_writing("docker://ghcr.io/a/b:v1").unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), "registries are not spoken to yet: docker://ghcr.io/a/b:v1");
+}
+
+#[test]
+fn an_archive_replaces_what_a_link_leads_to_and_streams_to_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    fs::create_dir(path("real")).unwrap();
+    fs::write(path("real/x.tar"), b"old").unwrap();
+    std::os::unix::fs::symlink("real/x.tar", path("x.tar")).unwrap();
+    write(path("x.tar").to_str().unwrap(), &["v1"], "one").unwrap();
+    assert!(path("x.tar").is_symlink());
+    let bytes = fs::read(path("real/x.tar")).unwrap();
+    assert!(bytes.len() > 3);
+    assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    let reader = {
+        let pipe = path("pipe");
+        std::thread::spawn(move || fs::read(pipe).unwrap())
+    };
+    let staging = Staging::begin(&path("real")).unwrap();
+    let image = image(&staging, Some("you/app"), &["v1"], "one");
+    let place = Place::for_writing(&format!("docker-archive:{}", path("pipe").display())).unwrap();
+    transport::write(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
+    assert!(reader.join().unwrap() == bytes);
+}
+
+#[test]
+fn skopeo_finds_the_image_in_every_form() {
+    if !has("skopeo") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let written = write(&format!("oci:{}", path("layout")), &["v1"], "one").unwrap();
+    write(&format!("oci-archive:{}", path("x.tar")), &["v1"], "one").unwrap();
+    let digest = written.names[0].1.hex();
+    for place in [format!("oci:{}:v1", path("layout")), format!("oci-archive:{}:v1", path("x.tar"))] {
+        let raw = skopeo(&["inspect", "--raw", &place]);
+        assert_eq!(Digest::of(raw.as_bytes()).hex(), digest, "{place}");
+        for arch in ["amd64", "arm64"] {
+            let config = skopeo(&["inspect", "--config", "--override-arch", arch, &place]);
+            assert!(config.contains(&format!(r#""architecture": "{arch}""#)), "{place}: {config}");
+        }
+    }
+    let config = skopeo(&["inspect", "--config", &format!("docker-archive:{}:docker.io/you/app:v1", path("x.tar"))]);
+    assert!(config.contains(r#""architecture": "amd64""#), "{config}");
+    skopeo(&["copy", "--all", &format!("oci:{}:v1", path("layout")), &format!("oci:{}:v1", path("copy"))]);
+    assert_eq!(names(Path::new(&path("copy/blobs/sha256"))), names(Path::new(&path("layout/blobs/sha256"))));
+}
