@@ -5,11 +5,13 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
+use sazare::codec::Scratch;
 use sazare::digest::Digest;
-use sazare::image::{Finished, Image, PlatformImage, Staging};
+use sazare::failure::{Failure as _, Kind};
+use sazare::image::{Blobs, Finished, Image, PlatformImage, Staging};
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
-use sazare::transport::{self, Place, WriteOptions, Written};
+use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written};
 
 /// A layer that holds one file, and its digest before compression.
 fn layer(text: &str) -> (Vec<u8>, Digest) {
@@ -54,16 +56,11 @@ fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Fi
     }
 }
 
-fn write(place: &str, tags: &[&str], text: &str) -> Result<Written, transport::TransportError> {
+fn write(place: &str, tags: &[&str], text: &str) -> Result<Written, TransportError> {
     write_with(place, tags, text, &WriteOptions::default())
 }
 
-fn write_with(
-    place: &str,
-    tags: &[&str],
-    text: &str,
-    options: &WriteOptions,
-) -> Result<Written, transport::TransportError> {
+fn write_with(place: &str, tags: &[&str], text: &str, options: &WriteOptions) -> Result<Written, TransportError> {
     let place = Place::for_writing(place).unwrap();
     transport::check(&place)?;
     let staging = Staging::begin(&place.staging_folder().unwrap())?;
@@ -257,4 +254,175 @@ fn skopeo_finds_the_image_in_every_form() {
     assert!(config.contains(r#""architecture": "amd64""#), "{config}");
     skopeo(&["copy", "--all", &format!("oci:{}:v1", path("layout")), &format!("oci:{}:v1", path("copy"))]);
     assert_eq!(names(Path::new(&path("copy/blobs/sha256"))), names(Path::new(&path("layout/blobs/sha256"))));
+}
+
+/// An image, its blobs, and what was said about them.
+type Read = (Image, Box<dyn Blobs>, Vec<String>);
+
+fn open(place: &str) -> Result<Read, TransportError> {
+    let folder = tempfile::tempdir().unwrap();
+    let place = transport::for_reading(place, Path::new(""))?;
+    match transport::open(&place, &Scratch::new(folder.path()), &mut std::io::empty())? {
+        Opened::Image { image, blobs, notes } => Ok((*image, blobs, notes)),
+        Opened::Rootfs(path) | Opened::Tar(path) | Opened::Cpio(path) => panic!("no image: {}", path.display()),
+    }
+}
+
+/// Reads every blob of an image to its end, which proves it.
+fn drain(image: &Image, blobs: &dyn Blobs) -> Result<u64, String> {
+    let mut size = 0;
+    for descriptor in image.blobs() {
+        let mut reader = blobs.open(descriptor).map_err(|error| error.to_string())?;
+        size += std::io::copy(&mut reader, &mut std::io::sink()).map_err(|error| error.to_string())?;
+    }
+    Ok(size)
+}
+
+#[test]
+fn what_was_written_is_read_back_from_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let written = write(&format!("oci:{}", path("layout")), &["v1", "latest"], "one").unwrap();
+    write(&format!("oci-archive:{}", path("x.tar")), &["v1"], "one").unwrap();
+    let flat = WriteOptions { flat_index: true, ..WriteOptions::default() };
+    write_with(&format!("oci:{}", path("flat")), &["v1"], "one", &flat).unwrap();
+    let gzip = Command::new("gzip").arg("-k").arg(path("x.tar")).status().unwrap();
+    assert!(gzip.success());
+    for place in [
+        path("layout"),
+        format!("oci:{}:latest", path("layout")),
+        format!("oci:{}:docker.io/you/app:v1", path("layout")),
+        path("x.tar"),
+        format!("docker-archive:{}:you/app:v1", path("x.tar")),
+        path("x.tar.gz"),
+        path("flat"),
+        format!("oci:{}:v1", path("flat")),
+    ] {
+        let (image, blobs, notes) = open(&place).unwrap();
+        assert_eq!(image.root.digest().to_string(), written.names[0].1.to_string(), "{place}");
+        let platforms: Vec<&str> = image.platforms.iter().map(|image| image.platform.as_str()).collect();
+        assert_eq!((platforms, notes), (vec!["linux/amd64", "linux/arm64"], vec![]), "{place}");
+        drain(&image, &*blobs).unwrap();
+    }
+    let (image, ..) = open(&format!("oci:{}:v1-arm64", path("flat"))).unwrap();
+    assert_eq!(image.platforms.len(), 1);
+    let error = open(&format!("oci:{}:v9", path("layout"))).err().unwrap();
+    assert_eq!(error.to_string(), format!(r#"{} holds no image "v9"; it holds v1, latest"#, path("layout")));
+    let mut stdin = fs::File::open(path("x.tar")).unwrap();
+    let opened = transport::open(&Place::Stdio, &Scratch::new(folder.path()), &mut stdin).unwrap();
+    assert!(matches!(opened, Opened::Image { image, .. } if image.platforms.len() == 2));
+    assert_eq!(names(folder.path()), ["flat", "layout", "x.tar", "x.tar.gz"]);
+}
+
+#[test]
+fn archives_of_other_hands_are_read() {
+    if !has("skopeo") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    write(&format!("oci:{}", path("layout")), &["v1"], "one").unwrap();
+    let from = format!("oci:{}:v1", path("layout"));
+    skopeo(&["copy", &from, &format!("docker-archive:{}:you/app:v1", path("docker.tar"))]);
+    skopeo(&["copy", "--all", &from, &format!("oci-archive:{}:v1", path("oci.tar"))]);
+    let (image, blobs, _) = open(&path("oci.tar")).unwrap();
+    assert_eq!(image.platforms.len(), 2);
+    drain(&image, &*blobs).unwrap();
+    for place in [path("docker.tar"), format!("docker-archive:{}:v1", path("docker.tar"))] {
+        let (image, blobs, notes) = open(&place).unwrap();
+        assert_eq!((image.platforms.len(), notes), (1, vec![]));
+        assert_eq!(image.platforms[0].manifest.layers()[0].media_type(), &MediaType::ImageLayer);
+        drain(&image, &*blobs).unwrap();
+        let staging = Staging::begin(folder.path()).unwrap();
+        image.blobs().into_iter().for_each(|blob| assert!(staging.adopt(&*blobs, blob).is_ok()));
+    }
+    let error = open(&format!("docker-archive:{}:v2", path("docker.tar"))).err().unwrap();
+    assert!(error.to_string().ends_with(r#"holds no image "v2"; it holds docker.io/you/app:v1"#), "{error}");
+}
+
+#[test]
+fn a_platform_that_is_not_there_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    write(&format!("oci:{}", folder.path().display()), &["v1"], "one").unwrap();
+    let place = folder.path().to_str().unwrap();
+    let manifests: Vec<_> =
+        open(place).unwrap().0.platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
+    let blob = |digest: String| folder.path().join("blobs/sha256").join(digest.trim_start_matches("sha256:"));
+    fs::remove_file(blob(manifests[1].digest().to_string())).unwrap();
+    let (image, _, notes) = open(place).unwrap();
+    assert_eq!(image.platforms.len(), 1);
+    assert_eq!(notes, [format!("linux/arm64 is in the index and not there: {}", manifests[1].digest())]);
+    fs::remove_file(blob(manifests[0].digest().to_string())).unwrap();
+    let error = open(place).err().unwrap().to_string();
+    assert!(
+        error.contains("no container image in sha256:") && error.contains("linux/amd64 is in the index"),
+        "{error}"
+    );
+}
+
+#[test]
+fn damage_is_never_taken_for_an_image() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    let place = format!("oci-archive:{}", path.display());
+    write(&place, &["v1"], "one").unwrap();
+    let good = fs::read(&path).unwrap();
+    let (image, blobs, _) = open(&place).unwrap();
+    let root = image.root.digest().to_string();
+    drain(&image, &*blobs).unwrap();
+    // Cut off, it is an error, unless only what docker's classic store reads is missing.
+    let index = (0..good.len()).step_by(512).find(|at| good[*at..].starts_with(b"index.json\0")).unwrap();
+    for length in (0..good.len()).step_by(256) {
+        fs::write(&path, &good[..length]).unwrap();
+        match open(&place) {
+            Ok((image, blobs, _)) => {
+                assert!(length > index, "{length}");
+                drain(&image, &*blobs).unwrap();
+            }
+            Err(error) => assert_eq!(error.kind(), Kind::Input, "{error}"),
+        }
+    }
+    // A flipped bit is an error, or does not matter: the image is the same.
+    for at in (0..good.len()).step_by(7) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(&path, &bad).unwrap();
+        if let Ok((image, blobs, _)) = open(&place)
+            && drain(&image, &*blobs).is_ok()
+        {
+            assert_eq!(image.root.digest().to_string(), root, "byte {at}");
+        }
+    }
+}
+
+#[test]
+fn hostile_archives_are_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    let place = format!("docker-archive:{}", path.display());
+    let config = br#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]}}"#;
+    let manifest = br#"[{"Config":"config","RepoTags":null,"Layers":["a/layer.tar"]}]"#;
+    type Members<'a> = &'a [(&'a str, &'a [u8])];
+    let cases: [(Members<'_>, &str); 7] = [
+        (&[("../x", b"")], "`..` is not allowed in a path of an image: ../x"),
+        (&[("x", b""), ("./x", b"")], "it holds two files of one name: /x"),
+        (&[("x", b"")], "neither index.json nor manifest.json is in it: no image archive"),
+        (&[("manifest.json", b"[]")], "it holds no image"),
+        (&[("manifest.json", b"[")], "manifest.json: EOF while parsing"),
+        (&[("manifest.json", manifest)], "it does not hold the file config"),
+        (&[("manifest.json", manifest), ("config", config)], "manifest.json names 1 layers and config 0"),
+    ];
+    for (members, fault) in cases {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in members {
+            let mut header = tar::Header::new_ustar();
+            header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_size(bytes.len() as u64);
+            header.set_cksum();
+            builder.append(&header, *bytes).unwrap();
+        }
+        fs::write(&path, builder.into_inner().unwrap()).unwrap();
+        let error = open(&place).err().unwrap().to_string();
+        assert!(error.starts_with(&format!("{}: {fault}", path.display())), "{error}");
+    }
 }

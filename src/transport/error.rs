@@ -5,12 +5,15 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::place::PlaceError;
 use crate::failure::{Failure, Kind};
 use crate::image::StoreError;
 
 /// Why an image cannot be taken from a place or brought to it.
 #[derive(Debug)]
 pub enum TransportError {
+    /// A text that names no place.
+    Place(PlaceError),
     /// A blob.
     Store(StoreError),
     /// A file or folder of the output cannot be written.
@@ -55,6 +58,12 @@ pub enum TransportError {
     Registry(String),
 }
 
+impl From<PlaceError> for TransportError {
+    fn from(error: PlaceError) -> TransportError {
+        TransportError::Place(error)
+    }
+}
+
 impl From<StoreError> for TransportError {
     fn from(error: StoreError) -> TransportError {
         TransportError::Store(error)
@@ -75,6 +84,7 @@ fn list(names: &[String]) -> String {
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            TransportError::Place(error) => error.fmt(f),
             TransportError::Store(error) => error.fmt(f),
             TransportError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             TransportError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
@@ -98,6 +108,7 @@ impl fmt::Display for TransportError {
 impl Error for TransportError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            TransportError::Place(error) => Some(error),
             TransportError::Store(error) => Some(error),
             TransportError::Write(_, error) | TransportError::Read(_, error) => Some(error),
             TransportError::Malformed { .. }
@@ -114,6 +125,7 @@ impl Error for TransportError {
 impl Failure for TransportError {
     fn kind(&self) -> Kind {
         match self {
+            TransportError::Place(error) => error.kind(),
             TransportError::Store(error) => error.kind(),
             TransportError::Write(..) | TransportError::Occupied(_) | TransportError::Layout { .. } => Kind::Output,
             TransportError::Read(..)
@@ -126,6 +138,7 @@ impl Failure for TransportError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
+            TransportError::Place(error) => return error.hint(),
             TransportError::Store(error) => return error.hint(),
             TransportError::Write(path, error) => {
                 // The same words for the same trouble, whoever met it.

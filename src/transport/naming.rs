@@ -90,6 +90,27 @@ fn suffix(platform: &str) -> String {
     platform.split('/').skip(1).collect::<Vec<_>>().join("-")
 }
 
+/// The name of an entry of `index.json`, and the tag of which it is the image of one platform, if its name says so
+/// (`v1-arm64` of an arm64 manifest: `v1`).
+pub(super) fn name_and_group(descriptor: &Descriptor) -> (Option<&str>, Option<&str>) {
+    let name = descriptor.annotations().as_ref().and_then(|annotations| annotations.get(REF_NAME)).map(String::as_str);
+    let group = name.zip(descriptor.platform().as_ref()).and_then(|(name, platform)| {
+        let variant = platform.variant().as_ref().map(|variant| format!("-{variant}")).unwrap_or_default();
+        let end = format!("-{}{variant}", platform.architecture());
+        name.strip_suffix(end.as_str()).filter(|tag| !tag.is_empty())
+    });
+    (name, group)
+}
+
+/// Whether two texts name the same image: equal, or equal when spelled out (`you/app:v1`, `docker.io/you/app:v1`).
+pub(super) fn references_equal(known: &str, wanted: &str) -> bool {
+    let spelled_out = |text: &str| -> Option<(Repository, Tag)> {
+        let (name, tag) = split_tag(text);
+        Some((name.parse().ok()?, tag?.parse().ok()?))
+    };
+    known == wanted || spelled_out(known).is_some_and(|known| spelled_out(wanted) == Some(known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,6 +50,8 @@ pub enum PlaceError {
     UnknownPrefix(String),
     /// A bare path whose end tells nothing.
     Unclear(String),
+    /// A bare path that leads to nothing we know.
+    Unknown(String),
     /// A place of a form that is only read.
     ReadOnly(String),
 }
@@ -60,6 +62,7 @@ impl fmt::Display for PlaceError {
             PlaceError::Empty(text) => write!(f, "a place needs a path: {text:?}"),
             PlaceError::UnknownPrefix(text) => write!(f, "no place begins like this: {text}"),
             PlaceError::Unclear(text) => write!(f, "what to write is not clear from the name: {text}"),
+            PlaceError::Unknown(text) => write!(f, "neither an image, a tar, an initramfs nor a folder: {text}"),
             PlaceError::ReadOnly(text) => write!(f, "a place that is read, never written: {text}"),
         }
     }
@@ -69,12 +72,18 @@ impl Error for PlaceError {}
 
 impl Failure for PlaceError {
     fn kind(&self) -> Kind {
-        Kind::Usage
+        match self {
+            PlaceError::Unknown(_) => Kind::Input,
+            PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) | PlaceError::Unclear(_) | PlaceError::ReadOnly(_) => {
+                Kind::Usage
+            }
+        }
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
             PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) => format!("places are {PREFIXES}, a path, or -"),
+            PlaceError::Unknown(_) => format!("say what it is by a prefix: {PREFIXES}"),
             PlaceError::Unclear(_) => format!(
                 "end it with / (layout), .tar (archive for every engine), .cpio, .cpio.gz, .cpio.zst or .img \
                  (initramfs), or say it by a prefix: {PREFIXES}"

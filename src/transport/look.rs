@@ -1,0 +1,164 @@
+//! A bare path, looked at: what lies there tells what it is.
+//!
+//! A directory with `oci-layout` is a layout, another is a root file system. A file is told by its content: a tar with
+//! `index.json` or `manifest.json` at its top is an image, another tar is a root file system, cpio's magic is an
+//! initramfs. Of a compressed tar only the first entry is looked at, as the rest would have to be unpacked for it: image
+//! archives begin with a name that no root file system begins with.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::error::TransportError;
+use super::place::{Place, PlaceError};
+use crate::codec::compress;
+use crate::codec::tar::Entries;
+
+/// A place to read from, seen from `folder`.
+///
+/// # Errors
+/// When the text names no place, or a bare path leads to nothing that could be one.
+pub fn for_reading(text: &str, folder: &Path) -> Result<Place, TransportError> {
+    if let Some(place) = Place::with_prefix(text)? {
+        return Ok(place.seen_from(folder));
+    }
+    let path = folder.join(text);
+    let failed = |error| TransportError::Read(path.clone(), error);
+    if std::fs::metadata(&path).map_err(failed)?.is_dir() {
+        let layout = path.join("oci-layout").is_file();
+        return Ok(if layout { Place::Layout { folder: path, reference: None } } else { Place::Rootfs(path) });
+    }
+    let unclear = || TransportError::Place(PlaceError::Unknown(text.to_string()));
+    match look(&path).map_err(failed)? {
+        Look::Image => Ok(Place::Archive { file: path, reference: None }),
+        Look::Tar => Ok(Place::Tar(path)),
+        Look::Cpio => Ok(Place::Cpio(path)),
+        Look::Unknown => Err(unclear()),
+    }
+}
+
+/// What a file looks like.
+enum Look {
+    Image,
+    Tar,
+    Cpio,
+    Unknown,
+}
+
+fn look(path: &PathBuf) -> io::Result<Look> {
+    let file = File::open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file; use - for standard input"));
+    }
+    let compressed = compress::form(&file)? != compress::Form::Plain;
+    let mut head = Vec::new();
+    // What cannot be decompressed is nothing we know; who opens it will hear why.
+    let read = compress::reader(file.try_clone()?).and_then(|reader| reader.take(512).read_to_end(&mut head));
+    if read.is_err() {
+        return Ok(Look::Unknown);
+    }
+    if head.starts_with(b"070701") || head.starts_with(b"070702") {
+        return Ok(Look::Cpio);
+    }
+    if head.get(257..262) != Some(b"ustar") && !is_old_tar(&head) {
+        return Ok(Look::Unknown);
+    }
+    let is_image = if compressed {
+        begins_like_an_image(head.get(..100).unwrap_or_default())
+    } else {
+        let mut names = Entries::new(&file, meta.len()).map_while(Result::ok).map(|entry| entry.name);
+        names.any(|name| matches!(name.strip_prefix(b"./").unwrap_or(&name), b"index.json" | b"manifest.json"))
+    };
+    Ok(if is_image { Look::Image } else { Look::Tar })
+}
+
+/// A tar header from before POSIX has no magic, only a checksum.
+fn is_old_tar(head: &[u8]) -> bool {
+    head.len() == 512
+        && head[0] != 0
+        && tar::Header::from_byte_slice(head).cksum().is_ok_and(|sum| sum == checksum(head))
+}
+
+fn checksum(head: &[u8]) -> u32 {
+    let byte = |(at, byte): (usize, &u8)| if (148..156).contains(&at) { 32 } else { u32::from(*byte) };
+    head.iter().enumerate().map(byte).sum()
+}
+
+fn begins_like_an_image(name: &[u8]) -> bool {
+    let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    let first = name.split(|&byte| byte == b'/' || byte == b'.').next().unwrap_or_default();
+    // Older `docker save` begins with a folder or file that is named by a digest.
+    let digest = first.len() == 64 && first.iter().all(u8::is_ascii_hexdigit);
+    digest || first == b"blobs" || matches!(name, b"oci-layout" | b"index.json" | b"manifest.json" | b"repositories")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn tar(names: &[&str]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for name in names {
+            builder.append_data(&mut tar::Header::new_ustar(), name, io::empty()).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn a_bare_path_is_what_lies_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::create_dir(path("layout")).unwrap();
+        std::fs::write(path("layout/oci-layout"), b"").unwrap();
+        std::fs::create_dir(path("root")).unwrap();
+        let image = |name: &str| Place::Archive { file: path(name), reference: None };
+        let mut old = tar(&["etc/"]);
+        old[257..265].fill(0);
+        let sum = format!("{:06o}\0 ", checksum(&old[..512]));
+        old[148..156].copy_from_slice(sum.as_bytes());
+        for (name, bytes, place) in [
+            ("a", tar(&["x", "./manifest.json"]), image("a")),
+            ("b", tar(&["blobs/", "index.json"]), image("b")),
+            ("c", gzip(&tar(&["blobs/", "index.json"])), image("c")),
+            ("d", tar(&["etc/", "etc/index.json"]), Place::Tar(path("d"))),
+            ("e", gzip(&tar(&["./", "index.json"])), Place::Tar(path("e"))),
+            ("f", old, Place::Tar(path("f"))),
+            ("g", b"070701 and so on".to_vec(), Place::Cpio(path("g"))),
+            ("h", gzip(b"070701 and so on"), Place::Cpio(path("h"))),
+        ] {
+            std::fs::write(path(name), bytes).unwrap();
+            assert_eq!(for_reading(name, folder.path()).unwrap(), place, "{name}");
+        }
+        let layout = Place::Layout { folder: path("layout"), reference: None };
+        assert_eq!(for_reading("layout", folder.path()).unwrap(), layout);
+        assert_eq!(for_reading("root", folder.path()).unwrap(), Place::Rootfs(path("root")));
+        assert_eq!(for_reading("tar:root", folder.path()).unwrap(), Place::Tar(path("root")));
+    }
+
+    #[test]
+    fn what_is_nothing_we_know_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, bytes) in [
+            ("elf", b"\x7fELF".to_vec()),
+            ("empty", vec![]),
+            ("zeros", vec![0; 1024]),
+            ("bad", gzip(b"x")[..5].to_vec()),
+        ] {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+            let error = for_reading(name, folder.path()).unwrap_err();
+            assert_eq!(error.to_string(), format!("neither an image, a tar, an initramfs nor a folder: {name}"));
+        }
+        let error = for_reading("absent", folder.path()).unwrap_err();
+        assert!(error.to_string().contains("absent: No such file"), "{error}");
+    }
+}

@@ -1,0 +1,140 @@
+//! A place, opened: an image with its blobs, or where a tree lies.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::blobs::{ArchiveBlobs, LayoutBlobs, WithDocuments};
+use super::choose::{Choice, choose, descriptors};
+use super::docker;
+use super::error::TransportError;
+use super::layout::{INDEX_MAX, read_bounded};
+use super::load::load;
+use super::members::Members;
+use super::place::Place;
+use crate::codec::{Scratch, compress};
+use crate::digest::Digest;
+use crate::image::{Blobs, Image};
+use crate::oci::{self, Annotations, CONTAINERD_NAME, Descriptor, MediaType, REF_NAME};
+
+/// What stands behind a place.
+pub enum Opened {
+    /// An image.
+    Image {
+        /// Its documents, read and proved.
+        image: Box<Image>,
+        /// Its blobs. Each is proved while it is read.
+        blobs: Box<dyn Blobs>,
+        /// What was left out, and what does not fit together.
+        notes: Vec<String>,
+    },
+    /// A root file system as a folder.
+    Rootfs(PathBuf),
+    /// A root file system in a tar.
+    Tar(PathBuf),
+    /// An initramfs archive.
+    Cpio(PathBuf),
+}
+
+/// Opens a place. `stdin` is where `-` leads to; it and compressed archives are kept in `scratch` while they are read.
+///
+/// # Errors
+/// When there is nothing, or several images and none was named, or what is there is damaged.
+pub fn open(place: &Place, scratch: &Scratch, stdin: &mut dyn Read) -> Result<Opened, TransportError> {
+    match place {
+        Place::Layout { folder, reference } => open_layout(folder, reference.as_deref()),
+        Place::Archive { file, reference } => {
+            let failed = |error| TransportError::Read(file.clone(), error);
+            let mut opened = File::open(file).map_err(failed)?;
+            let name = file.display().to_string();
+            if opened.metadata().map_err(failed)?.is_file() {
+                open_archive(&name, opened, reference.as_deref(), scratch)
+            } else {
+                let spooled = spool(&mut opened, scratch, &name)?;
+                open_archive(&name, spooled, reference.as_deref(), scratch)
+            }
+        }
+        Place::Stdio => {
+            let spooled = spool(stdin, scratch, "standard input")?;
+            open_archive("standard input", spooled, None, scratch)
+        }
+        Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
+        Place::Rootfs(path) => Ok(Opened::Rootfs(path.clone())),
+        Place::Tar(path) => Ok(Opened::Tar(path.clone())),
+        Place::Cpio(path) => Ok(Opened::Cpio(path.clone())),
+    }
+}
+
+fn open_layout(folder: &Path, reference: Option<&str>) -> Result<Opened, TransportError> {
+    let path = folder.join("index.json");
+    let bytes = read_bounded(&path, INDEX_MAX).map_err(|error| TransportError::Read(path, error))?;
+    let blobs = Box::new(LayoutBlobs { folder: folder.to_path_buf() });
+    open_oci(&folder.display().to_string(), &bytes, blobs, reference)
+}
+
+fn open_archive(name: &str, file: File, reference: Option<&str>, scratch: &Scratch) -> Result<Opened, TransportError> {
+    let failed = |error| TransportError::Read(name.into(), error);
+    let file = match compress::form(&file).map_err(failed)? {
+        compress::Form::Plain => file,
+        compress::Form::Gzip | compress::Form::Zstd | compress::Form::Xz => {
+            spool(&mut *compress::reader(file).map_err(failed)?, scratch, name)?
+        }
+    };
+    let size = file.metadata().map_err(failed)?.len();
+    let members = Members::read(name, file, size)?;
+    // The OCI side says more: digests, annotations, all platforms.
+    if members.has("index.json") {
+        let blobs = Box::new(ArchiveBlobs { place: name.to_string(), contents: members.blobs() });
+        return open_oci(name, &members.document("index.json")?, blobs, reference);
+    }
+    if !members.has("manifest.json") {
+        let fault = "neither index.json nor manifest.json is in it: no image archive".into();
+        return Err(TransportError::Malformed { place: name.to_string(), fault });
+    }
+    let (blobs, root) = docker::read(name, &members, reference)?;
+    let (image, notes) = load(name, &*blobs, root)?;
+    Ok(Opened::Image { image: Box::new(image), blobs, notes })
+}
+
+fn open_oci(
+    name: &str,
+    index: &[u8],
+    blobs: Box<dyn Blobs>,
+    reference: Option<&str>,
+) -> Result<Opened, TransportError> {
+    let (root, blobs): (_, Box<dyn Blobs>) = match choose(name, &descriptors(name, index)?, reference)? {
+        Choice::Root(root) => (*root, blobs),
+        Choice::Platforms(mut manifests) => {
+            // Without the names that they have in a layout: the index that a nested layout would hold.
+            manifests.iter_mut().for_each(unname);
+            let index = oci::canonical(&oci::index(manifests, &Annotations::new()));
+            let digest = Digest::of(&index);
+            let root = oci::descriptor(MediaType::ImageIndex, &digest, index.len() as u64);
+            (root, Box::new(WithDocuments { documents: BTreeMap::from([(digest, index)]), rest: blobs }))
+        }
+    };
+    let (image, notes) = load(name, &*blobs, root)?;
+    Ok(Opened::Image { image: Box::new(image), blobs, notes })
+}
+
+fn unname(descriptor: &mut Descriptor) {
+    let mut annotations = descriptor.annotations().clone().unwrap_or_default();
+    annotations.retain(|key, _| key != REF_NAME && key != CONTAINERD_NAME);
+    descriptor.set_annotations(Some(annotations).filter(|annotations| !annotations.is_empty()));
+}
+
+/// Keeps a stream in a file without a name.
+fn spool(reader: &mut dyn Read, scratch: &Scratch, name: &str) -> Result<File, TransportError> {
+    let unwritable = |error| TransportError::Write(scratch.folder().to_path_buf(), error);
+    let mut file = scratch.file().map_err(unwritable)?;
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(file),
+            Ok(count) => io::Write::write_all(&mut file, &buffer[..count]).map_err(unwritable)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(TransportError::Read(name.into(), error)),
+        }
+    }
+}
