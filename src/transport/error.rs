@@ -6,6 +6,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::place::PlaceError;
+use crate::codec::dir::DirError;
+use crate::codec::tar::TarError;
 use crate::failure::{Failure, Kind};
 use crate::image::StoreError;
 
@@ -16,6 +18,10 @@ pub enum TransportError {
     Place(PlaceError),
     /// A blob.
     Store(StoreError),
+    /// A root file system as a folder.
+    Dir(DirError),
+    /// A root file system in a tar.
+    Tar(TarError),
     /// A file or folder of the output cannot be written.
     Write(PathBuf, io::Error),
     /// A file or folder of the input cannot be read.
@@ -64,6 +70,18 @@ impl From<PlaceError> for TransportError {
     }
 }
 
+impl From<DirError> for TransportError {
+    fn from(error: DirError) -> TransportError {
+        TransportError::Dir(error)
+    }
+}
+
+impl From<TarError> for TransportError {
+    fn from(error: TarError) -> TransportError {
+        TransportError::Tar(error)
+    }
+}
+
 impl From<StoreError> for TransportError {
     fn from(error: StoreError) -> TransportError {
         TransportError::Store(error)
@@ -86,6 +104,8 @@ impl fmt::Display for TransportError {
         match self {
             TransportError::Place(error) => error.fmt(f),
             TransportError::Store(error) => error.fmt(f),
+            TransportError::Dir(error) => error.fmt(f),
+            TransportError::Tar(error) => error.fmt(f),
             TransportError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             TransportError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
             TransportError::Malformed { place, fault } => write!(f, "{place}: {fault}"),
@@ -110,6 +130,8 @@ impl Error for TransportError {
         match self {
             TransportError::Place(error) => Some(error),
             TransportError::Store(error) => Some(error),
+            TransportError::Dir(error) => Some(error),
+            TransportError::Tar(error) => Some(error),
             TransportError::Write(_, error) | TransportError::Read(_, error) => Some(error),
             TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
@@ -127,6 +149,8 @@ impl Failure for TransportError {
         match self {
             TransportError::Place(error) => error.kind(),
             TransportError::Store(error) => error.kind(),
+            TransportError::Dir(error) => error.kind(),
+            TransportError::Tar(error) => error.kind(),
             TransportError::Write(..) | TransportError::Occupied(_) | TransportError::Layout { .. } => Kind::Output,
             TransportError::Read(..)
             | TransportError::Malformed { .. }
@@ -140,6 +164,8 @@ impl Failure for TransportError {
         Some(match self {
             TransportError::Place(error) => return error.hint(),
             TransportError::Store(error) => return error.hint(),
+            TransportError::Dir(error) => return error.hint(),
+            TransportError::Tar(error) => return error.hint(),
             TransportError::Write(path, error) => {
                 // The same words for the same trouble, whoever met it.
                 let error = io::Error::new(error.kind(), error.to_string());

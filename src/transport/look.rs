@@ -7,45 +7,34 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::error::TransportError;
-use super::place::{Place, PlaceError};
 use crate::codec::compress;
 use crate::codec::tar::Entries;
 
-/// A place to read from, seen from `folder`.
-///
-/// # Errors
-/// When the text names no place, or a bare path leads to nothing that could be one.
-pub fn for_reading(text: &str, folder: &Path) -> Result<Place, TransportError> {
-    if let Some(place) = Place::with_prefix(text)? {
-        return Ok(place.seen_from(folder));
-    }
-    let path = folder.join(text);
-    let failed = |error| TransportError::Read(path.clone(), error);
-    if std::fs::metadata(&path).map_err(failed)?.is_dir() {
-        let layout = path.join("oci-layout").is_file();
-        return Ok(if layout { Place::Layout { folder: path, reference: None } } else { Place::Rootfs(path) });
-    }
-    let unclear = || TransportError::Place(PlaceError::Unknown(text.to_string()));
-    match look(&path).map_err(failed)? {
-        Look::Image => Ok(Place::Archive { file: path, reference: None }),
-        Look::Tar => Ok(Place::Tar(path)),
-        Look::Cpio => Ok(Place::Cpio(path)),
-        Look::Unknown => Err(unclear()),
-    }
-}
-
-/// What a file looks like.
-enum Look {
+/// What lies at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// An image layout.
+    Layout,
+    /// Another folder.
+    Folder,
+    /// A tar with an image in it.
     Image,
+    /// Another tar.
     Tar,
+    /// An initramfs archive.
     Cpio,
+    /// Nothing we know.
     Unknown,
 }
 
-fn look(path: &PathBuf) -> io::Result<Look> {
+/// Looks at a path.
+pub(super) fn look(path: &Path) -> io::Result<Look> {
+    if std::fs::metadata(path)?.is_dir() {
+        let layout = path.join("oci-layout").is_file();
+        return Ok(if layout { Look::Layout } else { Look::Folder });
+    }
     let file = File::open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() {
@@ -120,45 +109,28 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("layout")).unwrap();
         std::fs::write(path("layout/oci-layout"), b"").unwrap();
-        std::fs::create_dir(path("root")).unwrap();
-        let image = |name: &str| Place::Archive { file: path(name), reference: None };
+        assert_eq!(look(&path("layout")).unwrap(), Look::Layout);
+        assert_eq!(look(folder.path()).unwrap(), Look::Folder);
         let mut old = tar(&["etc/"]);
         old[257..265].fill(0);
         let sum = format!("{:06o}\0 ", checksum(&old[..512]));
         old[148..156].copy_from_slice(sum.as_bytes());
-        for (name, bytes, place) in [
-            ("a", tar(&["x", "./manifest.json"]), image("a")),
-            ("b", tar(&["blobs/", "index.json"]), image("b")),
-            ("c", gzip(&tar(&["blobs/", "index.json"])), image("c")),
-            ("d", tar(&["etc/", "etc/index.json"]), Place::Tar(path("d"))),
-            ("e", gzip(&tar(&["./", "index.json"])), Place::Tar(path("e"))),
-            ("f", old, Place::Tar(path("f"))),
-            ("g", b"070701 and so on".to_vec(), Place::Cpio(path("g"))),
-            ("h", gzip(b"070701 and so on"), Place::Cpio(path("h"))),
+        for (name, bytes, expected) in [
+            ("manifest", tar(&["x", "./manifest.json"]), Look::Image),
+            ("index", tar(&["blobs/", "index.json"]), Look::Image),
+            ("compressed", gzip(&tar(&["blobs/", "index.json"])), Look::Image),
+            ("deeper", tar(&["etc/", "etc/index.json"]), Look::Tar),
+            ("compressed root", gzip(&tar(&["./", "index.json"])), Look::Tar),
+            ("old", old, Look::Tar),
+            ("cpio", b"070701 and so on".to_vec(), Look::Cpio),
+            ("compressed cpio", gzip(b"070701 and so on"), Look::Cpio),
+            ("elf", b"\x7fELF".to_vec(), Look::Unknown),
+            ("empty", Vec::new(), Look::Unknown),
+            ("zeros", vec![0; 1024], Look::Unknown),
+            ("cut off", gzip(b"x")[..5].to_vec(), Look::Unknown),
         ] {
             std::fs::write(path(name), bytes).unwrap();
-            assert_eq!(for_reading(name, folder.path()).unwrap(), place, "{name}");
+            assert_eq!(look(&path(name)).unwrap(), expected, "{name}");
         }
-        let layout = Place::Layout { folder: path("layout"), reference: None };
-        assert_eq!(for_reading("layout", folder.path()).unwrap(), layout);
-        assert_eq!(for_reading("root", folder.path()).unwrap(), Place::Rootfs(path("root")));
-        assert_eq!(for_reading("tar:root", folder.path()).unwrap(), Place::Tar(path("root")));
-    }
-
-    #[test]
-    fn what_is_nothing_we_know_is_told() {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, bytes) in [
-            ("elf", b"\x7fELF".to_vec()),
-            ("empty", vec![]),
-            ("zeros", vec![0; 1024]),
-            ("bad", gzip(b"x")[..5].to_vec()),
-        ] {
-            std::fs::write(folder.path().join(name), bytes).unwrap();
-            let error = for_reading(name, folder.path()).unwrap_err();
-            assert_eq!(error.to_string(), format!("neither an image, a tar, an initramfs nor a folder: {name}"));
-        }
-        let error = for_reading("absent", folder.path()).unwrap_err();
-        assert!(error.to_string().contains("absent: No such file"), "{error}");
     }
 }

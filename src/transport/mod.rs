@@ -15,12 +15,13 @@
 //!   it. It is not compressed outside, where skopeo and podman of Debian 12 lose data.
 //! - Replacing a tag leaves the old blobs in a layout. Unreferenced blobs are legal, and somebody may be reading them.
 
+mod look;
+
 mod place;
 
 mod error;
 
 mod blobs;
-mod look;
 mod members;
 mod naming;
 
@@ -36,7 +37,6 @@ mod open;
 mod write;
 
 pub use error::TransportError;
-pub use look::for_reading;
 pub use open::{Opened, open};
 pub use place::{Place, PlaceError};
 pub use write::{WriteOptions, Written, check, write};

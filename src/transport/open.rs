@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::blobs::{ArchiveBlobs, LayoutBlobs, WithDocuments};
 use super::choose::{Choice, choose, descriptors};
@@ -13,56 +13,62 @@ use super::layout::{INDEX_MAX, read_bounded};
 use super::load::load;
 use super::members::Members;
 use super::place::Place;
+use crate::codec::dir::{self, ScanOptions, Scanned};
+use crate::codec::tar::read_tar;
 use crate::codec::{Scratch, compress};
 use crate::digest::Digest;
 use crate::image::{Blobs, Image};
 use crate::oci::{self, Annotations, CONTAINERD_NAME, Descriptor, MediaType, REF_NAME};
+use crate::tree::Tree;
 
 /// What stands behind a place.
+#[expect(clippy::large_enum_variant, reason = "there is one for each place that was named")]
 pub enum Opened {
     /// An image.
     Image {
         /// Its documents, read and proved.
-        image: Box<Image>,
+        image: Image,
         /// Its blobs. Each is proved while it is read.
         blobs: Box<dyn Blobs>,
         /// What was left out, and what does not fit together.
         notes: Vec<String>,
     },
-    /// A root file system as a folder.
-    Rootfs(PathBuf),
-    /// A root file system in a tar.
-    Tar(PathBuf),
-    /// An initramfs archive.
-    Cpio(PathBuf),
+    /// A root file system.
+    Tree {
+        /// Its files.
+        tree: Tree,
+        /// What could not be taken along.
+        notes: Vec<String>,
+    },
 }
 
-/// Opens a place. `stdin` is where `-` leads to; it and compressed archives are kept in `scratch` while they are read.
+/// Opens a place. Standard input and compressed archives are kept in `scratch` while they are read.
 ///
 /// # Errors
 /// When there is nothing, or several images and none was named, or what is there is damaged.
-pub fn open(place: &Place, scratch: &Scratch, stdin: &mut dyn Read) -> Result<Opened, TransportError> {
+pub fn open(place: &Place, scratch: &Scratch) -> Result<Opened, TransportError> {
     match place {
         Place::Layout { folder, reference } => open_layout(folder, reference.as_deref()),
         Place::Archive { file, reference } => {
             let failed = |error| TransportError::Read(file.clone(), error);
             let mut opened = File::open(file).map_err(failed)?;
             let name = file.display().to_string();
-            if opened.metadata().map_err(failed)?.is_file() {
-                open_archive(&name, opened, reference.as_deref(), scratch)
-            } else {
-                let spooled = spool(&mut opened, scratch, &name)?;
-                open_archive(&name, spooled, reference.as_deref(), scratch)
+            if !opened.metadata().map_err(failed)?.is_file() {
+                opened = spool(&mut opened, scratch, &name)?;
             }
+            open_archive(&name, opened, reference.as_deref(), scratch)
         }
         Place::Stdio => {
-            let spooled = spool(stdin, scratch, "standard input")?;
+            let spooled = spool(&mut io::stdin().lock(), scratch, "standard input")?;
             open_archive("standard input", spooled, None, scratch)
         }
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
-        Place::Rootfs(path) => Ok(Opened::Rootfs(path.clone())),
-        Place::Tar(path) => Ok(Opened::Tar(path.clone())),
-        Place::Cpio(path) => Ok(Opened::Cpio(path.clone())),
+        Place::Rootfs(path) => {
+            let Scanned { tree, notes } = dir::scan(path, &ScanOptions { xattrs: true, skip: &|_, _| false })?;
+            Ok(Opened::Tree { tree, notes })
+        }
+        Place::Tar(path) => Ok(Opened::Tree { tree: read_tar(path, scratch)?, notes: Vec::new() }),
+        Place::Cpio(_) => Err(TransportError::Usage(format!("an initramfs cannot be read yet: {place}"))),
     }
 }
 
@@ -94,7 +100,7 @@ fn open_archive(name: &str, file: File, reference: Option<&str>, scratch: &Scrat
     }
     let (blobs, root) = docker::read(name, &members, reference)?;
     let (image, notes) = load(name, &*blobs, root)?;
-    Ok(Opened::Image { image: Box::new(image), blobs, notes })
+    Ok(Opened::Image { image, blobs, notes })
 }
 
 fn open_oci(
@@ -115,7 +121,7 @@ fn open_oci(
         }
     };
     let (image, notes) = load(name, &*blobs, root)?;
-    Ok(Opened::Image { image: Box::new(image), blobs, notes })
+    Ok(Opened::Image { image, blobs, notes })
 }
 
 fn unname(descriptor: &mut Descriptor) {

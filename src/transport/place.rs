@@ -7,6 +7,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::look::{Look, look};
 use crate::failure::{Failure, Kind};
 
 /// A place. Texts such as `{arch}` in a path are kept as they are.
@@ -52,6 +53,8 @@ pub enum PlaceError {
     Unclear(String),
     /// A bare path that leads to nothing we know.
     Unknown(String),
+    /// A bare path that cannot be looked at, and why.
+    Unreadable(String, String),
     /// A place of a form that is only read.
     ReadOnly(String),
 }
@@ -63,6 +66,7 @@ impl fmt::Display for PlaceError {
             PlaceError::UnknownPrefix(text) => write!(f, "no place begins like this: {text}"),
             PlaceError::Unclear(text) => write!(f, "what to write is not clear from the name: {text}"),
             PlaceError::Unknown(text) => write!(f, "neither an image, a tar, an initramfs nor a folder: {text}"),
+            PlaceError::Unreadable(text, error) => write!(f, "cannot read {text}: {error}"),
             PlaceError::ReadOnly(text) => write!(f, "a place that is read, never written: {text}"),
         }
     }
@@ -73,7 +77,7 @@ impl Error for PlaceError {}
 impl Failure for PlaceError {
     fn kind(&self) -> Kind {
         match self {
-            PlaceError::Unknown(_) => Kind::Input,
+            PlaceError::Unknown(_) | PlaceError::Unreadable(..) => Kind::Input,
             PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) | PlaceError::Unclear(_) | PlaceError::ReadOnly(_) => {
                 Kind::Usage
             }
@@ -84,6 +88,7 @@ impl Failure for PlaceError {
         Some(match self {
             PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) => format!("places are {PREFIXES}, a path, or -"),
             PlaceError::Unknown(_) => format!("say what it is by a prefix: {PREFIXES}"),
+            PlaceError::Unreadable(..) => return None,
             PlaceError::Unclear(_) => format!(
                 "end it with / (layout), .tar (archive for every engine), .cpio, .cpio.gz, .cpio.zst or .img \
                  (initramfs), or say it by a prefix: {PREFIXES}"
@@ -163,6 +168,25 @@ impl Place {
             Place::Layout { .. } | Place::Archive { .. } | Place::Stdio | Place::Registry(_) | Place::Cpio(_) => {
                 Ok(place)
             }
+        }
+    }
+
+    /// A place to read from. A bare path is looked at: what lies there tells what it is.
+    ///
+    /// # Errors
+    /// When the text names no place, or a bare path leads to nothing that could be one.
+    pub fn for_reading(text: &str) -> Result<Place, PlaceError> {
+        if let Some(place) = Place::with_prefix(text)? {
+            return Ok(place);
+        }
+        let path = PathBuf::from(text);
+        match look(&path).map_err(|error| PlaceError::Unreadable(text.into(), error.to_string()))? {
+            Look::Layout => Ok(Place::Layout { folder: path, reference: None }),
+            Look::Folder => Ok(Place::Rootfs(path)),
+            Look::Image => Ok(Place::Archive { file: path, reference: None }),
+            Look::Tar => Ok(Place::Tar(path)),
+            Look::Cpio => Ok(Place::Cpio(path)),
+            Look::Unknown => Err(PlaceError::Unknown(text.into())),
         }
     }
 
@@ -271,6 +295,24 @@ mod tests {
             assert!(error.hint().unwrap().contains("oci:DIR"), "{text}");
             assert_eq!(error.kind(), Kind::Usage);
         }
+    }
+
+    #[test]
+    fn a_bare_path_is_looked_at_when_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("thing");
+        let text = path.to_str().unwrap();
+        let error = Place::for_reading(text).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot read {text}: No such file")), "{error}");
+        assert_eq!(error.kind(), Kind::Input);
+        std::fs::write(&path, b"\x7fELF").unwrap();
+        let error = Place::for_reading(text).unwrap_err();
+        assert_eq!(error.to_string(), format!("neither an image, a tar, an initramfs nor a folder: {text}"));
+        assert_eq!(Place::for_reading(&format!("tar:{text}")), Ok(Place::Tar(path)));
+        let text = folder.path().to_str().unwrap();
+        assert_eq!(Place::for_reading(text), Ok(Place::Rootfs(text.into())));
+        std::fs::write(folder.path().join("oci-layout"), b"").unwrap();
+        assert_eq!(Place::for_reading(text), Ok(layout(text, None)));
     }
 
     #[test]
