@@ -152,7 +152,7 @@ impl Capabilities {
     pub fn from_bytes(bytes: &[u8]) -> Result<Capabilities, CapabilityError> {
         let error = || CapabilityError::Bytes(bytes.len());
         let mut words = [0; 6];
-        if bytes.len() % 4 != 0 || bytes.len() > 24 {
+        if !bytes.len().is_multiple_of(4) || bytes.len() > 24 {
             return Err(error());
         }
         for (word, part) in words.iter_mut().zip(bytes.chunks_exact(4)) {

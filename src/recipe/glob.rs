@@ -1,7 +1,7 @@
 //! Globs over paths of a tree.
 //!
 //! `*` and `?` stop at `/`, `**` does not; `[a-z]` and `{a,b}` work. A pattern is relative to the root of the tree it
-//! looks at, and a leading `/` changes nothing. Names need not be UTF-8.
+//! looks at, and a leading `/` changes nothing; `/` alone is the root. Names need not be UTF-8.
 //!
 //! Decision: `usr/share/man/**` is what lies below that directory, `usr/share/man` is the directory with everything in
 //! it. So whoever asks whether a path is meant asks with [`Matcher::covers`], which looks at its parents too.
@@ -125,7 +125,7 @@ fn as_host(path: &ImagePath) -> &Path {
 
 fn compile(pattern: &str) -> Result<globset::Glob, GlobError> {
     let error = |reason: String| GlobError { pattern: pattern.to_string(), reason };
-    if pattern.trim_start_matches('/').is_empty() {
+    if pattern.is_empty() {
         return Err(error("it is empty".into()));
     }
     if pattern.split('/').any(|part| part == "..") {
@@ -158,6 +158,8 @@ mod tests {
         assert!(matches("**/*.{a,la}", b"/usr/lib/x.la"));
         assert!(matches("**", b"/x/y"));
         assert!(matches("**/.*", b"/x/.hidden"));
+        assert!(matches("/", b"/"));
+        assert!(!matches("/", b"/x"));
     }
 
     #[test]
@@ -180,7 +182,7 @@ mod tests {
     fn a_bad_pattern_is_named_with_its_reason() {
         for (pattern, message) in [
             ("a[", "not a glob (unclosed character class; missing ']'): a["),
-            ("/", "not a glob (it is empty): /"),
+            ("", "not a glob (it is empty): "),
             ("a/../b", "not a glob (`..` matches nothing): a/../b"),
         ] {
             assert_eq!(Globs::new([pattern]).unwrap_err().to_string(), message);

@@ -1,19 +1,38 @@
 //! Recipes: TOML text on one side, a [`Recipe`] that only exists when it is valid on the other.
 //!
-//! There is one definition of every key (its name, its type, what it does); the parser, the hints for unknown keys, the
-//! JSON schema and the reference in `docs/recipe.md` all come from it. Everything that is wrong with a recipe is told
-//! at once, each fault with its place.
+//! There is one definition of every key (its name, its type, what it does) in `keys.rs`; the parser, the hints for
+//! unknown keys, the JSON schema and the reference in `docs/recipe.md` all come from it. Everything that is wrong with
+//! a recipe is told at once, each fault with its place.
 
+mod fault;
+mod keys;
+mod nearest;
 mod template;
 
 mod glob;
+mod raw;
+
+mod load;
+mod path_rule;
+mod schema;
+mod section;
 
 mod model;
+mod values;
 
+mod entries;
+mod settings;
+
+mod parse;
+
+pub use fault::{Fault, Faults, Place, RecipeError, SourceFile};
 pub use glob::{GlobError, Globs, Matcher};
+pub use load::Loader;
 pub use model::{
-    Action, Allow, Attributes, Base, FileContent, Group, Id, Initramfs, InitramfsCompression, LayerMatcher, LayerRule,
-    Libc, LinkKind, LinkNames, Links, Modes, Output, Owner, Parts, PartsError, PathRule, Recipe, Source, SourceKind,
-    Times, User, Verify,
+    Allow, Base, Group, Initramfs, InitramfsCompression, LayerMatcher, LayerRule, Libc, LinkKind, LinkNames, Links,
+    Modes, Owner, Parts, PartsError, Recipe, Source, SourceKind, Times, User, Verify,
 };
+pub use parse::{parse, read};
+pub use path_rule::{Action, Attributes, FileContent, Id, Output, PathRule};
+pub use schema::schema;
 pub use template::{HostPath, Origin, Template};

@@ -1,0 +1,147 @@
+//! What is wrong with a recipe, as data: every fault with the bytes that it is about.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::failure::{Failure, Kind};
+use crate::path::display_bytes;
+
+/// One file of a recipe.
+#[derive(Clone, Debug)]
+pub struct SourceFile {
+    /// What messages call it.
+    pub name: Arc<str>,
+    /// Its text.
+    pub text: Arc<str>,
+}
+
+impl SourceFile {
+    /// The line of a byte offset, counted from 1.
+    pub fn line(&self, offset: usize) -> usize {
+        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+    }
+}
+
+/// Bytes of one file of a recipe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which of [`Faults::files`].
+    pub file: usize,
+    /// Byte offsets.
+    pub span: Range<usize>,
+}
+
+/// One thing that is wrong. Its words may quote the recipe, so control characters in them are escaped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What is wrong, as a sentence without its end.
+    pub message: String,
+    /// What stands beside the marked bytes; empty for nothing.
+    pub label: String,
+    /// What to do, where it is known.
+    pub help: Option<String>,
+    /// A second place that belongs to it, and what stands beside it.
+    pub related: Option<(Place, String)>,
+}
+
+impl Fault {
+    /// A fault with nothing but its place and its message.
+    pub fn new(place: &Place, message: impl Into<String>) -> Fault {
+        let message = display_bytes(message.into().as_bytes());
+        Fault { place: place.clone(), message, label: String::new(), help: None, related: None }
+    }
+
+    /// The same fault with words beside the marked bytes.
+    pub fn label(mut self, label: impl Into<String>) -> Fault {
+        self.label = display_bytes(label.into().as_bytes());
+        self
+    }
+
+    /// The same fault with what to do.
+    pub fn help(mut self, help: impl Into<String>) -> Fault {
+        self.help = Some(display_bytes(help.into().as_bytes()));
+        self
+    }
+
+    /// The same fault with a second place.
+    pub fn related(mut self, place: &Place, label: impl Into<String>) -> Fault {
+        self.related = Some((place.clone(), display_bytes(label.into().as_bytes())));
+        self
+    }
+}
+
+/// Everything that is wrong with a recipe, in the order of its files and lines. Never empty.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    /// The files of the recipe, the recipe itself first.
+    pub files: Vec<SourceFile>,
+    /// The faults.
+    pub faults: Vec<Fault>,
+}
+
+impl fmt::Display for Faults {
+    /// One line for each fault: `recipe.toml:3: unknown key …`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, fault) in self.faults.iter().enumerate() {
+            let separator = if number == 0 { "" } else { "\n" };
+            match self.files.get(fault.place.file) {
+                Some(file) => {
+                    write!(f, "{separator}{}:{}: {}", file.name, file.line(fault.place.span.start), fault.message)?
+                }
+                None => write!(f, "{separator}{}", fault.message)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why there is no recipe.
+#[derive(Debug)]
+pub enum RecipeError {
+    /// The file cannot be read: an input that is missing, not a recipe that is wrong.
+    Read(PathBuf, io::Error),
+    /// The recipe is wrong.
+    Faults(Faults),
+}
+
+impl fmt::Display for RecipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RecipeError::Read(path, error) => write!(f, "cannot read the recipe {}: {error}", path.display()),
+            RecipeError::Faults(faults) => faults.fmt(f),
+        }
+    }
+}
+
+impl Error for RecipeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            RecipeError::Read(_, error) => Some(error),
+            RecipeError::Faults(_) => None,
+        }
+    }
+}
+
+impl Failure for RecipeError {
+    fn kind(&self) -> Kind {
+        match self {
+            RecipeError::Read(..) => Kind::Input,
+            RecipeError::Faults(_) => Kind::Recipe,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            RecipeError::Read(_, error) if error.kind() == io::ErrorKind::NotFound => {
+                Some("a recipe is a .toml file, or a folder that holds recipe.toml".into())
+            }
+            RecipeError::Read(..) | RecipeError::Faults(_) => None,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! What stands beside the tree: how a container starts, annotations, what the verifier is told, the initramfs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fault::{Fault, Place};
+use super::glob::Globs;
+use super::model::{Allow, Initramfs, InitramfsCompression, Libc, Verify};
+use super::section::{Placed, Section};
+use super::values::{duration, is_signal, size};
+use crate::oci::{Annotations, CONTAINERD_NAME, Changes, Healthcheck, REF_NAME};
+
+/// `[config]`.
+pub(crate) fn config(section: &Section<'_>) -> Changes {
+    let words = |name| {
+        let words = section.texts(name)?;
+        if let Some(first) = words.first().filter(|word| word.value.is_empty()) {
+            section.fault(Fault::new(&first.place, format!("the first word of `{name}` is empty: no program")));
+        }
+        Some(words.into_iter().map(|word| word.value).collect::<Vec<_>>())
+    };
+    let mut env = BTreeMap::new();
+    for (place, name, value) in section.map("env") {
+        if name.is_empty() || name.contains('=') {
+            let fault = Fault::new(place, format!("not a name of an environment variable: {name:?}"));
+            section.fault(fault.help("it must not be empty nor contain `=`"));
+        }
+        env.insert(name.to_string(), value.value.to_string());
+    }
+    Changes {
+        user: section.text("user").and_then(|text| user(section, &text)),
+        env,
+        entrypoint: words("entrypoint"),
+        cmd: words("cmd"),
+        workdir: section.text("workdir").and_then(|text| absolute(section, &text.place, text.value)),
+        labels: labels(section, "labels"),
+        expose: expose(section),
+        volumes: section
+            .texts("volumes")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|text| absolute(section, &text.place, &text.value))
+            .collect(),
+        stop_signal: section.text("stop-signal").map(|text| {
+            if !is_signal(text.value) {
+                let fault = Fault::new(&text.place, format!("not a signal: {:?}", text.value));
+                section.fault(fault.help("write a name such as SIGTERM or SIGRTMIN+3, or a number from 1 to 64"));
+            }
+            text.value.to_string()
+        }),
+        healthcheck: section.section("healthcheck").map(|section| healthcheck(&section)),
+        shell: words("shell"),
+    }
+}
+
+fn user(section: &Section<'_>, text: &Placed<&str>) -> Option<String> {
+    let part = |part: &str| !part.is_empty() && !part.contains([':', '/', ' ', '\n']);
+    let good = match text.value.split_once(':') {
+        Some((user, group)) => part(user) && part(group),
+        None => part(text.value),
+    };
+    if !good {
+        let fault = Fault::new(&text.place, format!("not a user: {:?}", text.value));
+        section.fault(fault.help("write USER, UID, USER:GROUP or UID:GID"));
+    }
+    good.then(|| text.value.to_string())
+}
+
+fn absolute(section: &Section<'_>, place: &Place, text: &str) -> Option<String> {
+    if !text.starts_with('/') {
+        section.fault(Fault::new(place, format!("not an absolute path: {text:?}")).help("let it start with `/`"));
+        return None;
+    }
+    Some(text.to_string())
+}
+
+fn labels(section: &Section<'_>, name: &'static str) -> BTreeMap<String, String> {
+    let labels = section.map(name).into_iter().map(|(place, key, value)| {
+        if key.is_empty() {
+            section.fault(Fault::new(place, format!("a key of `{name}` is empty")));
+        }
+        (key.to_string(), value.value.to_string())
+    });
+    labels.collect()
+}
+
+/// `80`, `80/tcp`, `53/udp`; without a protocol it is tcp, as docker completes it.
+fn expose(section: &Section<'_>) -> BTreeSet<String> {
+    let mut ports = BTreeSet::new();
+    for text in section.texts("expose").unwrap_or_default() {
+        let (port, protocol) = text.value.split_once('/').unwrap_or((&text.value, "tcp"));
+        let number = port.parse::<u16>().ok().filter(|number| *number > 0);
+        match number {
+            Some(number) if matches!(protocol, "tcp" | "udp" | "sctp") => {
+                ports.insert(format!("{number}/{protocol}"));
+            }
+            _ => {
+                let fault = Fault::new(&text.place, format!("not a port: {:?}", text.value));
+                section.fault(fault.help("write 80, \"80/tcp\", \"53/udp\" or \"5000/sctp\""));
+            }
+        }
+    }
+    ports
+}
+
+fn healthcheck(section: &Section<'_>) -> Healthcheck {
+    let test = section.texts("test").unwrap_or_default();
+    if let Some(place) = section.key("test") {
+        let words: Vec<&str> = test.iter().map(|word| word.value.as_str()).collect();
+        if !matches!(words[..], ["NONE"] | ["CMD", _, ..] | ["CMD-SHELL", _]) {
+            section.fault(
+                Fault::new(place, "not a health check")
+                    .help("write [\"CMD\", program, …], [\"CMD-SHELL\", line] or [\"NONE\"]"),
+            );
+        }
+    }
+    let time = |name| {
+        let text = section.text(name)?;
+        let time = duration(text.value);
+        if time.is_none() {
+            let fault = Fault::new(&text.place, format!("not a length of time: {:?}", text.value));
+            section.fault(fault.help("write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\""));
+        }
+        time
+    };
+    Healthcheck {
+        test: test.into_iter().map(|word| word.value).collect(),
+        interval: time("interval").unwrap_or_default(),
+        timeout: time("timeout").unwrap_or_default(),
+        start_period: time("start-period").unwrap_or_default(),
+        start_interval: time("start-interval").unwrap_or_default(),
+        retries: section.number("retries").map_or(0, |number| number.value),
+    }
+}
+
+/// `[annotations]`, which is a key of the recipe itself.
+pub(crate) fn annotations(recipe: &Section<'_>) -> Annotations {
+    for (place, name, _) in recipe.map("annotations") {
+        if name == REF_NAME || name == CONTAINERD_NAME {
+            let fault = Fault::new(place, format!("an annotation that is made from `name` and `tags`: {name}"));
+            recipe.fault(fault.help("leave it out"));
+        }
+    }
+    labels(recipe, "annotations")
+}
+
+/// `[verify]`.
+pub(crate) fn verify(section: &Section<'_>) -> Verify {
+    let max_size = match (section.number("max-size"), section.text("max-size")) {
+        (Some(number), _) => Some(number.value),
+        (None, Some(text)) => {
+            let bytes = size(text.value);
+            if bytes.is_none() {
+                let fault = Fault::new(&text.place, format!("not a size: {:?}", text.value));
+                section.fault(fault.help("write a whole number with a unit: \"5 MB\", \"512 KiB\", \"1 GiB\""));
+            }
+            bytes
+        }
+        (None, None) => None,
+    };
+    Verify {
+        r#static: section.flag("static").unwrap_or(false),
+        libc: section.choice("libc").map(|choice| if choice == 0 { Libc::Musl } else { Libc::Glibc }),
+        max_size,
+        allow: section.sections("allow").iter().filter_map(allow).collect(),
+    }
+}
+
+fn allow(section: &Section<'_>) -> Option<Allow> {
+    let paths = match section.text("path") {
+        Some(text) => section.reader.good(&text.place, Globs::new([text.value])).unwrap_or_default(),
+        None => Globs::default(),
+    };
+    let reason = section.text("reason").map(|text| text.value.to_string());
+    let code = section.text("code")?;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if code.value.is_empty() || !code.value.bytes().all(plain) {
+        let fault = Fault::new(&code.place, format!("not a code of a finding: {:?}", code.value));
+        section.fault(fault.help("take it from the report, such as \"lib-missing\""));
+    }
+    Some(Allow { origin: section.origin(), code: code.value.to_string(), paths, reason })
+}
+
+/// `[initramfs]`.
+pub(crate) fn initramfs(section: &Section<'_>) -> Initramfs {
+    Initramfs {
+        init: section.image_path("init"),
+        compression: section.choice("compression").map(|choice| match choice {
+            0 => InitramfsCompression::None,
+            1 => InitramfsCompression::Gzip,
+            2 => InitramfsCompression::Zstd,
+            _ => InitramfsCompression::Xz,
+        }),
+    }
+}
