@@ -8,7 +8,7 @@ use std::process::Command;
 use sazare::codec::Scratch;
 use sazare::digest::Digest;
 use sazare::failure::{Failure as _, Kind};
-use sazare::image::{Blobs, Finished, Image, PlatformImage, Staging};
+use sazare::image::{Blobs, Finished, Image, PlatformImage, Staging, StoreError};
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
 use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written};
@@ -27,33 +27,33 @@ fn layer(text: &str) -> (Vec<u8>, Digest) {
 }
 
 /// An image of `text` for both platforms.
-fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Finished {
+fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Result<Finished, StoreError> {
     let mut platforms = Vec::new();
     for arch in Arch::ALL {
         let platform = Platform::new(arch);
         let (bytes, diff_id) = layer(&format!("{text} {platform}"));
-        let layer = staging.put(&bytes).unwrap().descriptor(MediaType::ImageLayerGzip);
+        let layer = staging.put(&bytes)?.descriptor(MediaType::ImageLayerGzip);
         let history = oci::HistoryEntry {
             created: sazare::epoch::Epoch::DEFAULT,
             created_by: "a test".into(),
             comment: String::new(),
         };
         let configuration = Configuration::new(&platform).with_layer(&diff_id, &history);
-        let config = staging.put(&configuration.to_bytes()).unwrap().descriptor(MediaType::ImageConfig);
+        let config = staging.put(&configuration.to_bytes())?.descriptor(MediaType::ImageConfig);
         let manifest = oci::manifest(config, vec![layer], &Annotations::new());
-        let mut descriptor = staging.put(&oci::canonical(&manifest)).unwrap().descriptor(MediaType::ImageManifest);
+        let mut descriptor = staging.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
         descriptor.set_platform(Some(oci::platform_of(&platform)));
         let platform = platform.to_string();
         platforms.push(PlatformImage { platform, manifest_descriptor: descriptor, manifest, configuration });
     }
     let children = platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
     let index = oci::canonical(&oci::index(children, &Annotations::new()));
-    let root = staging.put(&index).unwrap().descriptor(MediaType::ImageIndex);
-    Finished {
+    let root = staging.put(&index)?.descriptor(MediaType::ImageIndex);
+    Ok(Finished {
         image: Image { root, index_annotations: Annotations::new(), platforms },
         name: name.map(|name| name.parse().unwrap()),
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
-    }
+    })
 }
 
 fn write(place: &str, tags: &[&str], text: &str) -> Result<Written, TransportError> {
@@ -64,7 +64,7 @@ fn write_with(place: &str, tags: &[&str], text: &str, options: &WriteOptions) ->
     let place = Place::for_writing(place).unwrap();
     transport::check(&place)?;
     let staging = Staging::begin(&place.staging_folder().unwrap())?;
-    let image = image(&staging, Some("you/app"), tags, text);
+    let image = image(&staging, Some("you/app"), tags, text)?;
     transport::write(&image, &staging, &place, options, &mut std::io::sink())
 }
 
@@ -161,7 +161,7 @@ fn the_same_image_gives_the_same_bytes_everywhere() {
     assert_eq!(names(folder.path()), ["a", "a.tar", "b", "b.tar"]);
     let mut streamed = Vec::new();
     let staging = Staging::begin(folder.path()).unwrap();
-    let image = image(&staging, Some("you/app"), &["v1"], "one");
+    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
     transport::write(&image, &staging, &Place::Stdio, &WriteOptions::default(), &mut streamed).unwrap();
     assert!(streamed == fs::read(path("a.tar")).unwrap(), "standard output carries the same archive");
 }
@@ -226,7 +226,7 @@ fn an_archive_replaces_what_a_link_leads_to_and_streams_to_a_pipe() {
         std::thread::spawn(move || fs::read(pipe).unwrap())
     };
     let staging = Staging::begin(&path("real")).unwrap();
-    let image = image(&staging, Some("you/app"), &["v1"], "one");
+    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
     let place = Place::for_writing(&format!("docker-archive:{}", path("pipe").display())).unwrap();
     transport::write(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
     assert!(reader.join().unwrap() == bytes);
@@ -442,4 +442,166 @@ fn a_root_file_system_is_a_tree_whatever_holds_it() {
     let cpio = Place::Cpio(path("root/bin/sh"));
     let error = transport::open(&cpio, &Scratch::new(folder.path())).err().unwrap();
     assert!(error.to_string().starts_with("an initramfs cannot be read yet: cpio:"), "{error}");
+}
+
+#[test]
+fn many_runs_may_write_into_one_layout() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("oci:{}", folder.path().display());
+    std::thread::scope(|scope| {
+        for writer in 0..6 {
+            let place = &place;
+            scope.spawn(move || {
+                for round in 0..5 {
+                    write(place, &[&format!("v{writer}")], &format!("{writer} {round}")).unwrap();
+                }
+            });
+        }
+    });
+    let mut found = tags(folder.path());
+    found.sort();
+    assert_eq!(found, ["v0", "v1", "v2", "v3", "v4", "v5"]);
+    for tag in found {
+        let (image, blobs, _) = open(&format!("{place}:{tag}")).unwrap();
+        drain(&image, &*blobs).unwrap();
+    }
+    assert_eq!(names(folder.path()), ["blobs", "index.json", "oci-layout"]);
+}
+
+/// The place that `the_process_that_is_killed` writes to.
+const VICTIM: &str = "SAZARE_TEST_VICTIM";
+
+#[test]
+#[ignore = "the process that a_killed_run_leaves_the_old_image_whole starts and kills"]
+#[expect(clippy::disallowed_methods, reason = "how the one process tells the other where to write")]
+fn the_process_that_is_killed() {
+    let place = std::env::var(VICTIM).unwrap();
+    for round in 0.. {
+        write(&place, &["new"], &format!("{} {round}", std::process::id())).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_run_leaves_the_old_image_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = format!("oci:{}", folder.path().join("layout").display());
+    let archive = format!("oci-archive:{}", folder.path().join("x.tar").display());
+    for place in [&layout, &archive] {
+        write(place, &["old"], "old").unwrap();
+    }
+    let old = open(&format!("{layout}:old")).unwrap().0.root;
+    let whole = |place: &str| {
+        let (image, blobs, _) = open(place).unwrap();
+        drain(&image, &*blobs).unwrap();
+        image.root
+    };
+    let mut delays = Numbers(1);
+    for round in 0..60 {
+        let place = if round % 2 == 0 { &layout } else { &archive };
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args(["--ignored", "--exact", "the_process_that_is_killed"])
+            .env(VICTIM, place)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(2_000 + delays.next() % 40_000));
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        assert_eq!(whole(&format!("{layout}:old")), old, "round {round}");
+        if tags(&folder.path().join("layout")).len() > 1 {
+            whole(&format!("{layout}:new"));
+        }
+        whole(&archive);
+    }
+    // What the dead left is gone after one more run.
+    for place in [&layout, &archive] {
+        write(place, &["new"], "new").unwrap();
+    }
+    assert_eq!(names(folder.path()), ["layout", "x.tar"]);
+    assert_eq!(names(&folder.path().join("layout")), ["blobs", "index.json", "oci-layout"]);
+}
+
+/// Numbers that look random and are the same every time (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut number = self.0;
+        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        number ^ (number >> 31)
+    }
+}
+
+/// A small file system of its own, or `None` when this user cannot mount one.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    #[expect(clippy::disallowed_macros, reason = "a test that does not run says so")]
+    fn mount(size: &str) -> Option<Tmpfs> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
+        let mounted = mount.stderr(std::process::Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Tmpfs(folder));
+        }
+        assert!(!in_ci(), "a tmpfs cannot be mounted");
+        println!("skipped: no root for a tmpfs");
+        None
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_at_any_moment_leaves_the_old_image_whole() {
+    let Some(tmpfs) = Tmpfs::mount("512k") else { return };
+    let path = |name: &str| tmpfs.0.path().join(name);
+    let layout = format!("oci:{}", path("layout").display());
+    let archive = format!("oci-archive:{}", path("x.tar").display());
+    for place in [&layout, &archive] {
+        write(place, &["v1"], "old").unwrap();
+    }
+    let old = open(&layout).unwrap().0.root;
+    let filler = path("filler");
+    let (mut full, mut enough) = (0, 0);
+    for free in 0..60 {
+        for place in [&layout, &archive] {
+            let mut file = fs::File::create(&filler).unwrap();
+            while file.write_all(&[0; 4096]).is_ok() {}
+            let size = file.metadata().unwrap().len() / 4096 * 4096;
+            file.set_len(size.saturating_sub(free * 4096)).unwrap();
+            let tag = if place == &layout { "new" } else { "v1" };
+            match write(place, &[tag], &format!("new {free}")) {
+                Ok(_) => enough += 1,
+                Err(error) => {
+                    full += 1;
+                    assert_eq!(error.kind(), Kind::Output, "{error}");
+                    let text = error.to_string();
+                    assert!(text.starts_with(&format!("cannot write {}", tmpfs.0.path().display())), "{text}");
+                    assert!(text.contains("No space left on device"), "{text}");
+                    assert!(error.hint().unwrap().starts_with("free some space"));
+                }
+            }
+            fs::remove_file(&filler).unwrap();
+            let (image, blobs, _) = open(&format!("{layout}:v1")).unwrap();
+            assert_eq!(image.root, old);
+            drain(&image, &*blobs).unwrap();
+            let (image, blobs, _) = open(&archive).unwrap();
+            drain(&image, &*blobs).unwrap();
+            assert_eq!(names(tmpfs.0.path()), ["layout", "x.tar"]);
+            assert_eq!(names(&path("layout")), ["blobs", "index.json", "oci-layout"]);
+        }
+        // Make room for the next round: old blobs stay in a layout by design.
+        fs::remove_dir_all(path("layout")).unwrap();
+        write(&layout, &["v1"], "old").unwrap();
+    }
+    assert!(full > 10 && enough > 10, "{full} times full, {enough} times enough");
 }

@@ -211,9 +211,21 @@ impl Staging {
             let work = folder.join(format!("{PREFIX}{process}-{attempt}"));
             match fs::DirBuilder::new().mode(0o700).create(&work) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                // Another run made the folder too, had nothing to put into it and took it away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < 100 => {
+                    make_folders(folder, &mut made)?;
+                    continue;
+                }
                 made => made.map_err(|error| StoreError::Write { path: work.clone(), error })?,
             }
-            let Some(lock) = claim(&work)? else { continue };
+            let lock = match claim(&work) {
+                Ok(Some(lock)) => lock,
+                Ok(None) => continue,
+                Err(error) => {
+                    remove(&work, &made);
+                    return Err(error);
+                }
+            };
             let staging = Staging { work, made, next: AtomicU64::new(0), _lock: lock };
             for below in ["blobs", "blobs/sha256", "tmp"] {
                 let path = staging.work.join(below);
@@ -311,14 +323,29 @@ impl Blobs for Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next run.
-        let _ = fs::remove_dir_all(&self.work);
-        for folder in &self.made {
-            if fs::remove_dir(folder).is_err() {
-                break;
-            }
+        remove(&self.work, &self.made);
+    }
+}
+
+/// Removes a staging folder, and the folders that were made for it when nothing is in them. What cannot be removed now
+/// is removed by the next run.
+fn remove(work: &Path, made: &[PathBuf]) {
+    empty(work);
+    for folder in made {
+        if fs::remove_dir(folder).is_err() {
+            break;
         }
     }
+}
+
+/// Removes a staging folder, whose lock is ours. The lock file goes last: who is killed in between leaves a folder that
+/// can still be told from a living one.
+fn empty(work: &Path) {
+    for below in ["blobs", "tmp"] {
+        let _ = fs::remove_dir_all(work.join(below));
+    }
+    let _ = fs::remove_file(work.join("lock"));
+    let _ = fs::remove_dir(work);
 }
 
 /// A blob that is being written. Dropped unfinished, it is no blob, and its file goes with the staging.
@@ -425,7 +452,7 @@ fn sweep_one(work: &Path) {
         return;
     };
     if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-        let _ = fs::remove_dir_all(work);
+        empty(work);
     }
 }
 

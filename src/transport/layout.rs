@@ -53,7 +53,9 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
             // A mount point of its own has `lost+found`; our own staging folders are there and will go.
             let ours = |name: &str| name.starts_with(".sazare-") || name == "lost+found";
             let occupied = entries.flatten().any(|entry| !entry.file_name().to_str().is_some_and(ours));
-            if occupied { Err(TransportError::Occupied(folder.to_path_buf())) } else { Ok(()) }
+            // Another run may have begun a layout while we looked.
+            let fine = !occupied || path.exists();
+            if fine { Ok(()) } else { Err(TransportError::Occupied(folder.to_path_buf())) }
         }
         Err(error) => Err(TransportError::Read(path, error)),
     }
@@ -68,15 +70,16 @@ pub(super) fn publish(
     descriptors: &[Descriptor],
     obsolete: &[String],
 ) -> Result<(), TransportError> {
-    check(folder)?;
     let desk = Staging::begin(folder)?;
-    let shelf = folder.join("blobs/sha256");
-    fs::create_dir_all(&shelf).map_err(|error| TransportError::Write(shelf.clone(), error))?;
     let _lock = lock(folder)?;
+    check(folder)?;
+    // First of all, so that a folder with anything in it is known for a layout.
     let version = folder.join("oci-layout");
     if !version.exists() {
         replace(&desk, &version, oci::EMPTY_LAYOUT)?;
     }
+    let shelf = folder.join("blobs/sha256");
+    fs::create_dir_all(&shelf).map_err(|error| TransportError::Write(shelf.clone(), error))?;
     for blob in blobs {
         place_blob(&desk, staging, blob, &shelf.join(blob.digest.hex()))?;
     }
