@@ -59,4 +59,6 @@ pub mod transport;
 
 // The whole.
 pub mod pipeline;
+
+// What is told of it.
 pub mod render;

@@ -4,8 +4,6 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::platform::Platform;
-
 /// How much a finding weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -87,14 +85,6 @@ impl Report {
     /// Adds one finding.
     pub fn add(&mut self, finding: Finding) {
         self.findings.push(finding);
-    }
-
-    /// Adds all findings of another report, marked with the platform they are about.
-    pub fn absorb(&mut self, other: Report, platform: &Platform) {
-        self.findings.extend(other.findings.into_iter().map(|mut finding| {
-            finding.platform = Some(platform.to_string());
-            finding
-        }));
     }
 
     /// How many findings have this weight.

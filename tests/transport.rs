@@ -468,52 +468,6 @@ fn many_runs_may_write_into_one_layout() {
     assert_eq!(names(folder.path()), ["blobs", "index.json", "oci-layout"]);
 }
 
-#[test]
-fn an_old_docker_save_links_to_a_layer_that_it_has_already() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x.tar");
-    let plain = b"not looked into".as_slice();
-    let archive = |diff_id: Digest| {
-        let config = format!(
-            r#"{{"architecture":"arm64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}","{diff_id}"]}}}}"#
-        );
-        let manifest = br#"[{"Config":"c.json","RepoTags":["a:1"],"Layers":["x/layer.tar","y/layer.tar"]}]"#;
-        let mut builder = tar::Builder::new(Vec::new());
-        for (name, bytes) in [("c.json", config.as_bytes()), ("x/layer.tar", plain), ("manifest.json", manifest)] {
-            let mut header = tar::Header::new_ustar();
-            header.set_size(bytes.len() as u64);
-            builder.append_data(&mut header, name, bytes).unwrap();
-        }
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(tar::EntryType::Symlink);
-        header.set_size(0);
-        builder.append_link(&mut header, "y/layer.tar", "../x/layer.tar").unwrap();
-        builder.into_inner().unwrap()
-    };
-    fs::write(&path, archive(Digest::of(plain))).unwrap();
-    let (image, blobs, _) = open(path.to_str().unwrap()).unwrap();
-    assert_eq!((image.platforms[0].platform.as_str(), image.platforms[0].manifest.layers().len()), ("linux/arm64", 2));
-    drain(&image, &*blobs).unwrap();
-    fs::write(&path, archive(Digest::of(b"another"))).unwrap();
-    let error = open(path.to_str().unwrap()).err().unwrap().to_string();
-    let expected = format!("x/layer.tar is not the layer that the config names: expected {}", Digest::of(b"another"));
-    assert!(error.contains(&expected), "{error}");
-}
-
-#[test]
-fn a_place_on_another_file_system_is_copied_to() {
-    let Some(tmpfs) = Tmpfs::mount("4m") else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let staging = Staging::begin(tmpfs.0.path()).unwrap();
-    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
-    for place in ["a/", "b/"] {
-        let place = Place::for_writing(place).unwrap().seen_from(folder.path());
-        transport::write(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
-        let (image, blobs, _) = open(&place.to_string()).unwrap();
-        drain(&image, &*blobs).unwrap();
-    }
-}
-
 /// The place that `the_process_that_is_killed` writes to.
 const VICTIM: &str = "SAZARE_TEST_VICTIM";
 

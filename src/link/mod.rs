@@ -1,1 +1,5 @@
-//! Placeholder.
+//! The verifier. For now: its vocabulary.
+
+mod verify;
+
+pub use verify::{Allowance, CODES, Judgement, Libc, Policy, Purpose, Row, Subject, explain, verify};

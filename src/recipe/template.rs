@@ -43,6 +43,16 @@ impl HostPath {
         HostPath { folder: folder.into(), text: Template::new(text) }
     }
 
+    /// The folder that the text is relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The text for one platform, as it was written.
+    pub fn text_for(&self, platform: &Platform) -> String {
+        self.text.fill_in(platform)
+    }
+
     /// The path for one platform.
     pub fn for_platform(&self, platform: &Platform) -> PathBuf {
         self.folder.join(self.text.fill_in(platform))

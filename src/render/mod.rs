@@ -1,5 +1,10 @@
-//! Pure functions that turn what was found into text: for a person or for a program.
+//! Pure functions that turn what was found, seen and made into text: for a person or for a program.
 
 mod faults;
+mod result;
+
+pub mod inspect;
+pub mod report;
 
 pub use faults::draw_faults;
+pub use result::{built, size};

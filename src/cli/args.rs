@@ -1,0 +1,278 @@
+//! Every flag, with its help. Short help, long help, man pages and completions all come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+/// Turns a staged root file system into OCI images, without daemon, root, namespaces or network, and refuses to make
+/// one whose programs could not start.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sazare",
+    version,
+    long_version = LONG_VERSION,
+    max_term_width = 110,
+    after_help = "Exit codes: 0 fine, 1 refused (findings of severity error), 2 usage, 3 the recipe is wrong,\n4 an input is missing, unreadable or corrupt, 5 an output failed, 70 a bug of ours.",
+    after_long_help = "Exit codes:\n  0   fine\n  1   refused: findings of severity error\n  2   usage\n  3   the recipe is wrong\n  4   an input is missing, unreadable or corrupt\n  5   an output failed\n  70  a bug of ours\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR  tar:FILE       root file system as a directory or a tar, to read\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output"
+)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+    /// Flags that every verb has.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Version, and the compressors that the digests of layers depend on.
+const LONG_VERSION: &str = if cfg!(feature = "native") {
+    concat!(env!("CARGO_PKG_VERSION"), "\ngzip: libdeflate 1.26.1, members of 1 MiB\nzstd: libzstd 1.5.7")
+} else {
+    concat!(
+        env!("CARGO_PKG_VERSION"),
+        "\ngzip: zlib-rs, members of 1 MiB (built without the feature `native`: other digests than with it)\nzstd: not in this build"
+    )
+};
+
+/// Flags that every verb has.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Everywhere")]
+pub struct Global {
+    /// Form of reports and results
+    #[arg(long, global = true, value_name = "FORM", default_value = "human")]
+    pub format: Format,
+    /// Say only what is wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more: notes, and every path that was tried
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+    /// Colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Progress: a line that changes on a terminal, plain lines elsewhere
+    #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
+    pub progress: ProgressForm,
+    /// Work in this folder: every path is seen from there
+    #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Make images from a recipe or a root file system; verify first; refuse what could not start
+    #[command(
+        after_help = "Examples:\n  sazare build images/hello -o hello.tar\n  sazare build rootfs --platform linux/arm64 --entrypoint /bin/app -t you/app:1.0 -o oci:out\n  sazare build --platform linux/amd64=stage/amd64 --platform linux/arm64=stage/arm64 --cmd /bin/sh -t app -o app.tar"
+    )]
+    Build(Box<Build>),
+    /// Judge whether the programs in any place would start
+    Verify(Verify),
+    /// Show what is in a place: platforms, config, layers, files and sizes
+    Inspect(Inspect),
+    /// Write man pages, shell completions or the schema of recipes
+    Generate(Generate),
+}
+
+/// Flags of `build`.
+#[derive(Debug, ClapArgs)]
+pub struct Build {
+    /// A recipe (a .toml file, or a folder with recipe.toml), or the folder of a root file system
+    #[arg(value_name = "RECIPE|ROOTFS", required_unless_present_any = ["example", "platform"])]
+    pub what: Option<PathBuf>,
+    /// Where the image goes: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or - (repeatable)
+    #[arg(short, long = "output", value_name = "PLACE", required = true)]
+    pub output: Vec<String>,
+    /// Build the example that is part of this program: a greeting for linux/amd64 and linux/arm64
+    #[arg(long, conflicts_with = "what")]
+    pub example: bool,
+    /// Platforms: a comma list or repeated; linux/arm64=DIR names the root file system of one
+    #[arg(long, value_name = "PLATFORM[=DIR]", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Name and tag of the image (repeatable); they replace the recipe's
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    pub tag: Vec<String>,
+    #[command(flatten)]
+    pub config: Config,
+    /// Date of the image, in RFC 3339; SOURCE_DATE_EPOCH wins over it
+    #[arg(long, value_name = "DATE")]
+    pub created: Option<String>,
+    /// How layers are compressed
+    #[arg(long, value_name = "FORM", default_value = "gzip")]
+    pub compression: CompressionForm,
+    /// Level: 1 to 12 for gzip, 1 to 19 for zstd
+    #[arg(long, value_name = "N")]
+    pub compression_level: Option<u8>,
+    /// Threads; the output does not depend on it [default: as many as there are cores]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Write digests, sizes and places to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Accept findings of this code, on the paths that match (repeatable)
+    #[arg(long, value_name = "CODE[:GLOB]")]
+    pub allow: Vec<String>,
+    /// Put the manifests of the platforms into index.json itself, for tools that know no nested index (umoci)
+    #[arg(long)]
+    pub flat_index: bool,
+    /// The platform that docker's classic store gets from an archive [default: linux/amd64, else the first]
+    #[arg(long, value_name = "PLATFORM")]
+    pub docker_platform: Option<String>,
+}
+
+/// How a container is started, in docker's words.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Config of the image (words of docker; they win over the recipe)")]
+pub struct Config {
+    /// First words of the command line: a JSON array, or words split at blanks
+    #[arg(long, value_name = "WORDS")]
+    pub entrypoint: Option<String>,
+    /// Further words: a JSON array, or words split at blanks
+    #[arg(long, value_name = "WORDS")]
+    pub cmd: Option<String>,
+    /// Environment variable (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// Label (repeatable)
+    #[arg(short, long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Annotation of manifest and index (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
+    /// User, as name or number, and group
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Working directory
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Port, such as 80/tcp (repeatable)
+    #[arg(long, value_name = "PORT")]
+    pub expose: Vec<String>,
+    /// Mount point of a volume (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub volume: Vec<String>,
+    /// Signal that stops the container
+    #[arg(long, value_name = "SIGNAL")]
+    pub stop_signal: Option<String>,
+}
+
+/// Flags of `verify`.
+#[derive(Debug, ClapArgs)]
+pub struct Verify {
+    /// What to judge: oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, or a path that tells by itself
+    #[arg(value_name = "PLACE", required_unless_present = "explain")]
+    pub place: Vec<String>,
+    /// Only these platforms of an image; the platform of a root file system
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Accept findings of this code, on the paths that match (repeatable)
+    #[arg(long, value_name = "CODE[:GLOB]")]
+    pub allow: Vec<String>,
+    /// Explain a code, such as interp-missing
+    #[arg(long, value_name = "CODE", conflicts_with = "place")]
+    pub explain: Option<String>,
+}
+
+/// Flags of `inspect`.
+#[derive(Debug, ClapArgs)]
+pub struct Inspect {
+    /// What to look at
+    #[arg(value_name = "PLACE")]
+    pub place: String,
+    /// Only these platforms
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// List every file, with mode, owner, size and date
+    #[arg(long)]
+    pub files: bool,
+}
+
+/// Flags of `generate`.
+#[derive(Debug, ClapArgs)]
+pub struct Generate {
+    /// What to write
+    #[command(subcommand)]
+    pub what: Generated,
+}
+
+/// What can be generated.
+#[derive(Debug, Subcommand)]
+pub enum Generated {
+    /// Man pages: one to standard output, or all into a folder
+    Man {
+        /// The folder
+        #[arg(value_name = "DIR")]
+        folder: Option<PathBuf>,
+    },
+    /// Completions for a shell, to standard output
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// The JSON schema of recipes, to standard output
+    Schema,
+}
+
+/// Form of reports and results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// JSON.
+    Json,
+    /// SARIF 2.1.0, for code scanning.
+    Sarif,
+    /// Annotations of GitHub's workflows.
+    Github,
+}
+
+/// When something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressForm {
+    /// A line that changes on a terminal, plain lines elsewhere.
+    Auto,
+    /// Plain lines.
+    Plain,
+    /// Not at all.
+    None,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompressionForm {
+    /// gzip: every engine reads it.
+    Gzip,
+    /// zstd: smaller and faster; docker before 23 and umoci before 0.6 do not read it.
+    Zstd,
+    /// Not at all.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_agrees_with_itself_and_every_flag_has_help() {
+        let mut command = Args::command();
+        command.clone().debug_assert();
+        command.build();
+        for verb in command.get_subcommands() {
+            for arg in verb.get_arguments() {
+                assert!(arg.get_help().is_some(), "{} {}", verb.get_name(), arg.get_id());
+            }
+        }
+    }
+}

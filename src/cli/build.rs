@@ -1,0 +1,151 @@
+//! `sazare build`.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use sazare::image::{LayerOptions, Staging};
+use sazare::pipeline::{self, BuildError, Built, Outcome};
+use sazare::reference::Tag;
+use sazare::render;
+use sazare::transport::{Place, WriteOptions};
+
+use super::args::{Build, Format, Global};
+use super::console::Console;
+use super::request;
+use super::trouble::{REFUSED, Trouble};
+use super::verify;
+
+/// The files of the example, relative to its folder.
+const EXAMPLE: [(&str, &[u8]); 3] = [
+    ("recipe.toml", include_bytes!("../../images/hello/recipe.toml")),
+    ("amd64/bin/hello", include_bytes!("../../images/hello/amd64/bin/hello")),
+    ("arm64/bin/hello", include_bytes!("../../images/hello/arm64/bin/hello")),
+];
+
+/// Runs the verb.
+pub fn run(build: &Build, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    if build.example {
+        let folder = example().map_err(|error| Trouble::Build(BuildError::Store(error)))?;
+        return run_recipe(build, Some(&folder.scratch_folder()), global, console);
+    }
+    run_recipe(build, build.what.as_deref(), global, console)
+}
+
+fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let wanted = request::platforms(&build.platform)?;
+    let recipe = request::recipe(build, what, &wanted)?;
+    let places: Vec<Place> = build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
+    let name = recipe.name.clone().or_else(|| request::fallback_name(what));
+    let outcome = pipeline::build(
+        &pipeline::Build {
+            recipe: &recipe,
+            platforms: &recipe.platforms,
+            name: name.clone(),
+            tags: recipe.tags.clone(),
+            when: request::when(&recipe)?,
+            places: &places,
+            temporary: &request::temporary(),
+            layers: LayerOptions { compression: request::compression(build)?, jobs: request::jobs(build.jobs) },
+            write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
+            allow: &verify::allowances(&build.allow)?,
+        },
+        &mut std::io::stdout().lock(),
+        console,
+    )?;
+    match outcome {
+        Outcome::Refused(verdicts) => {
+            let report = verify::merged(&verdicts);
+            match global.format {
+                Format::Human => console.tell(&verify::human(&report, console)),
+                format => console.result(&verify::render(&report, &verdicts, format, console))?,
+            }
+            console.tell("refused: nothing was written\n");
+            Ok(ExitCode::from(REFUSED))
+        }
+        Outcome::Built(built) => {
+            let report = verify::merged(&built.verdicts);
+            if !report.findings.is_empty() {
+                console.say(&verify::human(&report, console));
+            }
+            let metadata = render::built(&built, &recipe.platforms, request::compression(build)?);
+            if let Some(file) = &build.metadata_file {
+                std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
+            }
+            let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
+            console.say(&summary(&built, &places, name.map(|name| name.familiar(&tag))));
+            // An archive on standard output is the result itself.
+            if !places.contains(&Place::Stdio) {
+                match global.format {
+                    Format::Human => console.result(&format!("{}\n", built.digest))?,
+                    Format::Json | Format::Sarif | Format::Github => console.result(&metadata)?,
+                }
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// What was made, and what to do with it.
+fn summary(built: &Built, places: &[Place], reference: Option<String>) -> String {
+    let mut text = String::new();
+    for image in &built.image.platforms {
+        let layers = image.manifest.layers();
+        let size: u64 = layers.iter().map(|layer| layer.size()).sum();
+        let _ = writeln!(
+            text,
+            "{}: {} layer{}, {}",
+            image.platform,
+            layers.len(),
+            if layers.len() == 1 { "" } else { "s" },
+            render::size(size)
+        );
+    }
+    for (written, place) in built.written.iter().zip(places) {
+        let names: Vec<&str> = written.names.iter().map(|(name, _)| name.as_str()).collect();
+        let _ = writeln!(text, "wrote {} ({})", written.place, names.join(", "));
+        for note in &written.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
+        if let Some(next) = next_step(place, reference.as_deref(), &names) {
+            text += &next;
+        }
+    }
+    text
+}
+
+/// How the image gets from its place into an engine.
+fn next_step(place: &Place, reference: Option<&str>, names: &[&str]) -> Option<String> {
+    match place {
+        Place::Archive { file, .. } => {
+            let file = file.display();
+            let mut text = format!("load it: docker load -i {file}  or  podman load -i {file}\n");
+            if let Some(reference) = reference {
+                let _ = writeln!(text, "run it: docker run --rm {reference}");
+            }
+            Some(text)
+        }
+        Place::Layout { folder, .. } => {
+            let name = names.first()?;
+            Some(format!("copy it: skopeo copy --all oci:{}:{name} docker://REGISTRY/NAME:{name}\n", folder.display()))
+        }
+        Place::Stdio | Place::Registry(_) | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => None,
+    }
+}
+
+/// Unpacks the example into a private folder, which goes with what is returned.
+fn example() -> Result<Staging, sazare::image::StoreError> {
+    use sazare::image::StoreError;
+    let staging = Staging::begin(&request::temporary())?;
+    for (path, bytes) in EXAMPLE {
+        let path = staging.scratch_folder().join(path);
+        let fail = |error| StoreError::from_write(&path, error);
+        std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(fail)?;
+        std::fs::write(&path, bytes).map_err(fail)?;
+        if path.ends_with("bin/hello") {
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(&path, mode).map_err(fail)?;
+        }
+    }
+    Ok(staging)
+}

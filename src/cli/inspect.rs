@@ -1,0 +1,37 @@
+//! `sazare inspect`.
+
+use std::process::ExitCode;
+
+use sazare::codec::Scratch;
+use sazare::image::Staging;
+use sazare::pipeline::{self, BuildError};
+use sazare::platform::Platform;
+use sazare::transport::Place;
+use sazare::{inspect, render};
+
+use super::args::{Format, Global, Inspect};
+use super::console::Console;
+use super::request;
+use super::trouble::Trouble;
+
+/// Runs the verb.
+pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let wanted: Vec<Platform> = request::platforms(&args.platform)?.into_iter().map(|(platform, _)| platform).collect();
+    let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
+    let scratch = Scratch::new(staging.scratch_folder());
+    let place = Place::for_reading(&args.place)?;
+    let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
+    let platforms = seen
+        .iter()
+        .map(|seen| inspect::summarise(&seen.platform, &seen.tree, seen.image.as_ref(), args.files))
+        .collect();
+    let summary = inspect::summary(&place.to_string(), image.as_ref(), platforms);
+    match global.format {
+        Format::Human => console.result(&render::inspect::human(&summary))?,
+        Format::Json => console.result(&render::inspect::json(&summary))?,
+        Format::Sarif | Format::Github => {
+            return Err(Trouble::usage("inspect has no findings to report in this form", "use --format human or json"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,21 @@
+//! The command line: the only part of sazare that knows a terminal, the environment and the working directory.
+//!
+//! A verb is short: arguments become values, the library does the work, `render` makes text of the result, and the
+//! result has an exit code. One place, [`Trouble`], turns an error into message, hint and exit code.
+
+mod args;
+
+mod console;
+mod trouble;
+
+mod request;
+
+mod verify;
+
+mod build;
+mod generate;
+mod inspect;
+
+mod run;
+
+pub use run::main;

@@ -1,0 +1,257 @@
+//! Flags to values: what the library needs, ready to use.
+
+#![expect(clippy::disallowed_methods, reason = "this is the part of the program that reads the environment")]
+
+use std::path::{Path, PathBuf};
+
+use sazare::codec::compress::Compression;
+use sazare::epoch::Epoch;
+use sazare::oci::Changes;
+use sazare::platform::Platform;
+use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source};
+use sazare::reference::{Repository, Tag, split_tag};
+
+use super::args::{Build, CompressionForm, Config};
+use super::trouble::Trouble;
+
+/// A platform as it was asked for, with its root file system where one was named.
+pub type Wanted = (Platform, Option<PathBuf>);
+
+/// Reads `--platform` values.
+pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
+    let mut wanted: Vec<Wanted> = Vec::new();
+    for text in texts {
+        let (platform, folder) = match text.split_once('=') {
+            Some((platform, folder)) => (platform, Some(PathBuf::from(folder))),
+            None => (text.as_str(), None),
+        };
+        let platform: Platform =
+            platform.parse().map_err(|error| Trouble::Usage(format!("--platform: {error}"), None))?;
+        if wanted.iter().any(|(known, _)| *known == platform) {
+            return Err(Trouble::Usage(format!("--platform names a platform twice: {platform}"), None));
+        }
+        wanted.push((platform, folder));
+    }
+    Ok(wanted)
+}
+
+/// The recipe that the flags ask for: from a file or a folder, or made from a root file system.
+pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<Recipe, Trouble> {
+    let roots = wanted.iter().filter(|(_, folder)| folder.is_some()).count();
+    let mut parts = match what {
+        Some(what) if is_recipe(what) => {
+            if roots > 0 {
+                return Err(Trouble::usage(
+                    "--platform PLATFORM=DIR goes with a root file system, not with a recipe",
+                    "a recipe says by `[[source]] from = \"stage/{arch}\"` where each platform's files are",
+                ));
+            }
+            let recipe = read_recipe(what)?;
+            let chosen: Vec<Platform> = wanted.iter().map(|(platform, _)| platform.clone()).collect();
+            if let Some(other) = chosen.iter().find(|platform| !recipe.platforms.contains(platform)) {
+                return Err(Trouble::usage(
+                    format!("the recipe is not made for this platform: {other}"),
+                    format!("it names {}", list(&recipe.platforms)),
+                ));
+            }
+            let mut parts = Parts::clone(&recipe);
+            if !chosen.is_empty() {
+                parts.platforms = chosen;
+            }
+            parts
+        }
+        what => rootfs(what, wanted, roots)?,
+    };
+    overrule(&mut parts, build)?;
+    Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
+}
+
+/// Whether a path is a recipe: a TOML file, or a folder that holds `recipe.toml`.
+fn is_recipe(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "toml")
+        || path.join("recipe.toml").is_file()
+        || path.is_file()
+}
+
+/// Reads a recipe; its faults are drawn, other errors told.
+pub fn read_recipe(path: &Path) -> Result<Recipe, Trouble> {
+    recipe::read(path).map_err(|error| match error {
+        RecipeError::Faults(faults) => Trouble::Faults(faults),
+        error => Trouble::Recipe(error),
+    })
+}
+
+/// The parts of a recipe for plain root file systems.
+fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts, Trouble> {
+    let here = Path::new("");
+    let source = |folder: &Path| {
+        Source::new(Origin::command_line(), HostPath::new(here.to_path_buf(), &*folder.to_string_lossy()))
+    };
+    let mut sources = Vec::new();
+    match what {
+        Some(folder) if roots == 0 => sources.push(source(folder)),
+        None if roots > 0 && roots == wanted.len() => {
+            for (platform, folder) in wanted {
+                if let Some(folder) = folder {
+                    sources.push(Source { platforms: vec![platform.clone()], ..source(folder) });
+                }
+            }
+        }
+        _ => {
+            return Err(Trouble::usage(
+                "which root file system belongs to which platform is not clear",
+                "give one folder and --platform PLATFORM, or --platform PLATFORM=DIR for each",
+            ));
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Trouble::usage(
+            "the platform of a root file system must be named",
+            "add --platform linux/amd64 or --platform linux/arm64: it is never taken from this machine",
+        ));
+    }
+    Ok(Parts { sources, platforms: wanted.iter().map(|(platform, _)| platform.clone()).collect(), ..Parts::default() })
+}
+
+/// Puts what the flags say over what the recipe says.
+fn overrule(parts: &mut Parts, build: &Build) -> Result<(), Trouble> {
+    let (name, tags) = names(&build.tag)?;
+    if name.is_some() {
+        parts.name = name;
+    }
+    if !tags.is_empty() {
+        parts.tags = tags;
+    }
+    if let Some(created) = &build.created {
+        parts.created = Some(created.parse().map_err(|error| Trouble::Usage(format!("--created: {error}"), None))?);
+    }
+    for text in &build.config.annotation {
+        let (key, value) = pair("--annotation", text)?;
+        parts.annotations.insert(key, value);
+    }
+    let flags = config(&build.config)?;
+    let config = &mut parts.config;
+    let replace = |old: &mut Option<String>, new: Option<String>| {
+        if new.is_some() {
+            *old = new;
+        }
+    };
+    replace(&mut config.user, flags.user);
+    replace(&mut config.workdir, flags.workdir);
+    replace(&mut config.stop_signal, flags.stop_signal);
+    if flags.entrypoint.is_some() {
+        config.entrypoint = flags.entrypoint;
+        config.cmd = None;
+    }
+    if flags.cmd.is_some() {
+        config.cmd = flags.cmd;
+    }
+    config.env.extend(flags.env);
+    config.labels.extend(flags.labels);
+    config.expose.extend(flags.expose);
+    config.volumes.extend(flags.volumes);
+    Ok(())
+}
+
+fn config(config: &Config) -> Result<Changes, Trouble> {
+    Ok(Changes {
+        user: config.user.clone(),
+        env: config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?,
+        entrypoint: config.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?,
+        cmd: config.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?,
+        workdir: config.workdir.clone(),
+        labels: config.label.iter().map(|text| pair("--label", text)).collect::<Result<_, _>>()?,
+        expose: config.expose.iter().cloned().collect(),
+        volumes: config.volume.iter().cloned().collect(),
+        stop_signal: config.stop_signal.clone(),
+        ..Changes::default()
+    })
+}
+
+/// `NAME=VALUE`.
+fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
+        _ => Err(Trouble::usage(
+            format!("{flag} needs NAME=VALUE: {text}"),
+            "values are never taken from this environment",
+        )),
+    }
+}
+
+/// A JSON array of words, or words split at blanks.
+fn words(flag: &str, text: &str) -> Result<Vec<String>, Trouble> {
+    if text.trim_start().starts_with('[') {
+        return serde_json::from_str(text)
+            .map_err(|error| Trouble::Usage(format!("{flag} is no JSON array of words ({error}): {text}"), None));
+    }
+    Ok(text.split_whitespace().map(str::to_string).collect())
+}
+
+/// Name and tags from `--tag` values, which must agree in the name.
+fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble> {
+    let wrong = |error| Trouble::Usage(format!("--tag: {error}"), None);
+    let mut name = None;
+    let mut tags = Vec::new();
+    for text in texts {
+        let (repository, tag) = split_tag(text);
+        let repository: Repository = repository.parse().map_err(wrong)?;
+        if name.as_ref().is_some_and(|known| *known != repository) {
+            return Err(Trouble::usage(
+                format!("--tag names two images: {text}"),
+                "an image has one name and any number of tags; copy it afterwards under another name",
+            ));
+        }
+        name = Some(repository);
+        tags.push(tag.unwrap_or("latest").parse().map_err(wrong)?);
+    }
+    Ok((name, tags))
+}
+
+/// The name of an image that nobody named: that of its folder, in the registry `localhost`, as podman does it.
+pub fn fallback_name(what: Option<&Path>) -> Option<Repository> {
+    let path = std::fs::canonicalize(what?).ok()?;
+    let stem = match path.file_name()?.to_str()? {
+        "recipe.toml" => path.parent()?.file_name()?.to_str()?,
+        name => name.strip_suffix(".toml").unwrap_or(name),
+    };
+    format!("localhost/{}", stem.to_lowercase()).parse().ok()
+}
+
+/// The date of the build: `SOURCE_DATE_EPOCH`, else the recipe's, else the fixed one.
+pub fn when(recipe: &Recipe) -> Result<Epoch, Trouble> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(value) => Epoch::from_source_date_epoch(&value).map_err(|error| Trouble::Usage(error.to_string(), None)),
+        Err(std::env::VarError::NotPresent) => Ok(recipe.created.unwrap_or(Epoch::DEFAULT)),
+        Err(std::env::VarError::NotUnicode(_)) => {
+            Err(Trouble::Usage("SOURCE_DATE_EPOCH is not a number of seconds since 1970".into(), None))
+        }
+    }
+}
+
+/// The compression that the flags ask for.
+pub fn compression(build: &Build) -> Result<Compression, Trouble> {
+    match (build.compression, build.compression_level) {
+        (CompressionForm::None, None) => Ok(Compression::None),
+        (CompressionForm::None, Some(_)) => {
+            Err(Trouble::Usage("--compression-level needs --compression gzip or zstd".into(), None))
+        }
+        (CompressionForm::Gzip, None) => Ok(Compression::DEFAULT),
+        (CompressionForm::Gzip, Some(level)) => Ok(Compression::Gzip(level)),
+        (CompressionForm::Zstd, level) => Ok(Compression::Zstd(level.unwrap_or(3))),
+    }
+}
+
+/// How many threads to use.
+pub fn jobs(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// Where temporary files lie when no output has a folder.
+pub fn temporary() -> PathBuf {
+    std::env::temp_dir()
+}
+
+fn list(platforms: &[Platform]) -> String {
+    platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,40 @@
+//! From arguments to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::args::{Args, Verb};
+use super::console::Console;
+use super::trouble::Trouble;
+use super::{build, generate, inspect, verify};
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        // clap says by itself what is wrong, or what was asked for, and knows where to print it.
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    if let Some(folder) = &args.global.directory
+        && let Err(error) = std::env::set_current_dir(folder)
+    {
+        let console = Console::new(&args.global);
+        return console.fail(&Trouble::Folder(folder.clone(), error));
+    }
+    let console = Console::new(&args.global);
+    let result = match &args.verb {
+        Verb::Build(build) => build::run(build, &args.global, &console),
+        Verb::Verify(verify) => verify::run(verify, &args.global, &console),
+        Verb::Inspect(inspect) => inspect::run(inspect, &args.global, &console),
+        Verb::Generate(generate) => generate::run(generate, &console),
+    };
+    match result {
+        Ok(code) => code,
+        Err(trouble) => console.fail(&trouble),
+    }
+}

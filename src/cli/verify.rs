@@ -1,0 +1,103 @@
+//! `sazare verify`.
+
+use std::process::ExitCode;
+
+use sazare::codec::Scratch;
+use sazare::image::Staging;
+use sazare::link::{self, Allowance, Policy};
+use sazare::pipeline::{self, BuildError, Verdict};
+use sazare::platform::{Arch, Platform};
+use sazare::recipe::Globs;
+use sazare::render;
+use sazare::report::Report;
+use sazare::transport::Place;
+
+use super::args::{Format, Global, Verify};
+use super::console::Console;
+use super::request;
+use super::trouble::{REFUSED, Trouble};
+
+/// Runs the verb.
+pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    if let Some(code) = &verify.explain {
+        return explain(code, console);
+    }
+    let wanted: Vec<Platform> =
+        request::platforms(&verify.platform)?.into_iter().map(|(platform, _)| platform).collect();
+    let policy = Policy { allow: allowances(&verify.allow)?, ..Policy::default() };
+    let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
+    let scratch = Scratch::new(staging.scratch_folder());
+    let mut verdicts = Vec::new();
+    for text in &verify.place {
+        let place = Place::for_reading(text)?;
+        let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
+        if image.is_none() && wanted.is_empty() {
+            return Err(Trouble::usage(
+                format!("the platform of a root file system must be named: {text}"),
+                "add --platform linux/amd64 or --platform linux/arm64: it is never taken from this machine",
+            ));
+        }
+        verdicts.extend(pipeline::verify(&seen, &wanted, &policy, console)?);
+    }
+    let report = merged(&verdicts);
+    console.result(&render(&report, &verdicts, global.format, console))?;
+    Ok(if report.refuses() { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {
+    match link::explain(code) {
+        Some(page) => {
+            console.result(page)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        None => {
+            let codes: Vec<&str> = link::CODES.iter().map(|entry| entry.code.0).collect();
+            Err(Trouble::usage(format!("no finding has this code: {code}"), format!("codes are {}", codes.join(", "))))
+        }
+    }
+}
+
+/// What `--allow` accepts.
+pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, Trouble> {
+    texts.iter().map(|text| allowance(text)).collect()
+}
+
+fn allowance(text: &str) -> Result<Allowance, Trouble> {
+    let (code, glob) = text.split_once(':').unwrap_or((text, ""));
+    if !link::CODES.iter().any(|entry| entry.code.0 == code) {
+        return Err(Trouble::usage(
+            format!("--allow: no finding has this code: {code}"),
+            "`sazare verify --explain CODE` explains one; the refusal names it in brackets",
+        ));
+    }
+    if glob.is_empty() {
+        return Ok(Allowance::new(code, "", None, |_| true));
+    }
+    let globs = Globs::new([glob]).map_err(|error| Trouble::Usage(format!("--allow: {error}"), None))?;
+    let matchers = Arch::ALL.map(|arch| globs.matcher(&Platform::new(arch)));
+    Ok(Allowance::new(code, glob, None, move |path| matchers.iter().any(|matcher| matcher.covers(path))))
+}
+
+/// The findings of all platforms in one report.
+pub fn merged(verdicts: &[Verdict]) -> Report {
+    let mut report = Report::default();
+    for verdict in verdicts {
+        report.findings.extend(verdict.judgement.report.findings.iter().cloned());
+    }
+    report
+}
+
+/// A report for people.
+pub fn human(report: &Report, console: &Console) -> String {
+    render::report::human(report, console.colour(), console.verbose())
+}
+
+/// A report in any form.
+pub fn render(report: &Report, verdicts: &[Verdict], format: Format, console: &Console) -> String {
+    match format {
+        Format::Human => human(report, console),
+        Format::Json => render::report::json(report, verdicts),
+        Format::Sarif => render::report::sarif(report),
+        Format::Github => render::report::github(report),
+    }
+}
