@@ -1,100 +1,586 @@
-//! The verifier. For now: its vocabulary.
+//! The whole judgement of one tree.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
+use crate::elf::Linkage;
 use crate::oci::Settings;
-use crate::path::ImagePath;
-use crate::platform::Platform;
-use crate::report::{Code, Report};
-use crate::tree::Tree;
+use crate::path::{ImagePath, display_bytes};
+use crate::report::{Code, Finding, Severity};
+use crate::tree::{Content, InodeId};
 
-/// What the tree is for.
-pub enum Purpose {
-    /// A container.
-    Container,
-    /// Nothing in particular.
-    Plain,
+use super::accept::{accept, policy_drafts, size_draft};
+use super::draft::{Draft, Ending, ExecError};
+use super::files::Files;
+use super::flavour::Flavour;
+use super::interpret::Search;
+use super::kernel::{LOADER_UNKNOWN, PACKED, Scene};
+use super::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
+use super::person::{Nobody, Person};
+use super::policy::Libc;
+use super::programs::{Names, Weight, weight};
+use super::subject::{Judgement, Program, Purpose, Subject, Verdict};
+use super::tell::Target;
+
+/// A file of the tree cannot be read.
+pub const UNREADABLE: Code = Code("unreadable");
+/// Judges a tree.
+pub fn verify(subject: &Subject<'_>) -> Judgement {
+    let files = Files::new(subject.tree, subject.platform.arch);
+    let loaders: Vec<OnceLock<Flavour>> =
+        std::iter::repeat_with(OnceLock::new).take(subject.tree.inode_count()).collect();
+    let mut judge = Judge {
+        subject,
+        files: &files,
+        loaders: &loaders,
+        names: Names::of(subject.tree),
+        path: lookup::search_path(subject.settings),
+        directory: lookup::working_directory(subject.settings),
+        cwd: ImagePath::root(),
+        person: Person::root(),
+        targets: BTreeMap::new(),
+        findings: Vec::new(),
+        programs: Vec::new(),
+    };
+    if let Ok(found) = files.find(&ImagePath::root(), &judge.directory)
+        && subject.tree.inode(found.id).is_directory()
+    {
+        judge.cwd = found.path;
+    }
+    judge.look_for_named();
+    judge.look_for_programs();
+    judge.follow_scripts();
+    judge.judge_targets();
+    judge.judge_size();
+    let (report, accepted) = accept(subject, judge.findings);
+    let mut programs = judge.programs;
+    programs.sort_by(|a, b| a.path.cmp(&b.path));
+    Judgement { report, programs, accepted }
 }
 
-/// A C library.
-pub enum Libc {
-    /// musl.
-    Musl,
-    /// glibc.
-    Glibc,
+struct Judge<'a> {
+    subject: &'a Subject<'a>,
+    files: &'a Files<'a>,
+    loaders: &'a [OnceLock<Flavour>],
+    names: Names,
+    path: Vec<Vec<u8>>,
+    directory: Vec<u8>,
+    cwd: ImagePath,
+    person: Person,
+    targets: BTreeMap<InodeId, Target>,
+    findings: Vec<(ImagePath, Finding)>,
+    programs: Vec<Program>,
 }
 
-/// A finding that is accepted.
-#[derive(Clone)]
-pub struct Allowance {
-    /// Its code.
-    pub code: String,
-    /// On which paths.
-    pub covers: Arc<dyn Fn(&ImagePath) -> bool + Send + Sync>,
-}
+impl<'a> Judge<'a> {
+    fn look_for_named(&mut self) {
+        let subject = self.subject;
+        match &subject.purpose {
+            Purpose::Container => {
+                if let Some(settings) = subject.settings {
+                    self.look_for_commands(settings);
+                }
+            }
+            Purpose::Initramfs { init } => self.look_for_init(init),
+            Purpose::Plain => {}
+        }
+        for path in &subject.policy.programs {
+            match lookup::find(self.files, "asked for", path.as_bytes(), &[], b"/") {
+                Ok(named) => self.raise(named.found.id, Weight::Named, Some((named.role, named.spelled))),
+                Err(fault) => self.tell_of_path(path.clone(), fault.draft),
+            }
+        }
+    }
 
-impl Allowance {
-    /// Accepts findings of a code on the paths that `covers` says yes to.
-    pub fn new(
-        code: impl Into<String>,
-        _written: impl Into<String>,
-        _reason: Option<String>,
-        covers: impl Fn(&ImagePath) -> bool + Send + Sync + 'static,
-    ) -> Allowance {
-        Allowance { code: code.into(), covers: Arc::new(covers) }
+    fn look_for_commands(&mut self, settings: &Settings) {
+        match Person::named(self.subject.tree, &settings.user) {
+            Ok(person) => self.person = person,
+            Err(nobody) => {
+                let (what, name, file) = match nobody {
+                    Nobody::User(name) => ("user", name, "passwd"),
+                    Nobody::Group(name) => ("group", name, "group"),
+                };
+                let draft =
+                    Draft::error(USER_MISSING, format!("has no entry for the {what} that the image runs as: {name}"))
+                        .says(format!("unable to find {what} {name}: no matching entries in {file} file"))
+                        .fix(format!("add it as a [[{what}]], or give its number"));
+                self.tell_of_path(
+                    ImagePath::parse(format!("/etc/{file}").as_bytes()).unwrap_or(ImagePath::root()),
+                    draft,
+                );
+            }
+        }
+        let commands = lookup::commands(settings);
+        if commands.iter().any(|(_, word)| !word.contains(&b'/'))
+            && let Some(draft) = lookup::relative_elements(&self.path)
+        {
+            self.tell_of_path(ImagePath::root(), draft);
+        }
+        for (role, word) in commands {
+            match lookup::find(self.files, role, &word, &self.path, &self.directory) {
+                Ok(named) => self.raise(named.found.id, Weight::Named, Some((role, named.spelled))),
+                Err(fault) => {
+                    self.tell(display_bytes(&fault.path), ImagePath::parse(&fault.path).ok(), fault.draft);
+                }
+            }
+        }
+    }
+
+    fn look_for_init(&mut self, init: &ImagePath) {
+        match lookup::find(self.files, "init", init.as_bytes(), &[], b"/") {
+            Ok(named) => self.raise(named.found.id, Weight::Named, Some((named.role, named.spelled))),
+            Err(fault) => {
+                let mut draft = fault.draft;
+                draft.ending = if draft.code == CMD_NOT_FOUND {
+                    Ending::Says(
+                        "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)".into(),
+                    )
+                } else {
+                    Ending::Refused(ExecError::Denied)
+                };
+                self.tell_of_path(init.clone(), draft);
+            }
+        }
+    }
+
+    fn look_for_programs(&mut self) {
+        for (_, id) in self.names.files(self.subject.tree) {
+            if let Some(weight) = weight(self.files, id, self.names.of_inode(id), &self.path) {
+                self.raise(id, weight, None);
+            }
+        }
+    }
+
+    /// Notes that a file must start; whether that matters more than before.
+    fn raise(&mut self, id: InodeId, weight: Weight, role: Option<(&'static str, Vec<u8>)>) {
+        let Some(path) = self.names.of_inode(id).first().cloned() else { return };
+        let target = self.targets.entry(id).or_insert(Target { weight, path, roles: Vec::new(), scripts: 0 });
+        target.weight = target.weight.max(weight);
+        target.roles.extend(role);
+    }
+
+    /// What a script needs must start as surely as the script itself.
+    fn follow_scripts(&mut self) {
+        let mut pending: Vec<InodeId> = self.targets.keys().copied().collect();
+        let mut counted = BTreeSet::new();
+        while let Some(id) = pending.pop() {
+            let Some(weight) = self.targets.get(&id).map(|target| target.weight) else { continue };
+            let Some(probe) = self.files.probe(id).filter(|probe| probe.elf.is_none()) else { continue };
+            let person = self.person_for(weight).clone();
+            let search = Search { path: &self.path, directory: &self.directory };
+            let starts = self.scene(weight, &person).script(id, probe, &search).starts;
+            for (next, _) in starts {
+                let before = self.targets.get(&next).map(|target| target.weight);
+                self.raise(next, weight, None);
+                if counted.insert((id, next))
+                    && let Some(target) = self.targets.get_mut(&next)
+                {
+                    target.scripts += 1;
+                }
+                if before.is_none_or(|before| before < weight) {
+                    pending.push(next);
+                }
+            }
+        }
+    }
+
+    fn judge_targets(&mut self) {
+        let mut targets: Vec<(InodeId, Target)> =
+            self.targets.iter().map(|(id, target)| (*id, target.clone())).collect();
+        targets.sort_by(|(_, a), (_, b)| {
+            b.weight.eq(&Weight::Named).cmp(&a.weight.eq(&Weight::Named)).then(a.path.cmp(&b.path))
+        });
+        for (id, target) in targets {
+            let Some(probe) = self.files.probe(id) else { continue };
+            let person = self.person_for(target.weight).clone();
+            let mut drafts = Vec::new();
+            if let Some(error) = &probe.error {
+                let draft = Draft::error(UNREADABLE, format!("cannot be judged: {error}"));
+                drafts.push(draft.fix("make it readable and keep it as it is while it is judged"));
+            } else if target.weight == Weight::Named && !person.may_execute(&self.subject.tree.inode(id).meta) {
+                drafts.push(self.not_for_this_person(id, &person));
+            } else if let Some(facts) = &probe.elf {
+                let start = self.scene(target.weight, &person).start(id, &target.path, facts);
+                drafts = start.drafts;
+                drafts.extend(policy_drafts(self.subject.policy, start.linkage, start.libc));
+                self.list(id, &target, start.linkage, start.libc, probe.size, &drafts);
+            } else {
+                let search = Search { path: &self.path, directory: &self.directory };
+                drafts = self.scene(target.weight, &person).script(id, probe, &search).drafts;
+            }
+            for draft in drafts {
+                let finding = self.subject.finding(self.names.of_inode(id), &target, draft);
+                self.findings.push((target.path.clone(), finding));
+            }
+        }
+    }
+
+    fn not_for_this_person(&self, id: InodeId, person: &Person) -> Draft {
+        let meta = &self.subject.tree.inode(id).meta;
+        Draft::error(CMD_NOT_EXECUTABLE, format!("may not be executed by uid {}", person.uid))
+            .refused(ExecError::Denied)
+            .because("mode and owner", format!("{} {}:{}", meta.mode, meta.uid, meta.gid))
+            .fix("give it an execute bit for that user, or run the image as its owner")
+    }
+
+    fn list(
+        &mut self,
+        id: InodeId,
+        target: &Target,
+        linkage: Linkage,
+        libc: Option<Libc>,
+        size: u64,
+        drafts: &[Draft],
+    ) {
+        let word = match linkage {
+            Linkage::Static => "static",
+            Linkage::StaticPie | Linkage::StaticPieLikely => "static-pie",
+            Linkage::Dynamic => "dynamic",
+            Linkage::Foreign => "foreign",
+            Linkage::Object | Linkage::SharedObject => return,
+        };
+        let worst = drafts.iter().map(|draft| draft.severity).max();
+        let unknown = [PACKED, LOADER_UNKNOWN];
+        let verdict = match worst {
+            Some(Severity::Error) => Verdict::Fails,
+            _ if drafts.iter().any(|draft| unknown.contains(&draft.code)) => Verdict::Unknown,
+            Some(Severity::Warning) => Verdict::MayFail,
+            _ if linkage == Linkage::StaticPieLikely => Verdict::MayFail,
+            Some(Severity::Note) | None => Verdict::Starts,
+        };
+        self.programs.push(Program {
+            path: target.path.to_string(),
+            names: self.names.of_inode(id).len(),
+            linkage: word,
+            libc,
+            size,
+            verdict,
+        });
+    }
+
+    fn judge_size(&mut self) {
+        let tree = self.subject.tree;
+        let contents = self.names.files(tree).into_iter().filter_map(|(_, id)| self.files.content(id));
+        let size = contents.map(Content::size).fold(0, u64::saturating_add);
+        if let Some(draft) = size_draft(self.subject.policy, size) {
+            self.tell_of_path(ImagePath::root(), draft);
+        }
+    }
+
+    fn tell(&mut self, shown: String, path: Option<ImagePath>, draft: Draft) {
+        let finding = self.subject.plain_finding(shown, draft);
+        self.findings.push((path.unwrap_or(ImagePath::root()), finding));
+    }
+
+    fn scene<'s>(&'s self, weight: Weight, person: &'s Person) -> Scene<'s> {
+        Scene {
+            files: self.files,
+            whole: self.subject.purpose.whole(),
+            cwd: &self.cwd,
+            person,
+            named: weight == Weight::Named,
+            loaders: self.loaders,
+        }
+    }
+
+    /// Who starts it: what the image names is started by its user, the rest by whom one may expect to be allowed.
+    fn person_for(&self, weight: Weight) -> &Person {
+        static ROOT: OnceLock<Person> = OnceLock::new();
+        match weight {
+            Weight::Named => &self.person,
+            Weight::Found | Weight::Elsewhere => ROOT.get_or_init(Person::root),
+        }
+    }
+
+    fn tell_of_path(&mut self, path: ImagePath, draft: Draft) {
+        self.tell(path.to_string(), Some(path), draft);
     }
 }
 
-/// What the verifier is told.
-#[derive(Default)]
-pub struct Policy {
-    /// Nothing may need a loader.
-    pub static_only: bool,
-    /// Nothing may need another C library.
-    pub libc: Option<Libc>,
-    /// The largest size of the tree, in bytes.
-    pub max_size: Option<u64>,
-    /// What is accepted.
-    pub allow: Vec<Allowance>,
-    /// Further programs that must start.
-    pub programs: Vec<ImagePath>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::link::{Allowance, Baseline, Policy};
+    use crate::oci::Healthcheck;
+    use crate::platform::{Arch, Platform};
+    use crate::tree::Mode;
 
-/// What is judged.
-pub struct Subject<'a> {
-    /// The files.
-    pub tree: &'a Tree,
-    /// The platform.
-    pub platform: &'a Platform,
-    /// How a container is started.
-    pub settings: Option<&'a Settings>,
-    /// What the tree is for.
-    pub purpose: Purpose,
-    /// What is asked for.
-    pub policy: &'a Policy,
-}
+    const LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 
-/// What was found.
-pub struct Judgement {
-    /// The findings.
-    pub report: Report,
-}
+    fn judge_with(sample: &Sample, settings: &Settings, policy: &Policy) -> Judgement {
+        let platform = Platform::new(Arch::Amd64);
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: Some(settings),
+            purpose: Purpose::Container,
+            policy,
+        };
+        verify(&subject)
+    }
 
-/// Judges a tree.
-pub fn verify(_subject: &Subject<'_>) -> Judgement {
-    Judgement { report: Report::default() }
-}
+    fn entry(path: &str) -> Settings {
+        Settings { entrypoint: vec![path.into()], ..Settings::default() }
+    }
 
-/// The page of a code.
-pub fn explain(_code: &str) -> Option<&'static str> {
-    None
-}
+    fn judge(sample: &Sample, entrypoint: &str) -> Judgement {
+        judge_with(sample, &entry(entrypoint), &Policy::default())
+    }
 
-/// A code.
-pub struct Row {
-    /// The code.
-    pub code: Code,
-}
+    fn codes(judgement: &Judgement) -> Vec<&'static str> {
+        judgement.report.findings.iter().map(|finding| finding.code.0).collect()
+    }
 
-/// All codes.
-pub const CODES: &[Row] = &[];
+    fn run_time(judgement: &Judgement) -> &str {
+        judgement.report.findings[0].run_time.as_deref().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_program_without_its_loader_is_one_finding_however_many_names_it_has() {
+        let mut sample = Sample::new().elf("/bin/busybox", &Forge::dynamic(LOADER)).link("/bin/sh", "busybox");
+        for number in 0..300 {
+            sample = sample.link(&format!("/usr/bin/applet{number}"), "/bin/busybox");
+        }
+        let judgement = judge(&sample.hardlink("/sbin/init", "/bin/busybox"), "/bin/sh");
+        assert_eq!(codes(&judgement), ["interp-missing"]);
+        let finding = &judgement.report.findings[0];
+        assert_eq!(
+            format!("{} {}", finding.path, finding.message),
+            "/bin/busybox needs /lib/ld-musl-x86_64.so.1, which the image does not contain"
+        );
+        assert_eq!(finding.evidence[0].subject, "PT_INTERP of /bin/busybox");
+        assert_eq!(finding.evidence[0].detail, "302 links point at it, the entry point /bin/sh among them");
+        assert_eq!(finding.run_time.as_deref(), Some("exec /bin/sh: no such file or directory"));
+        assert_eq!(finding.also.len(), 302);
+        assert_eq!(judgement.programs[0].names, 303);
+        assert_eq!((judgement.programs[0].linkage, judgement.programs[0].verdict), ("dynamic", Verdict::Fails));
+        assert_eq!(judgement.programs[0].libc, Some(Libc::Musl));
+    }
+
+    #[test]
+    fn what_stands_at_the_loaders_path_decides() {
+        let program = Forge::dynamic(LOADER);
+        let other = Forge { machine: 183, ..Forge::musl(true) };
+        let with = |sample: Sample| {
+            let judgement = judge(&sample.elf("/app", &program), "/app");
+            (codes(&judgement), run_time(&judgement).to_string())
+        };
+        let table = [
+            (Sample::new().link(LOADER, "/usr/lib/libc.so"), "interp-dangling", "no such file or directory"),
+            (Sample::new().link(LOADER, LOADER), "interp-dangling", "too many levels of symbolic links"),
+            (Sample::new().text("/lib", 0o644, ""), "interp-missing", "not a directory"),
+            (Sample::new().directory(LOADER), "interp-not-executable", "permission denied"),
+            (
+                Sample::new().bytes(LOADER, 0o644, &Forge::musl(true).build()),
+                "interp-not-executable",
+                "permission denied",
+            ),
+            (Sample::new().text(LOADER, 0o755, "short"), "interp-empty", "input/output error"),
+            (
+                Sample::new().text(LOADER, 0o755, &"not a loader, but long enough".repeat(9)),
+                "interp-not-elf",
+                "accessing a corrupted shared library",
+            ),
+            (Sample::new().elf(LOADER, &other), "interp-wrong-arch", "accessing a corrupted shared library"),
+        ];
+        for (sample, code, text) in table {
+            assert_eq!(with(sample), (vec![code], format!("exec /app: {text}")));
+        }
+        let judgement = judge(&Sample::new().elf(LOADER, &Forge::musl(true)).elf("/app", &program), "/app");
+        assert_eq!(codes(&judgement), Vec::<&str>::new());
+        assert_eq!(judgement.programs[0].verdict, Verdict::Starts);
+    }
+
+    #[test]
+    fn a_program_of_another_machine_or_system_is_named() {
+        let arm = Forge { machine: 183, ..Forge::program() };
+        let judgement = judge(&Sample::new().elf("/app", &arm), "/app");
+        assert_eq!(judgement.report.findings[0].message, "is for arm64, and the platform is amd64");
+        assert_eq!(run_time(&judgement), "exec /app: exec format error");
+        let judgement = judge(&Sample::new().elf("/app", &Forge::dynamic("/system/bin/linker64")), "/app");
+        assert_eq!(codes(&judgement), ["android-binary"]);
+        assert_eq!(run_time(&judgement), "exec /app: no such file or directory");
+        let elsewhere = Sample::new().elf("/app", &Forge::program()).elf("/usr/lib/x/prebuilt", &arm);
+        let judgement = judge(&elsewhere, "/app");
+        assert_eq!(judgement.report.findings[0].severity, Severity::Warning);
+        assert_eq!(codes(&judge(&elsewhere.elf("/usr/bin/x", &arm), "/app")), ["wrong-arch", "wrong-arch"]);
+    }
+
+    #[test]
+    fn init_fails_with_the_kernels_words() {
+        let sample = Sample::new().elf("/init", &Forge::dynamic("/system/bin/linker64"));
+        let platform = Platform::new(Arch::Amd64);
+        let policy = Policy::default();
+        let init: ImagePath = "/init".parse().unwrap();
+        let mut subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: None,
+            purpose: Purpose::Initramfs { init: init.clone() },
+            policy: &policy,
+        };
+        let judgement = verify(&subject);
+        assert!(run_time(&judgement).starts_with("Failed to execute /init (error -2)"));
+        let empty = Sample::new();
+        subject.tree = &empty.tree;
+        assert!(run_time(&verify(&subject)).contains("Unable to mount root fs"));
+    }
+
+    #[test]
+    fn scripts_pass_their_weight_to_what_they_need() {
+        let sample =
+            Sample::new().text("/opt/run.sh", 0o755, "#!/srv/shell -e\n").elf("/srv/shell", &Forge::dynamic(LOADER));
+        let judgement = judge(&sample, "/opt/run.sh");
+        assert_eq!(codes(&judgement), ["interp-missing"]);
+        let finding = &judgement.report.findings[0];
+        assert_eq!((finding.path.as_str(), finding.severity), ("/srv/shell", Severity::Error));
+        assert_eq!(finding.evidence[0].detail, "1 script is run by it");
+    }
+
+    #[test]
+    fn script_rules() {
+        let program = Forge::program();
+        let base = || {
+            Sample::new().elf("/bin/sh", &program).elf("/bin/busybox", &program).link("/usr/bin/env", "/bin/busybox")
+        };
+        let gnu = || Sample::new().elf("/bin/sh", &program).elf("/usr/bin/env", &program);
+        let code = |sample: Sample, text: &str| {
+            let judgement = judge(&sample.text("/app", 0o755, text), "/app");
+            codes(&judgement).first().copied().unwrap_or("starts")
+        };
+        for (text, busybox, coreutils) in [
+            ("#!/bin/sh\n", "starts", "starts"),
+            ("#!/bin/bash\n", "script-interp-missing", "script-interp-missing"),
+            ("#!/bin/sh\r\n", "script-crlf", "script-crlf"),
+            ("#!/bin/sh -e\r\n", "starts", "starts"),
+            ("\u{feff}#!/bin/sh\n", "script-bom", "script-bom"),
+            ("echo\n", "script-no-shebang", "script-no-shebang"),
+            ("#!", "script-no-shebang", "script-no-shebang"),
+            ("", "script-empty", "script-empty"),
+            ("#!/bin\n", "interp-not-executable", "interp-not-executable"),
+            ("#!/app\n", "script-depth", "script-depth"),
+            ("#!/usr/bin/env sh\n", "starts", "starts"),
+            ("#!/usr/bin/env bash\n", "env-command-missing", "env-command-missing"),
+            ("#!/usr/bin/env sh\r\n", "script-crlf", "script-crlf"),
+            ("#!/usr/bin/env sh -e\n", "env-split", "env-split"),
+            ("#!/usr/bin/env -S sh -e\n", "env-split", "starts"),
+            ("#!/usr/bin/env\n", "env-loop", "env-loop"),
+        ] {
+            assert_eq!(code(base(), text), busybox, "busybox: {text:?}");
+            assert_eq!(code(gnu(), text), coreutils, "coreutils: {text:?}");
+        }
+    }
+
+    #[test]
+    fn five_scripts_may_stand_behind_each_other() {
+        let chain = |count: usize| {
+            let mut sample = Sample::new().elf("/s0", &Forge::program());
+            for number in 1..=count {
+                sample = sample.text(&format!("/s{number}"), 0o755, &format!("#!/s{}\n", number - 1));
+            }
+            codes(&judge(&sample, &format!("/s{count}")))
+        };
+        assert_eq!(chain(5), Vec::<&str>::new());
+        assert_eq!(chain(6), ["script-depth"]);
+    }
+
+    #[test]
+    fn the_command_is_looked_up_and_must_be_allowed() {
+        let sample = Sample::new().bytes("/bin/app", 0o644, &Forge::program().build()).text(
+            "/etc/passwd",
+            0o644,
+            "app:x:10:10::/:\n",
+        );
+        let judgement = judge(&sample, "/bin/app");
+        assert_eq!(codes(&judgement), ["cmd-not-executable"]);
+        assert_eq!(run_time(&judgement), "exec: \"/bin/app\": permission denied: unknown (exit code 126)");
+        assert_eq!(codes(&judge(&sample, "app")), ["cmd-not-found"]);
+        assert_eq!(codes(&judge(&sample, "/nowhere")), ["cmd-not-found"]);
+        assert_eq!(codes(&judge(&sample, "")), ["cmd-not-found"]);
+        let private = Sample::new().bytes("/bin/app", 0o700, &Forge::program().build()).text(
+            "/etc/passwd",
+            0o644,
+            "app:x:10:10::/:\n",
+        );
+        let as_user = |user: &str| {
+            codes(&judge_with(&private, &Settings { user: user.into(), ..entry("/bin/app") }, &Policy::default()))
+        };
+        assert_eq!(as_user(""), Vec::<&str>::new());
+        assert_eq!(as_user("app"), ["cmd-not-executable"]);
+        assert_eq!(as_user("web"), ["user-missing"]);
+    }
+
+    #[test]
+    fn a_health_check_must_start_too() {
+        let test = vec!["CMD".to_string(), "/probe".to_string()];
+        let settings = Settings { healthcheck: Some(Healthcheck { test, ..Healthcheck::default() }), ..entry("/app") };
+        let sample = Sample::new().elf("/app", &Forge::program());
+        let judgement = judge_with(&sample, &settings, &Policy::default());
+        assert_eq!(judgement.report.findings[0].message, "is the health check, and there is no such file");
+    }
+
+    #[test]
+    fn a_library_is_no_program_but_a_loader_is() {
+        let sample = Sample::new().elf("/lib/libx.so", &Forge::library("libx.so")).elf(LOADER, &Forge::musl(true));
+        assert_eq!(codes(&judge(&sample, "/lib/libx.so")), ["not-a-program"]);
+        assert_eq!(codes(&judge(&sample, LOADER)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn damaged_files_are_never_taken_for_good_ones() {
+        let whole = Forge::program().build();
+        for length in 1..whole.len() {
+            let sample = Sample::new().bytes("/app", 0o755, &whole[..length]);
+            assert!(judge(&sample, "/app").report.refuses(), "{length}");
+        }
+        assert!(!judge(&Sample::new().bytes("/app", 0o755, &whole), "/app").report.refuses());
+    }
+
+    #[test]
+    fn pages_of_arm64_are_noted() {
+        let small = Forge { machine: 183, ..Forge::program() };
+        let sample = Sample::new().elf("/app", &small).elf("/bin/large", &Forge { align: 0x10000, ..small.clone() });
+        let platform = Platform::new(Arch::Arm64);
+        let policy = Policy::default();
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: None,
+            purpose: Purpose::Plain,
+            policy: &policy,
+        };
+        let judgement = verify(&subject);
+        assert_eq!(codes(&judgement), ["arm64-page-align"]);
+        assert_eq!(judgement.report.findings[0].severity, Severity::Note);
+    }
+
+    #[test]
+    fn policy_is_kept_and_allowances_are_counted() {
+        let sample = Sample::new().elf("/app", &Forge::dynamic(LOADER)).elf(LOADER, &Forge::musl(true));
+        let policy = Policy { static_only: true, libc: Some(Libc::Glibc), max_size: Some(10), ..Policy::default() };
+        assert_eq!(
+            codes(&judge_with(&sample, &entry("/app"), &policy)),
+            ["policy-static", "policy-libc", "policy-size"]
+        );
+        let broken = Sample::new().elf("/app", &Forge::dynamic(LOADER));
+        let findings = judge(&broken, "/app").report.findings;
+        let allow = vec![
+            Allowance::new("interp-missing", "/app", None, |path| path.to_string() == "/app"),
+            Allowance::new("lib-missing", "", Some("for later".into()), |_| true),
+        ];
+        let judgement = judge_with(&broken, &entry("/app"), &Policy { allow, ..Policy::default() });
+        assert_eq!((codes(&judgement), judgement.accepted), (vec!["allow-unused"], 1));
+        let policy = Policy { baseline: Baseline::of(&findings), ..Policy::default() };
+        assert_eq!(codes(&judge_with(&broken, &entry("/app"), &policy)), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_mode_is_read_from_the_inode_that_all_names_share() {
+        let mut sample = Sample::new().elf("/bin/app", &Forge::program()).hardlink("/bin/other", "/bin/app");
+        let id = sample.tree.get(&"/bin/other".parse().unwrap()).unwrap();
+        sample.tree.meta_mut(id).mode = Mode::FILE;
+        assert_eq!(codes(&judge(&sample, "/bin/app")), ["cmd-not-executable"]);
+    }
+}

@@ -1,0 +1,129 @@
+//! A finding before it is known for whom it is told: what is wrong with one file.
+
+use crate::report::{Code, Evidence, Severity};
+
+/// What is wrong with one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Draft {
+    pub code: Code,
+    pub severity: Severity,
+    pub message: String,
+    pub evidence: Vec<Evidence>,
+    pub ending: Ending,
+    pub fix: Option<String>,
+}
+
+/// How it ends at run time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Nothing is seen at once.
+    Silent,
+    /// execve(2) fails.
+    Refused(ExecError),
+    /// The process is killed by a signal, without a word.
+    Killed(&'static str, u8),
+    /// Somebody prints this.
+    Says(String),
+}
+
+/// The error numbers that execve(2) ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExecError {
+    NotFound,
+    Format,
+    Denied,
+    BadLibrary,
+    InputOutput,
+    Loop,
+    NotADirectory,
+    NameTooLong,
+}
+
+impl ExecError {
+    /// Its number on Linux.
+    pub fn number(self) -> i32 {
+        match self {
+            ExecError::NotFound => 2,
+            ExecError::Format => 8,
+            ExecError::Denied => 13,
+            ExecError::BadLibrary => 80,
+            ExecError::InputOutput => 5,
+            ExecError::Loop => 40,
+            ExecError::NotADirectory => 20,
+            ExecError::NameTooLong => 36,
+        }
+    }
+
+    /// What runc prints for it (Go's text).
+    pub fn text(self) -> &'static str {
+        match self {
+            ExecError::NotFound => "no such file or directory",
+            ExecError::Format => "exec format error",
+            ExecError::Denied => "permission denied",
+            ExecError::BadLibrary => "accessing a corrupted shared library",
+            ExecError::InputOutput => "input/output error",
+            ExecError::Loop => "too many levels of symbolic links",
+            ExecError::NotADirectory => "not a directory",
+            ExecError::NameTooLong => "file name too long",
+        }
+    }
+}
+
+impl From<crate::tree::Errno> for ExecError {
+    fn from(errno: crate::tree::Errno) -> ExecError {
+        match errno {
+            crate::tree::Errno::NotFound => ExecError::NotFound,
+            crate::tree::Errno::NotADirectory => ExecError::NotADirectory,
+            crate::tree::Errno::Loop => ExecError::Loop,
+            crate::tree::Errno::NameTooLong => ExecError::NameTooLong,
+        }
+    }
+}
+
+impl Draft {
+    pub fn new(code: Code, severity: Severity, message: impl Into<String>) -> Draft {
+        Draft { code, severity, message: message.into(), evidence: Vec::new(), ending: Ending::Silent, fix: None }
+    }
+
+    pub fn error(code: Code, message: impl Into<String>) -> Draft {
+        Draft::new(code, Severity::Error, message)
+    }
+
+    pub fn warning(code: Code, message: impl Into<String>) -> Draft {
+        Draft::new(code, Severity::Warning, message)
+    }
+
+    pub fn note(code: Code, message: impl Into<String>) -> Draft {
+        Draft::new(code, Severity::Note, message)
+    }
+
+    pub fn refused(mut self, error: ExecError) -> Draft {
+        self.ending = Ending::Refused(error);
+        self
+    }
+
+    pub fn killed(mut self, signal: &'static str, code: u8) -> Draft {
+        self.ending = Ending::Killed(signal, code);
+        self
+    }
+
+    pub fn says(mut self, text: impl Into<String>) -> Draft {
+        self.ending = Ending::Says(text.into());
+        self
+    }
+
+    pub fn because(mut self, subject: impl Into<String>, detail: impl Into<String>) -> Draft {
+        self.evidence.push(Evidence { subject: subject.into(), detail: detail.into() });
+        self
+    }
+
+    pub fn fix(mut self, text: impl Into<String>) -> Draft {
+        self.fix = Some(text.into());
+        self
+    }
+}
+
+/// The recipe's lines that give a path a mode.
+pub(super) fn permissions(path: &str, mode: &str) -> String {
+    format!("give it mode {mode}: [[path]] path = \"{path}\", type = \"permissions\", mode = \"{mode}\"")
+}

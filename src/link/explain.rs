@@ -1,0 +1,129 @@
+//! All codes, each with its summary and its page.
+
+use crate::report::Code;
+
+use super::{accept, kernel, lookup, script, verify};
+
+/// What is said about one code.
+#[derive(Clone, Copy, Debug)]
+pub struct Explanation {
+    /// The code.
+    pub code: Code,
+    /// Its page: Markdown that starts with `# CODE: summary`.
+    pub page: &'static str,
+}
+
+impl Explanation {
+    /// The summary in the page's first line.
+    pub fn summary(&self) -> &'static str {
+        let line = self.page.lines().next().unwrap_or_default();
+        line.split_once(": ").map_or(line, |(_, summary)| summary)
+    }
+}
+
+/// One row: the code and its page, whose first line is `# CODE: summary`.
+macro_rules! pages {
+    ($($code:expr => $file:literal,)*) => {
+        &[$(Explanation { code: $code, page: include_str!(concat!("../../docs/findings/", $file, ".md")) },)*]
+    };
+}
+
+/// Every code that the verifier can find, with its page from `docs/findings/`; sorted.
+pub const CODES: &[Explanation] = pages! {
+    accept::ALLOW_UNUSED => "allow-unused",
+    kernel::ANDROID_BINARY => "android-binary",
+    kernel::ARM64_PAGE_ALIGN => "arm64-page-align",
+    lookup::CMD_NOT_EXECUTABLE => "cmd-not-executable",
+    lookup::CMD_NOT_FOUND => "cmd-not-found",
+    kernel::ELF_CORRUPT => "elf-corrupt",
+    kernel::ELF_PHNUM => "elf-phnum",
+    kernel::ELF_TRUNCATED => "elf-truncated",
+    script::ENV_COMMAND_MISSING => "env-command-missing",
+    script::ENV_LOOP => "env-loop",
+    script::ENV_SPLIT => "env-split",
+    kernel::INTERP_DANGLING => "interp-dangling",
+    kernel::INTERP_EMPTY => "interp-empty",
+    kernel::INTERP_MALFORMED => "interp-malformed",
+    kernel::INTERP_MISSING => "interp-missing",
+    kernel::INTERP_NOT_ELF => "interp-not-elf",
+    kernel::INTERP_NOT_EXECUTABLE => "interp-not-executable",
+    kernel::INTERP_RELATIVE => "interp-relative",
+    kernel::INTERP_WRONG_ARCH => "interp-wrong-arch",
+    kernel::LOADER_FLAVOUR => "loader-flavour",
+    kernel::LOADER_UNKNOWN => "loader-unknown",
+    kernel::NOT_A_PROGRAM => "not-a-program",
+    kernel::PACKED => "packed",
+    lookup::PATH_RELATIVE => "path-relative",
+    accept::POLICY_LIBC => "policy-libc",
+    accept::POLICY_SIZE => "policy-size",
+    accept::POLICY_STATIC => "policy-static",
+    script::SCRIPT_BOM => "script-bom",
+    script::SCRIPT_CRLF => "script-crlf",
+    script::SCRIPT_DEPTH => "script-depth",
+    script::SCRIPT_EMPTY => "script-empty",
+    script::SCRIPT_INTERP_MISSING => "script-interp-missing",
+    script::SCRIPT_LINE_TOO_LONG => "script-line-too-long",
+    script::SCRIPT_NO_SHEBANG => "script-no-shebang",
+    verify::UNREADABLE => "unreadable",
+    lookup::USER_MISSING => "user-missing",
+    kernel::WRONG_ARCH => "wrong-arch",
+    kernel::WRONG_ARCH_32 => "wrong-arch-32",
+};
+
+/// The page of a code.
+pub fn explain(code: &str) -> Option<&'static str> {
+    CODES.iter().find(|entry| entry.code.0 == code).map(|entry| entry.page)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "the order of the file system ends in a sorted set")]
+    fn files_below(folder: &str) -> BTreeSet<std::path::PathBuf> {
+        let mut found = BTreeSet::new();
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_type().unwrap().is_dir() {
+                found.extend(files_below(&format!("{folder}/{}", entry.file_name().to_str().unwrap())));
+            } else {
+                found.insert(entry.path());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_code_has_one_page_and_no_page_is_left_over() {
+        let codes: BTreeSet<String> = CODES.iter().map(|entry| entry.code.0.to_string()).collect();
+        let pages: BTreeSet<String> = files_below("docs/findings")
+            .into_iter()
+            .map(|path| path.file_name().unwrap().to_str().unwrap().trim_end_matches(".md").to_string())
+            .collect();
+        assert_eq!(codes, pages);
+        let mut declared = BTreeSet::new();
+        for path in files_below("src/link") {
+            let text = fs::read_to_string(path).unwrap();
+            for line in text.lines().filter(|line| line.starts_with("pub const") && line.contains(": Code = Code(")) {
+                declared.insert(line.split('"').nth(1).unwrap().to_string());
+            }
+        }
+        assert_eq!(codes, declared);
+    }
+
+    #[test]
+    fn the_table_is_sorted_and_each_page_names_its_code() {
+        assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
+        for entry @ Explanation { code, page } in CODES {
+            assert!(!entry.summary().is_empty(), "{code}");
+            assert!(page.starts_with(&format!("# {code}: ")), "{code}");
+            assert!(page.contains("\nSeverity: ") && page.contains("## What to do"), "{code}");
+            assert_eq!(explain(code.0), Some(*page));
+        }
+        assert_eq!(explain("no-such-code"), None);
+    }
+}

@@ -1,0 +1,157 @@
+//! The files of one tree as programs see them: found by path, looked into once each.
+
+use std::sync::OnceLock;
+
+use super::person::Person;
+use super::script::HEAD;
+use crate::elf::{ElfFacts, Pages, Symbols, Versions};
+use crate::path::ImagePath;
+use crate::platform::Arch;
+use crate::tree::{Content, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Tree};
+
+/// A tree with what is known of its files. What is read once is kept by inode, so a file with three hundred names is
+/// read once.
+pub(super) struct Files<'t> {
+    pub tree: &'t Tree,
+    pub arch: Arch,
+    probes: Vec<OnceLock<Probe>>,
+    deep: Vec<OnceLock<Deep>>,
+}
+
+/// What the beginning of a file tells.
+#[derive(Debug)]
+pub(super) struct Probe {
+    /// Its first bytes.
+    pub head: Vec<u8>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Facts, when it is an ELF file.
+    pub elf: Option<ElfFacts>,
+    /// Why it could not be read.
+    pub error: Option<String>,
+}
+
+/// What only loaders look at.
+#[derive(Debug, Default)]
+pub(super) struct Deep {
+    pub versions: Versions,
+    pub symbols: Symbols,
+}
+
+/// Why a program cannot be opened to be executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The path leads nowhere.
+    Path(ResolveError),
+    /// A directory on the way may not be searched by the user.
+    Barred(ImagePath),
+    /// It is no regular file.
+    NotAFile(Resolved, &'static str),
+    /// It has no execute bit that the user could use.
+    NotExecutable(Resolved),
+}
+
+impl<'t> Files<'t> {
+    pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
+        let count = tree.inode_count();
+        Files {
+            tree,
+            arch,
+            probes: std::iter::repeat_with(OnceLock::new).take(count).collect(),
+            deep: std::iter::repeat_with(OnceLock::new).take(count).collect(),
+        }
+    }
+
+    /// `e_machine` of this platform.
+    pub fn machine(&self) -> u16 {
+        self.arch.facts().machine
+    }
+
+    /// The contents of a regular file.
+    pub fn content(&self, id: InodeId) -> Option<&'t Content> {
+        match &self.tree.inode(id).kind {
+            Kind::File(content) => Some(content),
+            Kind::Directory(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
+        }
+    }
+
+    /// What the beginning of a file tells; `None` for what is no regular file.
+    pub fn probe(&self, id: InodeId) -> Option<&Probe> {
+        let content = self.content(id)?;
+        Some(self.probes.get(id.index())?.get_or_init(|| Probe::read(content)))
+    }
+
+    /// Facts of an ELF file.
+    pub fn elf(&self, id: InodeId) -> Option<&ElfFacts> {
+        self.probe(id)?.elf.as_ref()
+    }
+
+    /// Versions and symbols of an ELF file.
+    pub fn deep(&self, id: InodeId) -> Option<&Deep> {
+        let facts = self.elf(id)?;
+        let content = self.content(id)?;
+        Some(self.deep.get(id.index())?.get_or_init(|| Deep::read(content, facts)))
+    }
+
+    /// Follows a path as a system call would.
+    pub fn find(&self, from: &ImagePath, path: &[u8]) -> Result<Resolved, ResolveError> {
+        self.tree.resolve(from, path, Follow::Yes)
+    }
+
+    /// Opens a path as execve(2) opens a program or an interpreter.
+    pub fn open_program(&self, from: &ImagePath, path: &[u8], person: &Person) -> Result<Resolved, Refusal> {
+        let found = self.find(from, path).map_err(Refusal::Path)?;
+        if let Some(at) = person.barred(self.tree, &found) {
+            return Err(Refusal::Barred(at));
+        }
+        let inode = self.tree.inode(found.id);
+        let kind = match &inode.kind {
+            Kind::File(_) if person.may_execute(&inode.meta) => return Ok(found),
+            Kind::File(_) => return Err(Refusal::NotExecutable(found)),
+            Kind::Directory(_) => "a directory",
+            Kind::Symlink(_) => "a link",
+            Kind::CharDevice(_) => "a character device",
+            Kind::BlockDevice(_) => "a block device",
+            Kind::Fifo => "a named pipe",
+        };
+        Err(Refusal::NotAFile(found, kind))
+    }
+}
+
+impl Probe {
+    fn read(content: &Content) -> Probe {
+        let mut probe = Probe { head: Vec::new(), size: content.size(), elf: None, error: None };
+        let read = Pages::open(content).and_then(|pages| {
+            probe.head = pages.read(0, HEAD)?;
+            probe.elf = ElfFacts::read_pages(&pages)?;
+            Ok(())
+        });
+        probe.error = read.err().map(|error| error.to_string());
+        probe
+    }
+}
+
+impl Deep {
+    fn read(content: &Content, facts: &ElfFacts) -> Deep {
+        let read = Pages::open(content).and_then(|pages| {
+            Ok(Deep { versions: Versions::read(&pages, facts)?, symbols: Symbols::read(&pages, facts)? })
+        });
+        read.unwrap_or_else(|_| {
+            let mut deep = Deep::default();
+            deep.versions.broken = true;
+            deep.symbols.broken = true;
+            deep
+        })
+    }
+}
+
+/// What was found at a path that could not be opened, in words.
+pub(super) fn words_of(error: &ResolveError) -> String {
+    match error.errno {
+        Errno::NotFound if !error.links.is_empty() => format!("a link to {}, which does not exist", error.at),
+        Errno::NotFound => "absent".to_string(),
+        Errno::NotADirectory => format!("{} is not a directory", error.at),
+        Errno::Loop => "a loop of links".to_string(),
+        Errno::NameTooLong => "name too long".to_string(),
+    }
+}

@@ -1,0 +1,211 @@
+//! Which loader a file is: told by what is in it, never by its name.
+//!
+//! `libc6-compat` makes `/lib64/ld-linux-x86-64.so.2` a link to musl, and then musl's rules hold for a program that was
+//! built for glibc. What differs between builds of one loader (directories, versions) is read out of the file as well.
+
+use crate::elf::{ElfFacts, Versions, contains, find};
+use crate::tree::Content;
+
+use super::policy::Libc;
+
+/// The largest file that is looked at as a loader: real ones have less than 2 MB.
+const LOADER_MAX: u64 = 16 << 20;
+
+/// A loader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Flavour {
+    Musl(MuslLoader),
+    Glibc(GlibcLoader),
+    Bionic,
+    /// A stub that starts musl's loader with `libgcompat.so.0` preloaded.
+    Gcompat,
+    Unknown,
+}
+
+/// What a musl loader says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct MuslLoader {
+    /// `1.2.5`; absent when the file does not say.
+    pub version: Option<String>,
+    /// Whether it is 1.2.4 or later: knows DT_RELR, and has no more LFS64 symbols.
+    pub since_1_2_4: bool,
+    /// The architecture word in the name of its `.path` file.
+    pub arch: Vec<u8>,
+    /// Its default search path, as one string.
+    pub default_path: Vec<u8>,
+}
+
+/// What a glibc loader says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GlibcLoader {
+    /// `(2, 36)`; absent when the file does not say.
+    pub version: Option<(u32, u32)>,
+    /// System directories, without trailing slash, in the order in which it searches them.
+    pub directories: Vec<Vec<u8>>,
+    /// The value of `$LIB`.
+    pub lib: Vec<u8>,
+}
+
+impl Flavour {
+    /// Looks into a file that a program names as its loader.
+    pub fn of(content: &Content, facts: &ElfFacts, versions: &Versions) -> Flavour {
+        let Ok(bytes) = content.head(LOADER_MAX) else { return Flavour::Unknown };
+        if contains(&bytes, b"musl libc (")
+            && let Some(loader) = MuslLoader::read(&bytes)
+        {
+            return Flavour::Musl(loader);
+        }
+        let soname = facts.dynamic.as_ref().and_then(|dynamic| dynamic.soname.as_deref()).unwrap_or_default();
+        let glibc_name = [&b"ld-linux-x86-64.so.2"[..], b"ld-linux-aarch64.so.1"].contains(&soname);
+        if glibc_name && versions.defines(b"GLIBC_PRIVATE") {
+            return Flavour::Glibc(GlibcLoader::read(&bytes));
+        }
+        if contains(&bytes, b"libgcompat.so.0") {
+            return Flavour::Gcompat;
+        }
+        if facts.android.is_some() {
+            return Flavour::Bionic;
+        }
+        Flavour::Unknown
+    }
+
+    /// The C library that comes with it.
+    pub fn libc(&self) -> Option<Libc> {
+        match self {
+            Flavour::Musl(_) | Flavour::Gcompat => Some(Libc::Musl),
+            Flavour::Glibc(_) => Some(Libc::Glibc),
+            Flavour::Bionic => Some(Libc::Bionic),
+            Flavour::Unknown => None,
+        }
+    }
+}
+
+impl MuslLoader {
+    fn read(bytes: &[u8]) -> Option<MuslLoader> {
+        let start = find(bytes, b"/etc/ld-musl-")? + b"/etc/ld-musl-".len();
+        let length = find(bytes.get(start..)?.get(..64)?, b".path")?;
+        let mut default_path = None;
+        let mut version = None;
+        for string in strings(bytes) {
+            if default_path.is_none() && is_search_path(string) {
+                default_path = Some(string.to_vec());
+            }
+            if version.is_none() && string.starts_with(b"1.") && is_version(string) {
+                version = Some(String::from_utf8_lossy(string).into_owned());
+            }
+        }
+        Some(MuslLoader {
+            version,
+            since_1_2_4: contains(bytes, b"aio_cancel\0aio_error\0"),
+            arch: bytes[start..start + length].to_vec(),
+            default_path: default_path.unwrap_or_else(|| b"/lib:/usr/local/lib:/usr/lib".to_vec()),
+        })
+    }
+}
+
+impl GlibcLoader {
+    fn read(bytes: &[u8]) -> GlibcLoader {
+        let mut best: Vec<&[u8]> = Vec::new();
+        let mut run: Vec<&[u8]> = Vec::new();
+        for string in strings(bytes) {
+            if is_directory(string) {
+                run.push(string);
+                if run.len() > best.len() {
+                    best.clone_from(&run);
+                }
+            } else {
+                run.clear();
+            }
+        }
+        if best.len() < 2 {
+            best = vec![b"/lib64/", b"/usr/lib64/"];
+        }
+        let directories: Vec<Vec<u8>> = best.iter().map(|string| string[..string.len() - 1].to_vec()).collect();
+        let first = directories.first().map(|directory| &directory[1..]).unwrap_or_default();
+        let lib = first.strip_prefix(b"usr/").unwrap_or(first).to_vec();
+        GlibcLoader { version: release(bytes), directories, lib }
+    }
+}
+
+/// `stable release version N.M` in the loader's text.
+fn release(bytes: &[u8]) -> Option<(u32, u32)> {
+    let words = b"release version ";
+    let start = find(bytes, words)? + words.len();
+    let text: String = bytes.get(start..)?.iter().take(12).map(|byte| char::from(*byte)).collect();
+    let mut numbers = text.split(|character: char| !character.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The strings between NULs.
+fn strings(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    bytes.split(|&byte| byte == 0)
+}
+
+/// `/a(:/b)+` of printable characters, and not a path of programs.
+fn is_search_path(string: &[u8]) -> bool {
+    string.len() < 512
+        && string.contains(&b':')
+        && string.iter().all(|byte| byte.is_ascii_graphic())
+        && string.split(|&byte| byte == b':').all(|part| part.starts_with(b"/") && part.len() > 1)
+        && !contains(string, b"bin")
+}
+
+/// `/…/` of printable characters, with `lib` in it.
+fn is_directory(string: &[u8]) -> bool {
+    string.len() > 2
+        && string.len() < 256
+        && string.starts_with(b"/")
+        && string.ends_with(b"/")
+        && string.iter().all(|byte| byte.is_ascii_graphic())
+        && contains(string, b"lib")
+}
+
+/// `1.x.y`, perhaps with `-git-…`.
+fn is_version(string: &[u8]) -> bool {
+    let number = string.split(|&byte| byte == b'-').next().unwrap_or_default();
+    let mut parts = number.split(|&byte| byte == b'.');
+    let digits = |part: Option<&[u8]>| part.is_some_and(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit));
+    digits(parts.next()) && digits(parts.next()) && digits(parts.next()) && parts.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::Pages;
+    use crate::elf::forge::Forge;
+
+    fn flavour(forge: &Forge) -> Flavour {
+        let content = Content::Bytes(forge.build().into());
+        let facts = ElfFacts::read(&content).unwrap().unwrap();
+        let versions = Versions::read(&Pages::open(&content).unwrap(), &facts).unwrap();
+        Flavour::of(&content, &facts, &versions)
+    }
+
+    #[test]
+    fn musl_tells_its_version_and_directories() {
+        let Flavour::Musl(loader) = flavour(&Forge::musl(true)) else { panic!("not musl") };
+        assert_eq!(loader.version.as_deref(), Some("1.2.5"));
+        assert!(loader.since_1_2_4);
+        assert_eq!(loader.arch, b"x86_64");
+        assert_eq!(loader.default_path, b"/lib:/usr/local/lib:/usr/lib");
+        let Flavour::Musl(old) = flavour(&Forge::musl(false)) else { panic!("not musl") };
+        assert!(!old.since_1_2_4);
+    }
+
+    #[test]
+    fn glibc_tells_its_version_and_directories() {
+        let Flavour::Glibc(loader) = flavour(&Forge::glibc()) else { panic!("not glibc") };
+        assert_eq!(loader.version, Some((2, 36)));
+        assert_eq!(loader.directories[0], b"/lib/x86_64-linux-gnu");
+        assert_eq!(loader.directories.len(), 4);
+        assert_eq!(loader.lib, b"lib/x86_64-linux-gnu");
+    }
+
+    #[test]
+    fn others_are_not_taken_for_either() {
+        assert_eq!(flavour(&Forge::library("ld-linux-x86-64.so.2")), Flavour::Unknown);
+        assert_eq!(flavour(&Forge::program()), Flavour::Unknown);
+        let stub = Forge { text: b"\0libgcompat.so.0\0".to_vec(), ..Forge::program() };
+        assert_eq!(flavour(&stub), Flavour::Gcompat);
+    }
+}

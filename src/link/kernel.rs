@@ -1,0 +1,467 @@
+//! What Linux does with an ELF file that is to be executed (`fs/binfmt_elf.c`, 6.12 and 6.18), as far as the file and
+//! the tree around it decide.
+
+use std::sync::OnceLock;
+
+use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
+use crate::path::{ImagePath, display_bytes};
+use crate::platform::Arch;
+use crate::report::Code;
+use crate::tree::{Errno, InodeId, Resolved};
+
+use super::draft::{Draft, ExecError, permissions};
+use super::files::{Files, Refusal, words_of};
+use super::flavour::Flavour;
+use super::person::Person;
+use super::policy::Libc;
+
+/// The loader that a program names is not there.
+pub const INTERP_MISSING: Code = Code("interp-missing");
+/// The loader that a program names is a link to nothing.
+pub const INTERP_DANGLING: Code = Code("interp-dangling");
+/// The loader or interpreter cannot be executed.
+pub const INTERP_NOT_EXECUTABLE: Code = Code("interp-not-executable");
+/// The loader is for another machine.
+pub const INTERP_WRONG_ARCH: Code = Code("interp-wrong-arch");
+/// What stands in the loader's place is no ELF file.
+pub const INTERP_NOT_ELF: Code = Code("interp-not-elf");
+/// What stands in the loader's place has fewer than 64 bytes.
+pub const INTERP_EMPTY: Code = Code("interp-empty");
+/// The loader is named by a relative path.
+pub const INTERP_RELATIVE: Code = Code("interp-relative");
+/// PT_INTERP breaks the kernel's rules.
+pub const INTERP_MALFORMED: Code = Code("interp-malformed");
+/// The loader is none that this program knows.
+pub const LOADER_UNKNOWN: Code = Code("loader-unknown");
+/// The loader is another one than its name says.
+pub const LOADER_FLAVOUR: Code = Code("loader-flavour");
+/// The program is for another machine.
+pub const WRONG_ARCH: Code = Code("wrong-arch");
+/// The program is for 32-bit x86, which not every kernel runs.
+pub const WRONG_ARCH_32: Code = Code("wrong-arch-32");
+/// The program is for Android.
+pub const ANDROID_BINARY: Code = Code("android-binary");
+/// The file is shorter than its segments.
+pub const ELF_TRUNCATED: Code = Code("elf-truncated");
+/// The headers are not what the kernel accepts.
+pub const ELF_CORRUPT: Code = Code("elf-corrupt");
+/// More program headers than kernels accept.
+pub const ELF_PHNUM: Code = Code("elf-phnum");
+/// A library or an object is to be executed.
+pub const NOT_A_PROGRAM: Code = Code("not-a-program");
+/// The program is packed: what it needs cannot be seen.
+pub const PACKED: Code = Code("packed");
+/// Segments are aligned for small pages only.
+pub const ARM64_PAGE_ALIGN: Code = Code("arm64-page-align");
+
+/// A loader with fewer bytes is `EIO`: the kernel reads a whole header.
+const HEADER_SIZE: u64 = 64;
+
+/// Where Android's loaders are.
+const BIONIC_LOADERS: [&[u8]; 7] = [
+    b"/system/bin/linker64",
+    b"/system/bin/linker",
+    b"/system/bin/linker_asan64",
+    b"/system/bin/linker_hwasan64",
+    b"/system/bin/bootstrap/linker64",
+    b"/apex/com.android.runtime/bin/linker64",
+    b"/apex/com.android.runtime/bin/linker",
+];
+
+/// Around a program that is started.
+pub(super) struct Scene<'a> {
+    pub files: &'a Files<'a>,
+    /// `the image`, `the initramfs` or `the tree`.
+    pub whole: &'static str,
+    /// Where relative paths start.
+    pub cwd: &'a ImagePath,
+    /// Who starts it.
+    pub person: &'a Person,
+    /// Whether the file must be a program: it is named by the image, not only found in it.
+    pub named: bool,
+    /// What each loader is, looked at once.
+    pub loaders: &'a [OnceLock<Flavour>],
+}
+
+/// What the kernel makes of a program.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub linkage: Linkage,
+    pub libc: Option<Libc>,
+    /// The loader that takes over, with what it is.
+    pub loader: Option<(Resolved, &'a Flavour)>,
+    pub drafts: Vec<Draft>,
+}
+
+impl<'a> Scene<'a> {
+    /// Judges an ELF file.
+    pub fn start(&self, id: InodeId, path: &ImagePath, facts: &ElfFacts) -> Start<'a> {
+        let arch = self.files.arch;
+        let executable = self.files.tree.inode(id).meta.mode.any_execute();
+        let mut start = Start {
+            linkage: facts.linkage(self.files.machine(), executable),
+            libc: None,
+            loader: None,
+            drafts: Vec::new(),
+        };
+        let drafts = &mut start.drafts;
+        match start.linkage {
+            Linkage::Foreign => {
+                drafts.push(foreign(facts, arch));
+                return start;
+            }
+            Linkage::Object | Linkage::SharedObject => {
+                let is_loader = start.linkage == Linkage::SharedObject && self.is_loader(id);
+                if self.named && !is_loader {
+                    drafts.push(not_a_program(facts));
+                }
+                return start;
+            }
+            Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => {}
+        }
+        if let Some(fault) = facts.fault {
+            drafts.push(header_fault(fault));
+            return start;
+        }
+        if facts.phnum > PHDRS_OLD {
+            drafts.push(
+                Draft::note(ELF_PHNUM, format!("has {} program headers; Linux before 6.17 accepts 73", facts.phnum))
+                    .refused(ExecError::Format)
+                    .fix("link it with fewer segments"),
+            );
+        }
+        if let Some(draft) = segments(facts) {
+            drafts.push(draft);
+            return start;
+        }
+        if arch == Arch::Arm64 && facts.smallest_align().is_some_and(|align| align < arch.facts().largest_page) {
+            drafts.push(page_align(facts));
+        }
+        if facts.packed {
+            drafts.push(
+                Draft::note(PACKED, "is packed by UPX: the program inside cannot be judged")
+                    .fix("judge it before it is packed"),
+            );
+        }
+        match &facts.interpreter {
+            Interpreter::Absent => {}
+            Interpreter::BadSize(size) => drafts.push(malformed(format!("has a PT_INTERP of {size} bytes"))),
+            Interpreter::NotTerminated => drafts.push(malformed("has a PT_INTERP that does not end with NUL".into())),
+            Interpreter::BeyondEnd => drafts.push(
+                Draft::error(ELF_TRUNCATED, "is cut off: its PT_INTERP lies past the end of the file")
+                    .refused(ExecError::InputOutput)
+                    .fix("copy the file again"),
+            ),
+            Interpreter::Path(name) => self.interpreter(path, facts, name, &mut start),
+        }
+        start
+    }
+
+    /// Whether the contents say that a library is a loader.
+    pub fn is_loader(&self, id: InodeId) -> bool {
+        !matches!(self.flavour(id), None | Some(Flavour::Unknown))
+    }
+
+    /// What a loader is; `None` for what is no ELF file.
+    pub fn flavour(&self, id: InodeId) -> Option<&'a Flavour> {
+        let facts = self.files.elf(id)?;
+        let content = self.files.content(id)?;
+        let versions = &self.files.deep(id)?.versions;
+        Some(self.loaders.get(id.index())?.get_or_init(|| Flavour::of(content, facts, versions)))
+    }
+
+    fn interpreter(&self, path: &ImagePath, facts: &ElfFacts, name: &[u8], start: &mut Start<'a>) {
+        let shown = display_bytes(name);
+        let found = self.files.open_program(self.cwd, name, self.person);
+        if BIONIC_LOADERS.contains(&name) || facts.android.is_some() {
+            start.libc = Some(Libc::Bionic);
+            start.drafts.push(self.android(facts, &shown, found.is_ok()));
+            return;
+        }
+        start.libc = libc_of_name(name);
+        let because = |draft: Draft| draft.because(format!("PT_INTERP of {path}"), String::new());
+        if name.is_empty() {
+            let draft = Draft::error(INTERP_NOT_EXECUTABLE, "names an empty path as its loader");
+            start.drafts.push(because(draft).refused(ExecError::Denied).fix("link it again"));
+            return;
+        }
+        if !name.starts_with(b"/") {
+            let draft = Draft::warning(
+                INTERP_RELATIVE,
+                format!("names its loader by a relative path, which works from one working directory only: {shown}"),
+            );
+            let fix = "give it an absolute path: `patchelf --set-interpreter /lib/… FILE`";
+            start.drafts.push(because(draft).fix(fix));
+        }
+        match found {
+            Err(refusal) => start.drafts.push(because(self.refused(name, &refusal))),
+            Ok(found) => match self.loader_fault(&shown, &found) {
+                Some(draft) => start.drafts.push(because(draft)),
+                None => self.enter(name, found, start),
+            },
+        }
+    }
+
+    /// The loader can be executed: what is it?
+    fn enter(&self, name: &[u8], found: Resolved, start: &mut Start<'a>) {
+        let Some(flavour) = self.flavour(found.id) else { return };
+        let shown = display_bytes(name);
+        let by_name = start.libc;
+        if let (Some(named), Some(actual)) = (by_name, flavour.libc())
+            && named != actual
+        {
+            let draft =
+                Draft::warning(LOADER_FLAVOUR, format!("is built for {named}, but {shown} is {actual}'s loader"))
+                    .because(shown.clone(), format!("leads to {}, whose contents are {actual}", found.path))
+                    .fix(format!("use a build for {actual}, or put {named}'s loader at {shown}"));
+            start.drafts.push(draft);
+        }
+        if *flavour == Flavour::Unknown {
+            let draft = Draft::note(LOADER_UNKNOWN, format!("is loaded by {shown}, which is no loader known here"))
+                .because(found.path.to_string(), "neither musl nor glibc nor bionic by its contents")
+                .fix("nothing can be said about what it loads; try it: `sazare try`");
+            start.drafts.push(draft);
+        }
+        start.libc = flavour.libc().or(by_name);
+        start.loader = Some((found, flavour));
+    }
+
+    fn refused(&self, name: &[u8], refusal: &Refusal) -> Draft {
+        let shown = display_bytes(name);
+        let (facts, whole) = (self.files.arch.facts(), self.whole);
+        match refusal {
+            Refusal::Path(error) if error.errno == Errno::NotFound && !error.links.is_empty() => {
+                let link = error.links.last().map(ImagePath::to_string).unwrap_or_default();
+                Draft::error(INTERP_DANGLING, format!("needs {shown}, which leads to nothing: {} is absent", error.at))
+                    .refused(ExecError::NotFound)
+                    .because(link, format!("link that leads to {}, read inside {whole}", error.at))
+                    .fix(format!(
+                        "put the loader at {}, or correct the link: absolute targets are read inside {whole}",
+                        error.at
+                    ))
+            }
+            Refusal::Path(error) if error.errno == Errno::Loop => {
+                Draft::error(INTERP_DANGLING, format!("needs {shown}, which is a loop of links"))
+                    .refused(ExecError::Loop)
+                    .because(error.at.to_string(), "more than 40 links")
+                    .fix(format!("put the loader at {shown}"))
+            }
+            Refusal::Path(error) => {
+                let message = format!("needs {shown}, which {whole} does not contain");
+                let draft = Draft::error(INTERP_MISSING, message).refused(error.errno.into());
+                let draft = match error.errno {
+                    Errno::NotFound => draft,
+                    Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
+                        draft.because(shown.clone(), words_of(error))
+                    }
+                };
+                draft.fix(self.how_to_get(name))
+            }
+            Refusal::Barred(at) => {
+                Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which the user cannot reach"))
+                    .refused(ExecError::Denied)
+                    .because(at.to_string(), format!("may not be entered by uid {}", self.person.uid))
+                    .fix(permissions(&at.to_string(), "0755"))
+            }
+            Refusal::NotAFile(found, kind) => {
+                Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which is {kind}"))
+                    .refused(ExecError::Denied)
+                    .fix(format!("put the loader of {} at {}", facts.oci, found.path))
+            }
+            Refusal::NotExecutable(found) => {
+                let mode = self.files.tree.inode(found.id).meta.mode;
+                Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which may not be executed: mode {mode}"))
+                    .refused(ExecError::Denied)
+                    .fix(permissions(&found.path.to_string(), "0755"))
+            }
+        }
+    }
+
+    fn loader_fault(&self, shown: &str, found: &Resolved) -> Option<Draft> {
+        let arch = self.files.arch.facts().oci;
+        let probe = self.files.probe(found.id)?;
+        let replace =
+            format!("{} is no loader ({} bytes): replace it by the loader for {arch}", found.path, probe.size);
+        if probe.size < HEADER_SIZE {
+            let message = format!("needs {shown}, which has only {} bytes", probe.size);
+            return Some(Draft::error(INTERP_EMPTY, message).refused(ExecError::InputOutput).fix(replace));
+        }
+        let Some(facts) = &probe.elf else {
+            let message = format!("needs {shown}, which is no ELF file");
+            return Some(Draft::error(INTERP_NOT_ELF, message).refused(ExecError::BadLibrary).fix(replace));
+        };
+        if facts.machine != self.files.machine() {
+            let theirs = machine_name(facts.machine);
+            return Some(
+                Draft::error(INTERP_WRONG_ARCH, format!("needs {shown}, which is for {theirs} and not for {arch}"))
+                    .refused(ExecError::BadLibrary)
+                    .because(found.path.to_string(), format!("ELF machine {theirs}"))
+                    .fix(format!("copy the loader for {arch} to {}", found.path)),
+            );
+        }
+        if facts.fault.is_some() {
+            let message = format!("needs {shown}, whose program headers are corrupt");
+            return Some(Draft::error(INTERP_NOT_ELF, message).refused(ExecError::BadLibrary).fix(replace));
+        }
+        // EXEC and DYN; the kernel maps nothing else and jumps into nowhere.
+        if !matches!(facts.kind, 2 | 3) {
+            let message = format!("needs {shown}, which is no executable ELF file");
+            return Some(Draft::error(INTERP_NOT_ELF, message).killed("SIGSEGV", 139).fix(replace));
+        }
+        let needed = facts.size_needed();
+        (needed > facts.size).then(|| {
+            Draft::error(ELF_TRUNCATED, format!("needs {shown}, which is cut off: {} of {needed} bytes", facts.size))
+                .killed("SIGSEGV", 139)
+                .because(found.path.to_string(), format!("segments need {needed} bytes, the file has {}", facts.size))
+                .fix(format!("copy {} again", found.path))
+        })
+    }
+
+    fn android(&self, facts: &ElfFacts, shown: &str, there: bool) -> Draft {
+        let level = facts.android.as_ref().map(|note| format!(" (API {})", note.api)).unwrap_or_default();
+        if there {
+            let message = format!("is built for Android{level}; only that its loader {shown} exists was looked at");
+            return Draft::note(ANDROID_BINARY, message);
+        }
+        Draft::error(ANDROID_BINARY, format!("is built for Android{level}: {shown} is Android's loader"))
+            .refused(ExecError::NotFound)
+            .because("PT_INTERP".to_string(), format!("{shown}, which {} does not contain", self.whole))
+            .fix(
+                "use the linux-musl (or a static) build of it; Android's loader cannot be added to a Linux root, it \
+                 needs Android's system around it",
+            )
+    }
+
+    fn how_to_get(&self, name: &[u8]) -> String {
+        let shown = display_bytes(name);
+        let arch = self.files.arch.facts();
+        match libc_of_name(name) {
+            Some(Libc::Musl) => format!(
+                "link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader at {shown}"
+            ),
+            Some(Libc::Glibc) => format!(
+                "add Debian's libc6:{} (loader, libc.so.6) and what else the program needs as a source, or link it \
+                 statically against musl",
+                arch.oci
+            ),
+            Some(Libc::Bionic) | None => format!("put the loader for {} at {shown}, or link it statically", arch.oci),
+        }
+    }
+}
+
+/// Which C library a loader of this name belongs to.
+fn libc_of_name(name: &[u8]) -> Option<Libc> {
+    let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+    if base.starts_with(b"ld-musl-") {
+        Some(Libc::Musl)
+    } else if base.starts_with(b"ld-linux") || base.starts_with(b"ld64.so") || base == b"ld.so.1" {
+        Some(Libc::Glibc)
+    } else if BIONIC_LOADERS.contains(&name) {
+        Some(Libc::Bionic)
+    } else {
+        None
+    }
+}
+
+/// The name of an `e_machine`: OCI's word where there is one.
+pub(super) fn machine_name(machine: u16) -> String {
+    let name = match machine {
+        2 => "sparc",
+        3 | 6 => "386",
+        8 => "mips",
+        20 => "ppc",
+        21 => "ppc64le",
+        22 => "s390x",
+        40 => "arm",
+        43 => "sparc64",
+        243 => "riscv64",
+        247 => "bpf",
+        258 => "loong64",
+        other => match Arch::from_machine(other) {
+            Some(arch) => arch.facts().oci,
+            None => return format!("ELF machine {other}"),
+        },
+    };
+    name.to_string()
+}
+
+fn foreign(facts: &ElfFacts, arch: Arch) -> Draft {
+    let ours = arch.facts().oci;
+    let theirs = machine_name(facts.machine);
+    let because = format!("ELF machine {}", facts.machine);
+    if arch == Arch::Amd64 && matches!(facts.machine, 3 | 6) {
+        return Draft::warning(WRONG_ARCH_32, "is for 32-bit x86: it runs only on kernels with IA32 emulation")
+            .refused(ExecError::Format)
+            .because(because, "386, and the platform is amd64")
+            .fix("build it for amd64");
+    }
+    Draft::error(WRONG_ARCH, format!("is for {theirs}, and the platform is {ours}"))
+        .refused(ExecError::Format)
+        .because(because, format!("{theirs}; {ours} has {}", arch.facts().machine))
+        .fix(format!("take the build for {ours} (`{{arch}}` in a source's path, GOARCH, `--target`)"))
+}
+
+fn not_a_program(facts: &ElfFacts) -> Draft {
+    let soname = facts.dynamic.as_ref().and_then(|dynamic| dynamic.soname.as_deref());
+    match soname {
+        Some(name) => {
+            Draft::error(NOT_A_PROGRAM, format!("is a library: {}", display_bytes(name))).killed("SIGSEGV", 139)
+        }
+        None if facts.kind == 3 => Draft::error(NOT_A_PROGRAM, "is a library").killed("SIGSEGV", 139),
+        None => Draft::error(NOT_A_PROGRAM, "is an object file, not a program").refused(ExecError::Format),
+    }
+    .fix("name the program that uses it")
+}
+
+fn header_fault(fault: HeaderFault) -> Draft {
+    let draft = match fault {
+        HeaderFault::Count(count) if count > PHDRS_OLD => {
+            Draft::error(ELF_PHNUM, format!("has {count} program headers; Linux accepts 1170"))
+        }
+        HeaderFault::Count(_) => Draft::error(ELF_CORRUPT, "has no program headers"),
+        HeaderFault::EntrySize(size) => {
+            Draft::error(ELF_CORRUPT, format!("has program headers of {size} bytes; a 64-bit program has 56"))
+        }
+        HeaderFault::BeyondEnd => Draft::error(ELF_CORRUPT, "is cut off: its program headers lie past the end"),
+    };
+    draft.refused(ExecError::Format).fix("copy or link the file again")
+}
+
+fn segments(facts: &ElfFacts) -> Option<Draft> {
+    let needed = facts.size_needed();
+    if facts.loads.is_empty() {
+        return Some(
+            Draft::error(ELF_CORRUPT, "has nothing to load (no PT_LOAD)")
+                .killed("SIGSEGV", 139)
+                .fix("link the file again"),
+        );
+    }
+    if facts.has_bad_segment() {
+        return Some(
+            Draft::error(ELF_CORRUPT, "has a segment with more bytes in the file than in memory")
+                .killed("SIGKILL", 137)
+                .fix("link the file again"),
+        );
+    }
+    (needed > facts.size).then(|| {
+        Draft::error(ELF_TRUNCATED, format!("is cut off: {} of at least {needed} bytes are there", facts.size))
+            .killed("SIGSEGV or SIGBUS", 139)
+            .because("PT_LOAD".to_string(), format!("a segment ends at {needed}, the file at {}", facts.size))
+            .fix("copy the file again")
+    })
+}
+
+fn page_align(facts: &ElfFacts) -> Draft {
+    let align = facts.smallest_align().unwrap_or_default();
+    Draft::note(
+        ARM64_PAGE_ALIGN,
+        format!("is aligned for pages of {align} bytes: it dies on kernels with pages of 16 or 64 KiB"),
+    )
+    .killed("SIGSEGV", 139)
+    .because("PT_LOAD".to_string(), format!("p_align {align:#x}"))
+    .fix("link it with `-Wl,-z,max-page-size=65536` if it must run on such kernels")
+}
+
+fn malformed(message: String) -> Draft {
+    Draft::error(INTERP_MALFORMED, message).refused(ExecError::Format).fix("link the file again")
+}

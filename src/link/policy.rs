@@ -1,0 +1,147 @@
+//! What is asked for, and what is accepted although it is wrong.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::path::ImagePath;
+use crate::report::Finding;
+
+/// A C library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Libc {
+    /// musl: loader and library are one file.
+    Musl,
+    /// The GNU C library.
+    Glibc,
+    /// Android's.
+    Bionic,
+}
+
+impl fmt::Display for Libc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Libc::Musl => "musl",
+            Libc::Glibc => "glibc",
+            Libc::Bionic => "bionic",
+        })
+    }
+}
+
+/// What the verifier is told beyond the tree: the recipe's `[verify]`, `--allow`, `--baseline`.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    /// Nothing may need a loader.
+    pub static_only: bool,
+    /// Nothing may need another C library than this one.
+    pub libc: Option<Libc>,
+    /// The largest size of the uncompressed tree, in bytes.
+    pub max_size: Option<u64>,
+    /// Further programs that must start, besides entry point, health check and init.
+    pub programs: Vec<ImagePath>,
+    /// Findings that are accepted.
+    pub allow: Vec<Allowance>,
+    /// Findings that were there before.
+    pub baseline: Baseline,
+}
+
+/// One kind of finding that is accepted, with its reason.
+#[derive(Clone)]
+pub struct Allowance {
+    /// The code, such as `lib-missing`.
+    pub code: String,
+    /// The paths as they were written; empty for all.
+    pub written: String,
+    /// Why; where nobody said why, nothing.
+    pub reason: Option<String>,
+    covers: Arc<dyn Fn(&ImagePath) -> bool + Send + Sync>,
+}
+
+impl Allowance {
+    /// Accepts findings of a code on the paths that `covers` says yes to. The patterns themselves belong to whoever
+    /// reads them (recipe, command line), so only their answer is taken.
+    pub fn new(
+        code: impl Into<String>,
+        written: impl Into<String>,
+        reason: Option<String>,
+        covers: impl Fn(&ImagePath) -> bool + Send + Sync + 'static,
+    ) -> Allowance {
+        Allowance { code: code.into(), written: written.into(), reason, covers: Arc::new(covers) }
+    }
+
+    /// Whether a finding of this code about this path is accepted.
+    pub(super) fn accepts(&self, code: &str, path: &ImagePath) -> bool {
+        self.code == code && (self.covers)(path)
+    }
+}
+
+impl fmt::Debug for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.code, self.written)
+    }
+}
+
+/// The findings that a tree had when the verifier was adopted: they are not told again, new ones are.
+///
+/// Its text has one line per finding: code, platform and path, with tabs between. The message is not part of it, so a
+/// better wording does not bring old findings back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Baseline(BTreeSet<String>);
+
+impl Baseline {
+    /// Reads the text of a baseline file. Empty lines and lines that start with `#` are skipped.
+    pub fn parse(text: &str) -> Baseline {
+        let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Baseline(lines.map(str::to_string).collect())
+    }
+
+    /// The baseline that accepts these findings.
+    pub fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Baseline {
+        Baseline(findings.into_iter().map(line_of).collect())
+    }
+
+    /// Whether a finding was there before.
+    pub fn holds(&self, finding: &Finding) -> bool {
+        !self.0.is_empty() && self.0.contains(&line_of(finding))
+    }
+}
+
+impl fmt::Display for Baseline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("# Findings that are known: code, platform, path. Made by `sazare verify --write-baseline`.\n")?;
+        self.0.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+fn line_of(finding: &Finding) -> String {
+    format!("{}\t{}\t{}", finding.code, finding.platform.as_deref().unwrap_or("-"), finding.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Code, Severity};
+
+    #[test]
+    fn a_baseline_survives_its_own_text_and_a_new_wording() {
+        let mut finding = Finding {
+            code: Code("interp-missing"),
+            severity: Severity::Error,
+            platform: Some("linux/arm64".into()),
+            path: "/bin/a b".into(),
+            message: "needs".into(),
+            evidence: Vec::new(),
+            run_time: None,
+            fix: None,
+            also: Vec::new(),
+        };
+        let baseline = Baseline::parse(&Baseline::of([&finding]).to_string());
+        finding.message = "wants".into();
+        assert!(baseline.holds(&finding));
+        finding.path = "/bin/b".into();
+        assert!(!baseline.holds(&finding));
+    }
+}

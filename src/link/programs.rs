@@ -1,0 +1,172 @@
+//! Which files of a tree are programs that must start, and by how many names each is known.
+
+use crate::elf::{ElfFacts, Interpreter, Linkage};
+use crate::path::ImagePath;
+use crate::tree::{Follow, InodeId, Kind, Tree};
+
+use super::files::{Files, Probe};
+
+/// How much it matters that a file starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Weight {
+    /// A program outside the places for programs: findings weigh one less.
+    Elsewhere,
+    /// A program in a place for programs.
+    Found,
+    /// The image names it: entry point, health check, init.
+    Named,
+}
+
+/// All names of the regular files of a tree.
+pub(super) struct Names {
+    /// By [`InodeId::index`]: directory entries, then links that lead there; each sorted.
+    names: Vec<Vec<ImagePath>>,
+}
+
+impl Names {
+    pub fn of(tree: &Tree) -> Names {
+        let mut names = vec![Vec::new(); tree.inode_count()];
+        let mut links = Vec::new();
+        for entry in tree.walk() {
+            match &entry.inode.kind {
+                Kind::File(_) => names[entry.id.index()].push(entry.path),
+                Kind::Symlink(_) => links.push(entry.path),
+                Kind::Directory(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
+            }
+        }
+        for link in links {
+            if let Ok(found) = tree.resolve(&ImagePath::root(), link.as_bytes(), Follow::Yes)
+                && let Some(list) = names.get_mut(found.id.index())
+                && !list.is_empty()
+            {
+                list.push(link);
+            }
+        }
+        Names { names }
+    }
+
+    /// The names of one inode, directory entries first; empty for what is no regular file.
+    pub fn of_inode(&self, id: InodeId) -> &[ImagePath] {
+        self.names.get(id.index()).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The regular files, in the order of their first name.
+    pub fn files(&self, tree: &Tree) -> Vec<(ImagePath, InodeId)> {
+        let mut seen = vec![false; self.names.len()];
+        let mut files = Vec::new();
+        for entry in tree.walk() {
+            if matches!(entry.inode.kind, Kind::File(_)) && !std::mem::replace(&mut seen[entry.id.index()], true) {
+                files.push((entry.path, entry.id));
+            }
+        }
+        files
+    }
+}
+
+/// How much a file matters by where its names are; `None` when it is no program at all.
+pub(super) fn weight(files: &Files<'_>, id: InodeId, names: &[ImagePath], path: &[Vec<u8>]) -> Option<Weight> {
+    if !files.tree.inode(id).meta.mode.any_execute() {
+        return None;
+    }
+    let in_place = names.iter().any(|name| is_place_for_programs(name, path));
+    let probe = files.probe(id)?;
+    let program = match &probe.elf {
+        Some(facts) => is_program(facts, files.machine(), in_place),
+        // Text without `#!` in a place for programs is worth a note: a shell would run it, a runtime would not.
+        None => probe.head.starts_with(b"#!") || (in_place && looks_like_a_script(probe)),
+    };
+    program.then_some(if in_place { Weight::Found } else { Weight::Elsewhere })
+}
+
+fn is_program(facts: &ElfFacts, machine: u16, in_place: bool) -> bool {
+    match facts.linkage(machine, true) {
+        Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => true,
+        Linkage::Object | Linkage::SharedObject => false,
+        // A library for another machine is as normal as any other; a program is told by what can be seen of it.
+        Linkage::Foreign => {
+            let pie = facts.dynamic.as_ref().is_some_and(crate::elf::Dynamic::is_pie);
+            facts.kind == 2
+                || (facts.kind == 3 && (pie || facts.interpreter != Interpreter::Absent))
+                || (facts.kind == 3 && in_place && facts.fault.is_some())
+        }
+    }
+}
+
+fn looks_like_a_script(probe: &Probe) -> bool {
+    !probe.head.contains(&0)
+}
+
+/// PATH, the default PATH, every `sbin` and `libexec`, and `bin` below `/opt`.
+fn is_place_for_programs(name: &ImagePath, path: &[Vec<u8>]) -> bool {
+    let Some(directory) = name.parent() else { return false };
+    let parts: Vec<&[u8]> = directory.components().collect();
+    path.iter().any(|element| trimmed(element) == directory.as_bytes())
+        || crate::oci::DEFAULT_PATH.split(':').any(|element| element.as_bytes() == directory.as_bytes())
+        || parts.last() == Some(&b"sbin".as_slice())
+        || parts.contains(&b"libexec".as_slice())
+        || (parts.first() == Some(&b"opt".as_slice()) && parts.last() == Some(&b"bin".as_slice()))
+}
+
+fn trimmed(element: &[u8]) -> &[u8] {
+    let end = element.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    &element[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::platform::Arch;
+
+    fn weight_of(sample: &Sample, path: &str) -> Option<Weight> {
+        let files = Files::new(&sample.tree, Arch::Amd64);
+        let id = sample.tree.get(&path.parse().unwrap()).unwrap();
+        weight(&files, id, Names::of(&sample.tree).of_inode(id), &[b"/app/bin/".to_vec()])
+    }
+
+    #[test]
+    fn a_program_matters_by_where_its_names_are() {
+        let program = Forge::program();
+        for (path, expected) in [
+            ("/usr/bin/a", Weight::Found),
+            ("/app/bin/a", Weight::Found),
+            ("/usr/libexec/git/a", Weight::Found),
+            ("/opt/x/bin/a", Weight::Found),
+            ("/opt/x/a", Weight::Elsewhere),
+            ("/usr/lib/node_modules/a", Weight::Elsewhere),
+        ] {
+            assert_eq!(weight_of(&Sample::new().elf(path, &program), path), Some(expected), "{path}");
+        }
+        let linked = Sample::new().elf("/usr/lib/busybox", &program).link("/bin/sh", "/usr/lib/busybox");
+        assert_eq!(weight_of(&linked, "/usr/lib/busybox"), Some(Weight::Found));
+    }
+
+    #[test]
+    fn what_is_no_program_does_not_matter() {
+        let sample = Sample::new()
+            .elf("/usr/lib/libx.so", &Forge::library("libx.so"))
+            .bytes("/bin/readable", 0o644, &Forge::program().build())
+            .text("/srv/notes", 0o755, "text")
+            .elf("/usr/lib/arm/libx.so", &Forge { machine: 183, ..Forge::library("libx.so") })
+            .text("/bin/notes", 0o755, "text");
+        for path in ["/usr/lib/libx.so", "/bin/readable", "/srv/notes", "/usr/lib/arm/libx.so"] {
+            assert_eq!(weight_of(&sample, path), None, "{path}");
+        }
+        assert_eq!(weight_of(&sample, "/bin/notes"), Some(Weight::Found));
+    }
+
+    #[test]
+    fn names_are_entries_first_and_links_after() {
+        let sample = Sample::new()
+            .elf("/bin/busybox", &Forge::program())
+            .link("/bin/ash", "busybox")
+            .hardlink("/bin/zcat", "/bin/busybox")
+            .link("/bin/gone", "nowhere");
+        let names = Names::of(&sample.tree);
+        let id = sample.tree.get(&"/bin/busybox".parse().unwrap()).unwrap();
+        let shown: Vec<String> = names.of_inode(id).iter().map(ImagePath::to_string).collect();
+        assert_eq!(shown, ["/bin/busybox", "/bin/zcat", "/bin/ash"]);
+        assert_eq!(names.files(&sample.tree).len(), 1);
+    }
+}

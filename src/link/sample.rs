@@ -1,0 +1,60 @@
+//! Small trees for tests.
+
+use crate::elf::forge::Forge;
+use crate::path::ImagePath;
+use crate::tree::{Content, Inode, Kind, Metadata, Mode, Tree};
+
+/// A tree under construction: parents appear by themselves.
+pub(crate) struct Sample {
+    pub tree: Tree,
+}
+
+impl Sample {
+    pub(crate) fn new() -> Sample {
+        Sample { tree: Tree::new(Metadata::new(Mode::DIRECTORY, 0)) }
+    }
+
+    pub(crate) fn text(self, path: &str, mode: u32, text: &str) -> Sample {
+        self.bytes(path, mode, text.as_bytes())
+    }
+
+    pub(crate) fn elf(self, path: &str, forge: &Forge) -> Sample {
+        self.bytes(path, 0o755, &forge.build())
+    }
+
+    pub(crate) fn bytes(self, path: &str, mode: u32, bytes: &[u8]) -> Sample {
+        self.add(path, Metadata::new(Mode::from_bits(mode), 0), Kind::File(Content::Bytes(bytes.into())))
+    }
+
+    pub(crate) fn link(self, path: &str, target: &str) -> Sample {
+        self.add(path, Metadata::new(Mode::SYMLINK, 0), Kind::Symlink(target.as_bytes().into()))
+    }
+
+    pub(crate) fn hardlink(mut self, path: &str, old: &str) -> Sample {
+        let id = self.tree.get(&old.parse().unwrap()).unwrap();
+        let path: ImagePath = path.parse().unwrap();
+        let parent = self.parent(&path);
+        self.tree.link(parent, path.file_name().unwrap(), id);
+        self
+    }
+
+    pub(crate) fn directory(self, path: &str) -> Sample {
+        self.add(path, Metadata::new(Mode::DIRECTORY, 0), Kind::Directory(Default::default()))
+    }
+
+    fn add(mut self, path: &str, meta: Metadata, kind: Kind) -> Sample {
+        let path: ImagePath = path.parse().unwrap();
+        let parent = self.parent(&path);
+        self.tree.insert(parent, path.file_name().unwrap(), Inode { meta, kind });
+        self
+    }
+
+    fn parent(&mut self, path: &ImagePath) -> crate::tree::InodeId {
+        let landing = self.tree.landing(&path.parent().unwrap()).unwrap();
+        let mut directory = landing.directory;
+        for name in landing.missing {
+            directory = self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)));
+        }
+        directory
+    }
+}

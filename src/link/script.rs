@@ -1,0 +1,207 @@
+//! Scripts: the first line, read as Linux reads it (`fs/binfmt_script.c`, 6.12), and what `env` makes of it.
+
+use crate::report::Code;
+
+/// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
+pub(super) const HEAD: usize = 256;
+
+/// The interpreter of a script is not there.
+pub const SCRIPT_INTERP_MISSING: Code = Code("script-interp-missing");
+/// A carriage return belongs to the interpreter's name.
+pub const SCRIPT_CRLF: Code = Code("script-crlf");
+/// A byte order mark stands before `#!`.
+pub const SCRIPT_BOM: Code = Code("script-bom");
+/// An executable text does not start with `#!`.
+pub const SCRIPT_NO_SHEBANG: Code = Code("script-no-shebang");
+/// An executable file is empty.
+pub const SCRIPT_EMPTY: Code = Code("script-empty");
+/// The interpreter's path does not end within the bytes that the kernel reads.
+pub const SCRIPT_LINE_TOO_LONG: Code = Code("script-line-too-long");
+/// Scripts that are interpreted by scripts, too many or in a circle.
+pub const SCRIPT_DEPTH: Code = Code("script-depth");
+/// The program that `env` is asked for is not in PATH.
+pub const ENV_COMMAND_MISSING: Code = Code("env-command-missing");
+/// `env` gets several words as one, or an option that it does not have.
+pub const ENV_SPLIT: Code = Code("env-split");
+/// `env` runs the script itself again, forever.
+pub const ENV_LOOP: Code = Code("env-loop");
+
+/// How many scripts may stand behind each other: five work, the sixth is `ELOOP`.
+pub(super) const SCRIPTS_MAX: usize = 5;
+
+/// What the kernel makes of the first 256 bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum FirstLine {
+    /// Does not start with `#!`.
+    None,
+    /// An interpreter, perhaps of an empty name, and the rest of the line as one argument.
+    Interpreter { path: Vec<u8>, argument: Option<Vec<u8>> },
+    /// There is no name: `ENOEXEC`.
+    Nameless,
+    /// The name does not end within the buffer: `ENOEXEC`.
+    TooLong,
+}
+
+/// What `env` will do with its argument.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum EnvCall {
+    /// Runs this program.
+    Command(Vec<u8>),
+    /// Runs the script again.
+    Itself,
+    /// Looks for a program with blanks in its name.
+    Blanks(Vec<u8>),
+    /// Does not know the option `-S`.
+    NoSplit,
+    /// Something that we do not follow, such as further options.
+    Other,
+}
+
+impl FirstLine {
+    /// Reads the beginning of a file.
+    pub fn read(head: &[u8]) -> FirstLine {
+        if !head.starts_with(b"#!") {
+            return FirstLine::None;
+        }
+        // The kernel's buffer is padded with zeros.
+        let mut buffer = [0; HEAD];
+        let length = head.len().min(HEAD);
+        buffer[..length].copy_from_slice(&head[..length]);
+        let line = &buffer[2..];
+        let blank = |byte: u8| byte == b' ' || byte == b'\t';
+        let end_of_line = line.iter().take_while(|byte| **byte != 0).position(|&byte| byte == b'\n');
+        let end = match end_of_line {
+            Some(end) => end,
+            None => {
+                let Some(start) = line.iter().position(|&byte| !blank(byte)) else { return FirstLine::TooLong };
+                if !line[start..].iter().any(|&byte| blank(byte) || byte == 0) {
+                    return FirstLine::TooLong;
+                }
+                line.len() - 1
+            }
+        };
+        let trimmed = line[..end].iter().rposition(|&byte| !blank(byte)).map_or(0, |last| last + 1);
+        let Some(start) = line[..trimmed].iter().position(|&byte| !blank(byte)) else { return FirstLine::Nameless };
+        let rest = &line[start..trimmed];
+        let cut = rest.iter().position(|&byte| blank(byte) || byte == 0).unwrap_or(rest.len());
+        let path = rest[..cut].to_vec();
+        let argument = match rest.get(cut) {
+            Some(byte) if blank(*byte) => {
+                let argument = &rest[cut..];
+                let start = argument.iter().position(|&byte| !blank(byte)).unwrap_or(argument.len());
+                Some(crate::elf::cut_at_nul(&argument[start..]).to_vec())
+            }
+            Some(_) | None => None,
+        };
+        FirstLine::Interpreter { path, argument }
+    }
+}
+
+impl EnvCall {
+    /// What `env ARGUMENT SCRIPT` does. `splits` says whether this `env` knows `-S`, as coreutils' does and those of
+    /// BusyBox and Toybox do not.
+    pub fn read(argument: Option<&[u8]>, splits: bool) -> EnvCall {
+        let Some(argument) = argument else { return EnvCall::Itself };
+        let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
+        let long = argument.strip_prefix(b"--split-string".as_slice());
+        let short = argument.strip_prefix(b"-S".as_slice()).or_else(|| argument.strip_prefix(b"-vS".as_slice()));
+        if let Some(rest) = short.or(long.map(|rest| rest.strip_prefix(b"=").unwrap_or(rest))) {
+            if !splits {
+                return EnvCall::NoSplit;
+            }
+            let mut words = rest.split(blank).filter(|word| !word.is_empty());
+            return match words.find(|word| !word.contains(&b'=')) {
+                None => EnvCall::Itself,
+                Some(word) if !is_plain(word) => EnvCall::Other,
+                Some(word) => EnvCall::Command(word.to_vec()),
+            };
+        }
+        if argument == b"-i" || argument == b"-" {
+            return EnvCall::Itself;
+        }
+        if argument.starts_with(b"-") {
+            return EnvCall::Other;
+        }
+        let name = argument.split(blank).next().unwrap_or_default();
+        if name.contains(&b'=') {
+            return EnvCall::Itself;
+        }
+        if argument.iter().any(blank) {
+            return EnvCall::Blanks(argument.to_vec());
+        }
+        EnvCall::Command(argument.to_vec())
+    }
+}
+
+/// Whether a word of a split line is a plain program name: no option, no quotes, no variable.
+fn is_plain(word: &[u8]) -> bool {
+    !word.starts_with(b"-") && !word.iter().any(|byte| b"\\'\"$".contains(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &[u8]) -> FirstLine {
+        FirstLine::read(text)
+    }
+
+    fn found(path: &[u8], argument: Option<&[u8]>) -> FirstLine {
+        FirstLine::Interpreter { path: path.to_vec(), argument: argument.map(<[u8]>::to_vec) }
+    }
+
+    #[test]
+    fn the_line_is_taken_apart_as_the_kernel_does() {
+        let table: &[(&[u8], FirstLine)] = &[
+            (b"#!/bin/sh\necho\n", found(b"/bin/sh", None)),
+            (b"#! \t/bin/sh \t\n", found(b"/bin/sh", None)),
+            (b"#!/bin/sh", found(b"/bin/sh", None)),
+            (b"#!/usr/bin/env  a  b \n", found(b"/usr/bin/env", Some(b"a  b"))),
+            (b"#!/bin/sh\0x y\n", found(b"/bin/sh", None)),
+            (b"#!/bin/sh\r\n", found(b"/bin/sh\r", None)),
+            (b"#!/bin/sh -e\r\n", found(b"/bin/sh", Some(b"-e\r"))),
+            (b"#!sh\n", found(b"sh", None)),
+            (b"#!\n", FirstLine::Nameless),
+            (b"#!  \t \n", FirstLine::Nameless),
+            (b"#!", found(b"", None)),
+            (b"\xef\xbb\xbf#!/bin/sh\n", FirstLine::None),
+            (b" #!/bin/sh\n", FirstLine::None),
+            (b"", FirstLine::None),
+        ];
+        for (text, expected) in table {
+            assert_eq!(&line(text), expected, "{}", String::from_utf8_lossy(text));
+        }
+    }
+
+    #[test]
+    fn the_path_must_end_by_byte_255() {
+        let script = |length: usize, end: &[u8]| [b"#!", vec![b'a'; length].as_slice(), end].concat();
+        assert_eq!(line(&script(253, b"\n")), found(&[b'a'; 253], None));
+        assert_eq!(line(&script(254, b"\n")), FirstLine::TooLong);
+        assert_eq!(line(&script(253, b"")), found(&[b'a'; 253], None));
+        assert_eq!(line(&script(254, b"")), FirstLine::TooLong);
+        assert_eq!(line(&script(250, b" bcdefghi\n")), found(&[b'a'; 250], Some(b"bc")), "the argument is cut");
+        assert_eq!(line(&[b"#!".as_slice(), &[b' '; 300]].concat()), FirstLine::TooLong);
+    }
+
+    #[test]
+    fn env_is_followed() {
+        let table: &[(Option<&[u8]>, bool, EnvCall)] = &[
+            (Some(b"python3"), false, EnvCall::Command(b"python3".to_vec())),
+            (Some(b"sh\r"), true, EnvCall::Command(b"sh\r".to_vec())),
+            (Some(b"foo bar"), true, EnvCall::Blanks(b"foo bar".to_vec())),
+            (Some(b"-S foo bar"), true, EnvCall::Command(b"foo".to_vec())),
+            (Some(b"-Sfoo"), true, EnvCall::Command(b"foo".to_vec())),
+            (Some(b"-S A=1 foo"), true, EnvCall::Command(b"foo".to_vec())),
+            (Some(b"--split-string=foo -x"), true, EnvCall::Command(b"foo".to_vec())),
+            (Some(b"-S foo bar"), false, EnvCall::NoSplit),
+            (Some(b"-S -i foo"), true, EnvCall::Other),
+            (Some(b"A=1 foo"), true, EnvCall::Itself),
+            (None, true, EnvCall::Itself),
+            (Some(b"-u X"), true, EnvCall::Other),
+        ];
+        for (argument, splits, expected) in table {
+            assert_eq!(&EnvCall::read(*argument, *splits), expected, "{argument:?}");
+        }
+    }
+}

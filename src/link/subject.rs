@@ -1,0 +1,95 @@
+//! What is judged, and what comes of it.
+
+use serde::Serialize;
+
+use crate::oci::Settings;
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::report::Report;
+use crate::tree::Tree;
+
+use super::policy::{Libc, Policy};
+
+/// What is to be judged.
+#[derive(Clone, Debug)]
+pub struct Subject<'a> {
+    /// The tree.
+    pub tree: &'a Tree,
+    /// The platform that it is for.
+    pub platform: &'a Platform,
+    /// How a container of it is started, where it is an image.
+    pub settings: Option<&'a Settings>,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// What is asked for and accepted.
+    pub policy: &'a Policy,
+}
+
+/// What a tree is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A container image: its command is looked up as a runtime does.
+    Container,
+    /// An initramfs: the kernel starts `init`.
+    Initramfs {
+        /// The program that is started first, usually `/init`.
+        init: ImagePath,
+    },
+    /// A root file system of which nothing more is known.
+    Plain,
+}
+
+/// What is known of a tree.
+#[derive(Clone, Debug, Default)]
+pub struct Judgement {
+    /// What is wrong.
+    pub report: Report,
+    /// The ELF programs, in the order of their paths.
+    pub programs: Vec<Program>,
+    /// How many findings were accepted, by an allowance or by the baseline.
+    pub accepted: usize,
+}
+
+/// One ELF program of a tree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Program {
+    /// Its first name.
+    pub path: String,
+    /// How many names it has, links that lead to it included.
+    pub names: usize,
+    /// `static`, `static-pie`, `dynamic`, or `foreign`.
+    pub linkage: &'static str,
+    /// The C library, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libc: Option<Libc>,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Whether it would start.
+    pub verdict: Verdict,
+}
+
+/// Whether a program would start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It would.
+    Starts,
+    /// It depends on what cannot be seen here.
+    MayFail,
+    /// Nothing can be said.
+    Unknown,
+    /// It would not.
+    Fails,
+}
+
+impl Purpose {
+    /// What the tree is called in messages.
+    pub(super) fn whole(&self) -> &'static str {
+        match self {
+            Purpose::Container => "the image",
+            Purpose::Initramfs { .. } => "the initramfs",
+            Purpose::Plain => "the tree",
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! From what is wrong with a file to what a person is told.
+
+use crate::path::{ImagePath, display_bytes};
+use crate::report::{Evidence, Finding, Severity};
+
+use super::draft::{Draft, Ending};
+use super::programs::Weight;
+use super::subject::{Purpose, Subject};
+
+/// A file that must start, and why.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub weight: Weight,
+    pub path: ImagePath,
+    /// What the image calls it, with the path that it spells.
+    pub roles: Vec<(&'static str, Vec<u8>)>,
+    /// How many scripts it runs.
+    pub scripts: usize,
+}
+
+impl Subject<'_> {
+    /// A finding about a file with these names.
+    pub(super) fn finding(&self, names: &[ImagePath], target: &Target, draft: Draft) -> Finding {
+        let mut evidence = draft.evidence;
+        let remark = self.remark(names, target);
+        if !remark.is_empty() {
+            match evidence.first_mut() {
+                Some(first) if first.detail.is_empty() => first.detail = remark,
+                Some(_) | None => evidence.push(Evidence { subject: target.path.to_string(), detail: remark }),
+            }
+        }
+        let spelled = match target.roles.first() {
+            Some((_, spelled)) => display_bytes(spelled),
+            None => target.path.to_string(),
+        };
+        Finding {
+            code: draft.code,
+            severity: if target.weight == Weight::Elsewhere { lower(draft.severity) } else { draft.severity },
+            platform: Some(self.platform.to_string()),
+            path: target.path.to_string(),
+            message: draft.message,
+            evidence,
+            run_time: self.run_time(&draft.ending, &spelled),
+            fix: draft.fix,
+            also: names.iter().skip(1).map(ImagePath::to_string).collect(),
+        }
+    }
+
+    /// How a file is known: `302 links point at it, the entry point /bin/sh among them`.
+    fn remark(&self, names: &[ImagePath], target: &Target) -> String {
+        let mut parts = Vec::new();
+        let (direct, by_link): (Vec<_>, Vec<_>) =
+            target.roles.iter().partition(|(_, spelled)| spelled.as_slice() == target.path.as_bytes());
+        for (role, _) in direct {
+            parts.push(format!("it is {role}"));
+        }
+        let among: Vec<String> =
+            by_link.iter().map(|(role, spelled)| format!("{role} {}", display_bytes(spelled))).collect();
+        match (names.len().saturating_sub(1), among.is_empty()) {
+            (0, true) => {}
+            (0, false) => parts.push(format!("{} leads to it", among.join(" and "))),
+            (1, true) => parts.push("1 link points at it".to_string()),
+            (1, false) => parts.push(format!("1 link points at it, {}", among.join(" and "))),
+            (count, true) => parts.push(format!("{count} links point at it")),
+            (count, false) => parts.push(format!("{count} links point at it, {} among them", among.join(" and "))),
+        }
+        match target.scripts {
+            0 => {}
+            1 => parts.push("1 script is run by it".to_string()),
+            count => parts.push(format!("{count} scripts are run by it")),
+        }
+        parts.join("; ")
+    }
+
+    fn run_time(&self, ending: &Ending, spelled: &str) -> Option<String> {
+        match (ending, &self.purpose) {
+            (Ending::Silent, _) => None,
+            (Ending::Says(text), _) => Some(text.clone()),
+            (Ending::Refused(error), Purpose::Initramfs { init }) if init.to_string() == spelled => Some(format!(
+                "Failed to execute {spelled} (error -{}); Kernel panic - not syncing: No working init found.",
+                error.number()
+            )),
+            (Ending::Refused(error), _) => Some(format!("exec {spelled}: {}", error.text())),
+            (Ending::Killed(signal, _), Purpose::Initramfs { init }) if init.to_string() == spelled => {
+                Some(format!("Kernel panic - not syncing: Attempted to kill init! ({signal})"))
+            }
+            (Ending::Killed(signal, code), _) => Some(format!("nothing is printed: {signal}, exit code {code}")),
+        }
+    }
+
+    /// A finding about something that is no program: a path that leads nowhere, a setting.
+    pub(super) fn plain_finding(&self, shown: String, draft: Draft) -> Finding {
+        Finding {
+            code: draft.code,
+            severity: draft.severity,
+            platform: Some(self.platform.to_string()),
+            run_time: self.run_time(&draft.ending, &shown),
+            path: shown,
+            message: draft.message,
+            evidence: draft.evidence,
+            fix: draft.fix,
+            also: Vec::new(),
+        }
+    }
+}
+
+/// One less: for programs outside the places for programs.
+fn lower(severity: Severity) -> Severity {
+    match severity {
+        Severity::Error => Severity::Warning,
+        Severity::Warning | Severity::Note => Severity::Note,
+    }
+}
