@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -468,71 +469,132 @@ fn many_runs_may_write_into_one_layout() {
     assert_eq!(names(folder.path()), ["blobs", "index.json", "oci-layout"]);
 }
 
-/// The place that `the_process_that_is_killed` writes to.
-const VICTIM: &str = "SAZARE_TEST_VICTIM";
-
 #[test]
-#[ignore = "the process that a_killed_run_leaves_the_old_image_whole starts and kills"]
-#[expect(clippy::disallowed_methods, reason = "how the one process tells the other where to write")]
-fn the_process_that_is_killed() {
-    let place = std::env::var(VICTIM).unwrap();
-    for round in 0.. {
-        write(&place, &["new"], &format!("{} {round}", std::process::id())).unwrap();
-    }
+fn an_old_docker_save_links_to_a_layer_that_it_has_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.tar");
+    let plain = b"not looked into".as_slice();
+    let archive = |diff_id: Digest| {
+        let config = format!(
+            r#"{{"architecture":"arm64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}","{diff_id}"]}}}}"#
+        );
+        let manifest = br#"[{"Config":"c.json","RepoTags":["a:1"],"Layers":["x/layer.tar","y/layer.tar"]}]"#;
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, bytes) in [("c.json", config.as_bytes()), ("x/layer.tar", plain), ("manifest.json", manifest)] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(bytes.len() as u64);
+            builder.append_data(&mut header, name, bytes).unwrap();
+        }
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        builder.append_link(&mut header, "y/layer.tar", "../x/layer.tar").unwrap();
+        builder.into_inner().unwrap()
+    };
+    fs::write(&path, archive(Digest::of(plain))).unwrap();
+    let (image, blobs, _) = open(path.to_str().unwrap()).unwrap();
+    assert_eq!((image.platforms[0].platform.as_str(), image.platforms[0].manifest.layers().len()), ("linux/arm64", 2));
+    drain(&image, &*blobs).unwrap();
+    fs::write(&path, archive(Digest::of(b"another"))).unwrap();
+    let error = open(path.to_str().unwrap()).err().unwrap().to_string();
+    let expected = format!("x/layer.tar is not the layer that the config names: expected {}", Digest::of(b"another"));
+    assert!(error.contains(&expected), "{error}");
 }
 
 #[test]
-fn a_killed_run_leaves_the_old_image_whole() {
+fn a_place_on_another_file_system_is_copied_to() {
+    let Some(tmpfs) = Tmpfs::mount("4m") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let staging = Staging::begin(tmpfs.0.path()).unwrap();
+    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
+    for place in ["a/", "b/"] {
+        let place = Place::for_writing(place).unwrap().seen_from(folder.path());
+        transport::write(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
+        let (image, blobs, _) = open(&place.to_string()).unwrap();
+        drain(&image, &*blobs).unwrap();
+    }
+}
+
+/// The place that `the_process_that_is_killed` writes to, and the text of the image.
+const VICTIM: (&str, &str) = ("SAZARE_TEST_PLACE", "SAZARE_TEST_TEXT");
+
+#[test]
+#[ignore = "the process that a_run_killed_at_any_step_leaves_whole_images starts and kills"]
+#[expect(clippy::disallowed_methods, reason = "how the one process tells the other what to write")]
+fn the_process_that_is_killed() {
+    write(&std::env::var(VICTIM.0).unwrap(), &["new"], &std::env::var(VICTIM.1).unwrap()).unwrap();
+}
+
+/// Everything that changes a disk. A file that is made or cut to nothing shows at the next of these.
+const STEPS: [&str; 16] = [
+    "mkdir",
+    "mkdirat",
+    "write",
+    "pwrite64",
+    "fsync",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "flock",
+    "copy_file_range",
+    "ftruncate",
+];
+
+#[test]
+fn a_run_killed_at_any_step_leaves_whole_images() {
+    if !has("strace") {
+        return;
+    }
     let folder = tempfile::tempdir().unwrap();
     let layout = format!("oci:{}", folder.path().join("layout").display());
     let archive = format!("oci-archive:{}", folder.path().join("x.tar").display());
     for place in [&layout, &archive] {
         write(place, &["old"], "old").unwrap();
     }
-    let old = open(&format!("{layout}:old")).unwrap().0.root;
     let whole = |place: &str| {
         let (image, blobs, _) = open(place).unwrap();
         drain(&image, &*blobs).unwrap();
         image.root
     };
-    let mut delays = Numbers(1);
-    for round in 0..60 {
-        let place = if round % 2 == 0 { &layout } else { &archive };
-        let mut victim = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "the_process_that_is_killed"])
-            .env(VICTIM, place)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        std::thread::sleep(std::time::Duration::from_micros(2_000 + delays.next() % 40_000));
-        victim.kill().unwrap();
-        victim.wait().unwrap();
-        assert_eq!(whole(&format!("{layout}:old")), old, "round {round}");
-        if tags(&folder.path().join("layout")).len() > 1 {
-            whole(&format!("{layout}:new"));
-        }
-        whole(&archive);
-    }
-    // What the dead left is gone after one more run.
+    let old = whole(&format!("{layout}:old"));
     for place in [&layout, &archive] {
-        write(place, &["new"], "new").unwrap();
+        let mut killed = 0;
+        for step in STEPS {
+            // strace counts each system call for itself.
+            for count in 1.. {
+                let status = Command::new("strace")
+                    .args(["-f", "-qq", "-o", "/dev/null", "-e", &format!("trace={step}")])
+                    .args(["-e", &format!("inject={step}:signal=KILL:when={count}")])
+                    .arg(std::env::current_exe().unwrap())
+                    .args(["--ignored", "--exact", "the_process_that_is_killed"])
+                    .env(VICTIM.0, place)
+                    .env(VICTIM.1, format!("new {step} {count}"))
+                    .stdout(std::process::Stdio::null())
+                    .status()
+                    .unwrap();
+                if status.success() {
+                    break;
+                }
+                assert_eq!(status.signal(), Some(9), "{step} {count}: {status}");
+                killed += 1;
+                assert_eq!(whole(&format!("{layout}:old")), old, "killed at {step} {count}");
+                if tags(&folder.path().join("layout")).len() > 1 {
+                    whole(&format!("{layout}:new"));
+                }
+                whole(&archive);
+            }
+        }
+        assert!(killed > 40, "only {killed} steps");
     }
+    // What the dead left is gone: the last run was not killed.
+    assert_eq!(tags(&folder.path().join("layout")), ["old", "new"]);
     assert_eq!(names(folder.path()), ["layout", "x.tar"]);
     assert_eq!(names(&folder.path().join("layout")), ["blobs", "index.json", "oci-layout"]);
-}
-
-/// Numbers that look random and are the same every time (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut number = self.0;
-        number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        number ^ (number >> 31)
-    }
 }
 
 /// A small file system of its own, or `None` when this user cannot mount one.
@@ -571,6 +633,15 @@ fn a_full_disk_at_any_moment_leaves_the_old_image_whole() {
     }
     let old = open(&layout).unwrap().0.root;
     let filler = path("filler");
+    // An index that fills its page: one more tag needs one more.
+    let pad = || {
+        let mut index = index(&path("layout"));
+        index["padding"] = serde_json::json!("");
+        let length = 4096 - index.to_string().len();
+        index["padding"] = serde_json::json!("x".repeat(length));
+        fs::write(path("layout/index.json"), index.to_string()).unwrap();
+    };
+    pad();
     let (mut full, mut enough) = (0, 0);
     for free in 0..60 {
         for place in [&layout, &archive] {
@@ -602,6 +673,7 @@ fn a_full_disk_at_any_moment_leaves_the_old_image_whole() {
         // Make room for the next round: old blobs stay in a layout by design.
         fs::remove_dir_all(path("layout")).unwrap();
         write(&layout, &["v1"], "old").unwrap();
+        pad();
     }
     assert!(full > 10 && enough > 10, "{full} times full, {enough} times enough");
 }

@@ -7,9 +7,10 @@
 //!
 //! By a lock (`flock`) on the file `lock` inside the folder: the kernel lets it go when its holder dies, whatever the
 //! cause, in whatever container. Process numbers would not do: they mean nothing across containers and are used
-//! again. Between making the folder and holding the lock another run may take the new folder for a dead one. So the
-//! maker looks once more after it has the lock, and starts again when its folder is gone; and a folder without a lock
-//! file is removed only when it is empty. Where the file system knows no locks, everybody's folders stay.
+//! again. Between making the folder and holding the lock another run may take the new folder for a dead one, and names
+//! come back. So a lock counts only while the locked file still has its name, for the maker (who starts again with
+//! another name) as for who removes; and a folder without a lock file is removed only when it is empty, so the lock
+//! file is the last that goes. Where the file system knows no locks, everybody's folders stay.
 
 use std::error::Error;
 use std::fmt;
@@ -222,7 +223,8 @@ impl Staging {
                 Ok(Some(lock)) => lock,
                 Ok(None) => continue,
                 Err(error) => {
-                    remove(&work, &made);
+                    let _ = fs::remove_dir(&work);
+                    remove_made(&made);
                     return Err(error);
                 }
             };
@@ -323,14 +325,14 @@ impl Blobs for Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        remove(&self.work, &self.made);
+        // What cannot be removed now is removed by the next run.
+        empty(&self.work);
+        remove_made(&self.made);
     }
 }
 
-/// Removes a staging folder, and the folders that were made for it when nothing is in them. What cannot be removed now
-/// is removed by the next run.
-fn remove(work: &Path, made: &[PathBuf]) {
-    empty(work);
+/// Removes the folders that were made for a staging, as long as nothing is in them.
+fn remove_made(made: &[PathBuf]) {
     for folder in made {
         if fs::remove_dir(folder).is_err() {
             break;
@@ -412,7 +414,10 @@ fn claim(work: &Path) -> Result<Option<File>, StoreError> {
     let path = work.join("lock");
     let lock = match OpenOptions::new().write(true).create_new(true).open(&path) {
         Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // Gone, or gone and made again by another run that was faster with its lock.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
+            return Ok(None);
+        }
         Err(error) => return Err(StoreError::Write { path, error }),
     };
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -421,9 +426,16 @@ fn claim(work: &Path) -> Result<Option<File>, StoreError> {
         // No locks on this file system: then nobody can take ours for dead either.
         Err(_) => return Ok(Some(lock)),
     }
-    let same = |file: fs::Metadata, name: fs::Metadata| (file.dev(), file.ino()) == (name.dev(), name.ino());
-    let still_there = lock.metadata().and_then(|file| Ok(same(file, fs::symlink_metadata(&path)?)));
-    Ok(still_there.unwrap_or(false).then_some(lock))
+    Ok(has_name(&lock, &path).then_some(lock))
+}
+
+/// Whether an open lock file is still the one of that name, not one that was removed and made again.
+fn has_name(lock: &File, path: &Path) -> bool {
+    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    match (lock.metadata(), fs::symlink_metadata(path)) {
+        (Ok(lock), Ok(named)) => identity(lock) == identity(named),
+        (Ok(_) | Err(_), _) => false,
+    }
 }
 
 /// Removes the staging folders of dead runs. What cannot be looked at or removed stays: it is not this run's work.
@@ -446,12 +458,13 @@ fn is_staging_name(name: &str) -> bool {
 }
 
 fn sweep_one(work: &Path) {
-    let Ok(lock) = OpenOptions::new().write(true).open(work.join("lock")) else {
+    let path = work.join("lock");
+    let Ok(lock) = OpenOptions::new().write(true).open(&path) else {
         // Killed before it had a lock, or just being made: empty in both cases.
         let _ = fs::remove_dir(work);
         return;
     };
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && has_name(&lock, &path) {
         empty(work);
     }
 }
@@ -536,6 +549,25 @@ mod tests {
         expected.sort_unstable();
         assert_eq!(names(path), expected);
         living.put(b"still alive").unwrap();
+    }
+
+    #[test]
+    fn many_runs_at_once_never_take_each_other_for_dead() {
+        let folder = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..60 {
+                        let staging = Staging::begin(&folder.path().join("a")).unwrap();
+                        staging.put(b"abc").unwrap();
+                        assert!(staging.blob_path(&Digest::of(b"abc")).exists());
+                    }
+                });
+            }
+        });
+        // The folder itself goes only with the run that made it.
+        let rest = folder.path().join("a");
+        assert!(!rest.exists() || names(&rest).is_empty());
     }
 
     #[test]

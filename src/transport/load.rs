@@ -160,3 +160,145 @@ fn is_config(media_type: &MediaType) -> bool {
     matches!(media_type, MediaType::ImageConfig)
         || media_type.to_string() == "application/vnd.docker.container.image.v1+json"
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::io::Read;
+
+    use super::*;
+    use crate::digest::{Digest, Verifying};
+    use crate::image::Blob;
+    use crate::platform::Platform;
+
+    /// Blobs in memory.
+    #[derive(Default)]
+    struct Memory(BTreeMap<Digest, Vec<u8>>);
+
+    impl Memory {
+        fn put(&mut self, media_type: MediaType, bytes: Vec<u8>) -> Descriptor {
+            let digest = Digest::of(&bytes);
+            let descriptor = oci::descriptor(media_type, &digest, bytes.len() as u64);
+            self.0.insert(digest, bytes);
+            descriptor
+        }
+
+        fn manifest(&mut self, platform: &str, layers: usize) -> Descriptor {
+            let config = Configuration::new(&platform.parse::<Platform>().unwrap()).to_bytes();
+            let config = self.put(MediaType::ImageConfig, config);
+            let layer = oci::descriptor(MediaType::ImageLayer, &Digest::of(b""), 0);
+            let manifest = oci::manifest(config, vec![layer; layers], &Annotations::new());
+            self.put(MediaType::ImageManifest, oci::canonical(&manifest))
+        }
+
+        fn index(&mut self, children: Vec<Descriptor>) -> Descriptor {
+            let annotations = Annotations::from([("a".to_string(), "b".to_string())]);
+            self.put(MediaType::ImageIndex, oci::canonical(&oci::index(children, &annotations)))
+        }
+
+        fn load(&self, root: &Descriptor) -> Result<(Image, Vec<String>), String> {
+            load("x", self, root.clone()).map_err(|error| error.to_string())
+        }
+    }
+
+    impl Blobs for Memory {
+        fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+            let blob = Blob::of(descriptor)?;
+            let bytes = self
+                .0
+                .get(&blob.digest)
+                .ok_or_else(|| StoreError::Missing { blob: blob.digest.to_string(), place: "memory".into() })?;
+            Ok(Box::new(Verifying::new(bytes.as_slice(), blob.digest, blob.size)))
+        }
+    }
+
+    fn on(mut descriptor: Descriptor, platform: &str) -> Descriptor {
+        descriptor.set_platform(Some(oci::platform_of(&platform.parse().unwrap())));
+        descriptor
+    }
+
+    #[test]
+    fn an_image_is_an_index_of_platforms_or_one_manifest() {
+        let mut memory = Memory::default();
+        let children = vec![
+            on(memory.manifest("linux/amd64", 0), "linux/amd64"),
+            on(memory.manifest("arm64", 0), "linux/arm64/v8"),
+        ];
+        let root = memory.index(children.clone());
+        let (image, notes) = memory.load(&root).unwrap();
+        let platforms: Vec<&str> = image.platforms.iter().map(|image| image.platform.as_str()).collect();
+        assert_eq!((platforms, notes), (vec!["linux/amd64", "linux/arm64"], vec![]));
+        assert_eq!(image.index_annotations["a"], "b");
+        assert_eq!(image.blobs().len(), 5);
+        let (image, _) = memory.load(&children[0]).unwrap();
+        assert_eq!((image.platforms.len(), image.root == children[0]), (1, true));
+        let nested = memory.index(vec![root]);
+        assert_eq!(memory.load(&nested).unwrap().0.platforms.len(), 2);
+    }
+
+    #[test]
+    fn documents_that_disagree_are_told() {
+        let mut memory = Memory::default();
+        let lying = on(memory.manifest("amd64", 0), "arm64");
+        let root = memory.index(vec![lying.clone()]);
+        let (_, notes) = memory.load(&root).unwrap();
+        let expected = format!("the index says linux/arm64, the config says linux/amd64: {}", lying.digest());
+        assert_eq!(notes, [expected]);
+        let wrong = memory.manifest("amd64", 2);
+        let error = memory.load(&wrong).unwrap_err();
+        assert_eq!(error, format!("x: the manifest names 2 layers and its config 0: {}", wrong.digest()));
+    }
+
+    #[test]
+    fn what_is_no_container_image_is_left_out_with_a_note() {
+        let mut memory = Memory::default();
+        let config = memory.put(MediaType::EmptyJSON, b"{}".to_vec());
+        let manifest = oci::manifest(config, Vec::new(), &Annotations::new());
+        let artifact = memory.put(MediaType::ImageManifest, oci::canonical(&manifest));
+        let other = memory.put(MediaType::Other("text/plain".into()), b"hello".to_vec());
+        let image = on(memory.manifest("amd64", 0), "amd64");
+        let root = memory.index(vec![artifact.clone(), other.clone(), image]);
+        let (image, notes) = memory.load(&root).unwrap();
+        assert_eq!(image.platforms.len(), 1);
+        let left_out = |kind: &str, descriptor: &Descriptor| {
+            format!("left out, as it is no container image but {kind}: {}", descriptor.digest())
+        };
+        let expected = [left_out("application/vnd.oci.empty.v1+json", &artifact), left_out("text/plain", &other)];
+        assert_eq!(notes, expected);
+        let error = memory.load(&artifact).unwrap_err();
+        assert_eq!(error, format!("x: no container image in {}; {}", artifact.digest(), expected[0]));
+    }
+
+    #[test]
+    fn absurd_nesting_and_damaged_documents_are_errors() {
+        let mut memory = Memory::default();
+        let mut root = memory.manifest("amd64", 0);
+        for depth in 0..=DEPTH_MAX {
+            root = memory.index(vec![root]);
+            assert_eq!(memory.load(&root).is_ok(), depth < DEPTH_MAX, "{depth}");
+        }
+        let bad = memory.put(MediaType::ImageManifest, b"{".to_vec());
+        assert!(memory.load(&bad).unwrap_err().starts_with(&format!("x: manifest {}: EOF", bad.digest())));
+        let mut huge = memory.manifest("amd64", 0);
+        huge.set_size(oci::DOCUMENT_MAX + 1);
+        assert!(memory.load(&huge).unwrap_err().contains("larger than any registry takes"));
+        let absent = oci::descriptor(MediaType::ImageManifest, &Digest::of(b"absent"), 1);
+        assert!(memory.load(&absent).unwrap_err().starts_with("memory does not hold the blob"));
+    }
+
+    #[test]
+    fn the_documents_of_one_image_have_a_limit_together() {
+        let mut memory = Memory::default();
+        let padding = " ".repeat(oci::DOCUMENT_MAX as usize - 100_000);
+        let children: Vec<Descriptor> = (0..9)
+            .map(|number| {
+                memory.put(
+                    MediaType::ImageIndex,
+                    format!(r#"{{"schemaVersion":2,"n":{number},"manifests":[]}}{padding}"#).into(),
+                )
+            })
+            .collect();
+        let root = memory.index(children);
+        assert!(memory.load(&root).unwrap_err().contains("more than 33554432 bytes"));
+    }
+}
