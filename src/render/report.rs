@@ -1,28 +1,419 @@
-//! Reports as text. For now: JSON of the findings.
+//! Findings as text: for a person, as JSON (`docs/report.schema.json`), as SARIF 2.1.0, and as annotations of GitHub's
+//! workflows. All four tell the same number of findings.
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::link;
+use crate::link::Verdict as Start;
 use crate::pipeline::Verdict;
-use crate::report::Report;
+use crate::report::{Evidence, Finding, Report, Severity};
 
-/// For people.
-pub fn human(report: &Report, _colour: bool, _verbose: bool) -> String {
-    report
+/// How wide the text of a fix may become, in columns.
+const WIDTH: usize = 115;
+
+/// How many lines of evidence are shown where nobody asked for all.
+const EVIDENCE: usize = 8;
+
+/// For people. `colour` adds the escapes of ANSI terminals; `verbose` shows all evidence and all other names.
+pub fn human(report: &Report, colour: bool, verbose: bool) -> String {
+    let mut out = String::new();
+    for finding in &report.findings {
+        describe(&mut out, finding, colour, verbose);
+    }
+    if !report.findings.is_empty() {
+        out.push_str(&counts(report));
+        out.push('\n');
+    }
+    out
+}
+
+fn describe(out: &mut String, finding: &Finding, colour: bool, verbose: bool) {
+    let (paint, plain) = match (colour, finding.severity) {
+        (false, _) => ("", ""),
+        (true, Severity::Error) => ("\x1b[1;31m", "\x1b[0m"),
+        (true, Severity::Warning) => ("\x1b[1;33m", "\x1b[0m"),
+        (true, Severity::Note) => ("\x1b[1;36m", "\x1b[0m"),
+    };
+    let _ = write!(out, "{paint}{}[{}]{plain} ", finding.severity, finding.code);
+    if let Some(platform) = &finding.platform {
+        let _ = write!(out, "{platform} ");
+    }
+    let _ = writeln!(out, "{} {}", finding.path, finding.message);
+    if let Some(text) = &finding.run_time {
+        let _ = writeln!(out, "  at run time: {text}");
+    }
+    let shown = if verbose || finding.evidence.len() <= EVIDENCE + 1 { usize::MAX } else { EVIDENCE };
+    for (number, evidence) in finding.evidence.iter().take(shown).enumerate() {
+        let label = if number == 0 { "  because: " } else { "           " };
+        let _ = writeln!(out, "{label}{}", line_of(evidence));
+    }
+    if finding.evidence.len() > shown {
+        let _ = writeln!(out, "           and {} more: --verbose shows them", finding.evidence.len() - shown);
+    }
+    if verbose && !finding.also.is_empty() {
+        let _ = writeln!(out, "  also: {}", finding.also.join(" "));
+    }
+    if let Some(text) = &finding.fix {
+        for (number, line) in wrapped(text, WIDTH - 7).iter().enumerate() {
+            let label = if number == 0 { "  fix: " } else { "       " };
+            let _ = writeln!(out, "{label}{line}");
+        }
+    }
+}
+
+/// A path is followed by what was found there, a fact by a remark.
+fn line_of(evidence: &Evidence) -> String {
+    if evidence.detail.is_empty() {
+        evidence.subject.clone()
+    } else if evidence.subject.starts_with('/') {
+        format!("{}: {}", evidence.subject, evidence.detail)
+    } else {
+        format!("{}; {}", evidence.subject, evidence.detail)
+    }
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.len() - 1;
+        let length = lines[last].chars().count();
+        if length > 0 && length + 1 + word.chars().count() > width {
+            lines.push(word.to_string());
+        } else {
+            if length > 0 {
+                lines[last].push(' ');
+            }
+            lines[last].push_str(word);
+        }
+    }
+    lines
+}
+
+/// `2 errors, 1 warning, 3 notes`.
+fn counts(report: &Report) -> String {
+    let parts = [Severity::Error, Severity::Warning, Severity::Note].map(|severity| {
+        let count = report.count(severity);
+        format!("{count} {severity}{}", if count == 1 { "" } else { "s" })
+    });
+    parts.join(", ")
+}
+
+/// The programs of each platform as a table: how each is linked, its C library, its size, whether it would start.
+pub fn programs(verdicts: &[Verdict]) -> String {
+    let mut rows = vec![["program", "linked", "libc", "size", "names", ""].map(str::to_string)];
+    for verdict in verdicts {
+        for program in &verdict.judgement.programs {
+            rows.push([
+                if verdicts.len() > 1 {
+                    format!("{} {}", verdict.platform, program.path)
+                } else {
+                    program.path.clone()
+                },
+                program.linkage.to_string(),
+                program.libc.map_or("-".to_string(), |libc| libc.to_string()),
+                program.size.to_string(),
+                program.names.to_string(),
+                match program.verdict {
+                    Start::Starts => "starts",
+                    Start::MayFail => "may fail",
+                    Start::Unknown => "unknown",
+                    Start::Fails => "fails",
+                }
+                .to_string(),
+            ]);
+        }
+    }
+    if rows.len() == 1 {
+        return String::new();
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 6] = [width(0), width(1), width(2), width(3), width(4), width(5)];
+    let mut out = String::new();
+    for [path, linkage, libc, size, names, verdict] in &rows {
+        let line = format!(
+            "{path:<0$}  {linkage:<1$}  {libc:<2$}  {size:>3$}  {names:>4$}  {verdict}",
+            widths[0], widths[1], widths[2], widths[3], widths[4]
+        );
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// As JSON: counts, findings, and per platform the programs.
+pub fn json(report: &Report, verdicts: &[Verdict]) -> String {
+    let platforms: Vec<Value> = verdicts
+        .iter()
+        .map(|verdict| {
+            json!({
+                "platform": verdict.platform,
+                "accepted": verdict.judgement.accepted,
+                "programs": verdict.judgement.programs,
+            })
+        })
+        .collect();
+    text(&json!({
+        "version": 1,
+        "counts": {
+            "error": report.count(Severity::Error),
+            "warning": report.count(Severity::Warning),
+            "note": report.count(Severity::Note),
+        },
+        "findings": report.findings,
+        "platforms": platforms,
+    }))
+}
+
+/// As SARIF 2.1.0. The paths are those inside the image, below the base `ROOTFS`.
+pub fn sarif(report: &Report) -> String {
+    let found: BTreeSet<&str> = report.findings.iter().map(|finding| finding.code.0).collect();
+    let rules: Vec<Value> = link::CODES
+        .iter()
+        .filter(|entry| found.contains(entry.code.0))
+        .map(|entry| {
+            json!({
+                "id": entry.code.0,
+                "shortDescription": {"text": entry.summary()},
+                "help": {"text": entry.page, "markdown": entry.page},
+            })
+        })
+        .collect();
+    let results: Vec<Value> = report
         .findings
         .iter()
-        .map(|finding| format!("{}[{}] {} {}\n", finding.severity, finding.code, finding.path, finding.message))
-        .collect()
+        .map(|finding| {
+            json!({
+                "ruleId": finding.code.0,
+                "level": finding.severity,
+                "message": {"text": sentence(finding)},
+                "locations": [{
+                    "physicalLocation": {
+                        "artifactLocation": {"uri": uri(&finding.path), "uriBaseId": "ROOTFS"},
+                    },
+                }],
+                "properties": finding,
+            })
+        })
+        .collect();
+    text(&json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "sazare",
+                "version": env!("CARGO_PKG_VERSION"),
+                "informationUri": env!("CARGO_PKG_REPOSITORY"),
+                "rules": rules,
+            }},
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    }))
 }
 
-/// As JSON.
-pub fn json(report: &Report, _verdicts: &[Verdict]) -> String {
-    serde_json::to_string_pretty(report).unwrap_or_default() + "\n"
-}
-
-/// As SARIF.
-pub fn sarif(report: &Report) -> String {
-    json(report, &[])
-}
-
-/// As annotations of GitHub's workflows.
+/// As annotations of GitHub's workflows, one line each.
 pub fn github(report: &Report) -> String {
-    human(report, false, false)
+    let mut out = String::new();
+    for finding in &report.findings {
+        let command = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "notice",
+        };
+        let _ = writeln!(out, "::{command} title={}::{}", finding.code, escaped(&sentence(finding)));
+    }
+    out
+}
+
+/// The finding with its fix, in one text.
+fn sentence(finding: &Finding) -> String {
+    let platform = finding.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
+    let mut out = format!("{platform}{} {}", finding.path, finding.message);
+    if let Some(text) = &finding.run_time {
+        let _ = write!(out, "\nat run time: {text}");
+    }
+    if let Some(text) = &finding.fix {
+        let _ = write!(out, "\nfix: {text}");
+    }
+    out
+}
+
+/// What workflow commands ask for in their data.
+fn escaped(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+/// A path as a relative reference (RFC 3986).
+fn uri(path: &str) -> String {
+    let mut out = String::new();
+    for byte in path.trim_start_matches('/').bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+fn text(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::{Judgement, Libc, Program};
+    use crate::report::Code;
+
+    fn report() -> Report {
+        let busybox = Finding {
+            code: Code("interp-missing"),
+            severity: Severity::Error,
+            platform: Some("linux/arm64".into()),
+            path: "/bin/busybox".into(),
+            message: "needs /lib/ld-musl-aarch64.so.1, which the image does not contain".into(),
+            evidence: vec![Evidence {
+                subject: "PT_INTERP of /bin/busybox".into(),
+                detail: "302 links point at it, the entry point /bin/sh among them".into(),
+            }],
+            run_time: Some("exec /bin/sh: no such file or directory".into()),
+            fix: Some(
+                "link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader \
+                 at /lib/ld-musl-aarch64.so.1"
+                    .into(),
+            ),
+            also: vec!["/bin/sh".into()],
+        };
+        let mut note = busybox.clone();
+        note.severity = Severity::Note;
+        note.code = Code("packed");
+        note.path = "/opt/100% größe".into();
+        note.evidence = (0..12).map(|n| Evidence { subject: format!("/lib/{n}"), detail: "absent".into() }).collect();
+        (note.run_time, note.fix, note.platform) = (None, None, None);
+        let mut warning = busybox.clone();
+        warning.severity = Severity::Warning;
+        Report { findings: vec![busybox, note, warning] }
+    }
+
+    fn verdicts() -> Vec<Verdict> {
+        let program = Program {
+            path: "/bin/busybox".into(),
+            names: 303,
+            linkage: "dynamic",
+            libc: Some(Libc::Musl),
+            size: 1_000_000,
+            verdict: Start::Fails,
+        };
+        let judgement = Judgement { programs: vec![program], ..Judgement::default() };
+        vec![Verdict { platform: "linux/arm64".into(), judgement }]
+    }
+
+    #[test]
+    fn a_person_reads_the_promised_form() {
+        let mut report = report();
+        report.findings.truncate(1);
+        assert_eq!(
+            human(&report, false, false),
+            "error[interp-missing] linux/arm64 /bin/busybox needs /lib/ld-musl-aarch64.so.1, which the image does not contain\n  \
+               at run time: exec /bin/sh: no such file or directory\n  \
+               because: PT_INTERP of /bin/busybox; 302 links point at it, the entry point /bin/sh among them\n  \
+               fix: link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader at\n       \
+                    /lib/ld-musl-aarch64.so.1\n\
+             1 error, 0 warnings, 0 notes\n"
+        );
+        assert!(human(&report, true, false).starts_with("\x1b[1;31merror[interp-missing]\x1b[0m linux/arm64"));
+        assert!(human(&report, false, true).contains("\n  also: /bin/sh\n"));
+        assert_eq!(human(&Report::default(), false, false), "");
+    }
+
+    #[test]
+    fn long_evidence_is_cut_and_says_so() {
+        let report = report();
+        assert!(human(&report, false, false).contains("           and 4 more: --verbose shows them\n"));
+        assert!(human(&report, false, true).contains("           /lib/11: absent\n"));
+    }
+
+    #[test]
+    fn every_form_tells_the_same_number_of_findings() {
+        let report = report();
+        let parsed: Value = serde_json::from_str(&json(&report, &verdicts())).unwrap();
+        let lines = human(&report, false, false);
+        let heads = lines.lines().filter(|line| !line.starts_with(' ') && line.contains('[')).count();
+        let sarif: Value = serde_json::from_str(&sarif(&report)).unwrap();
+        assert_eq!(heads, 3);
+        assert_eq!(parsed["findings"].as_array().unwrap().len(), 3);
+        assert_eq!(sarif["runs"][0]["results"].as_array().unwrap().len(), 3);
+        assert_eq!(github(&report).lines().count(), 3);
+        for (severity, key) in [(Severity::Error, "error"), (Severity::Warning, "warning"), (Severity::Note, "note")] {
+            assert_eq!(parsed["counts"][key], json!(report.count(severity)));
+            let levels = sarif["runs"][0]["results"].as_array().unwrap().iter().filter(|one| one["level"] == key);
+            assert_eq!(levels.count(), report.count(severity));
+        }
+        assert_eq!(sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn foreign_text_cannot_break_a_form() {
+        let sarif: Value = serde_json::from_str(&sarif(&report())).unwrap();
+        let place = &sarif["runs"][0]["results"][1]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"];
+        assert_eq!(place, "opt/100%25%20gr%C3%B6%C3%9Fe");
+        assert!(
+            github(&report()).lines().nth(1).unwrap().starts_with("::notice title=packed::/opt/100%25 größe needs")
+        );
+        assert!(github(&report()).lines().next().unwrap().contains("%0Afix: link it"));
+    }
+
+    #[test]
+    fn programs_are_a_table() {
+        assert_eq!(
+            programs(&verdicts()),
+            "program       linked   libc     size  names\n\
+             /bin/busybox  dynamic  musl  1000000    303  fails\n"
+        );
+        assert_eq!(programs(&[]), "");
+    }
+
+    /// Whether a value has only what the schema knows, and all that it requires.
+    fn conforms(value: &Value, schema: &Value, root: &Value) -> bool {
+        if let Some(name) = schema["$ref"].as_str() {
+            let name = name.trim_start_matches("#/$defs/");
+            return conforms(value, &root["$defs"][name], root);
+        }
+        if let Some(words) = schema["enum"].as_array() {
+            return words.contains(value);
+        }
+        match schema["type"].as_str() {
+            Some("object") => {
+                let known = schema["properties"].as_object().unwrap();
+                let required = schema["required"].as_array().unwrap();
+                value.as_object().is_some_and(|object| {
+                    object.iter().all(|(key, part)| known.get(key).is_some_and(|known| conforms(part, known, root)))
+                        && required.iter().all(|key| object.contains_key(key.as_str().unwrap()))
+                })
+            }
+            Some("array") => {
+                value.as_array().is_some_and(|list| list.iter().all(|part| conforms(part, &schema["items"], root)))
+            }
+            Some("integer") => value.is_u64(),
+            Some("string") => value.is_string(),
+            _ => false,
+        }
+    }
+
+    #[test]
+    fn the_json_is_what_its_schema_says() {
+        let schema: Value = serde_json::from_str(include_str!("../../docs/report.schema.json")).unwrap();
+        let value: Value = serde_json::from_str(&json(&report(), &verdicts())).unwrap();
+        assert!(conforms(&value, &schema, &schema));
+        let mut other = value.clone();
+        other["surprise"] = json!(1);
+        assert!(!conforms(&other, &schema, &schema));
+        let mut less = value;
+        less.as_object_mut().unwrap().remove("counts");
+        assert!(!conforms(&less, &schema, &schema));
+    }
 }
