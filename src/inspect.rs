@@ -12,6 +12,9 @@ use crate::tree::{Inode, InodeId, Kind, Tree};
 /// How many of the largest files are named.
 const LARGEST: usize = 10;
 
+/// How deep directories are summed up by themselves: `/usr/lib` is two.
+const DEPTH: usize = 2;
+
 /// What is in a place.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,8 +96,24 @@ pub struct TreeSummary {
     pub special: u64,
     /// The contents of all files, in bytes; hard-linked ones count once.
     pub bytes: u64,
+    /// The directories of the first two levels with all that is below them, sorted by path.
+    pub below: Vec<DirectorySummary>,
     /// The largest files, the largest first.
     pub largest: Vec<Largest>,
+}
+
+/// A directory with all that is below it.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DirectorySummary {
+    /// Its path.
+    pub path: String,
+    /// How deep it lies: 1 for `/usr`.
+    pub depth: usize,
+    /// How many entries are below it.
+    pub entries: u64,
+    /// The contents of the files below it, in bytes. A hard-linked file counts where its first name is.
+    pub bytes: u64,
 }
 
 /// One of the largest files.
@@ -189,7 +208,28 @@ fn image_summary(image: &PlatformImage) -> ImageSummary {
 fn tree_summary(tree: &Tree) -> TreeSummary {
     let mut summary = TreeSummary::default();
     let mut seen = vec![false; tree.inode_count()];
+    // The walk gives each directory before what it holds, so these are the last ones of their depth.
+    let mut open: Vec<usize> = Vec::new();
     for entry in tree.walk() {
+        let depth = entry.path.components().count();
+        open.truncate(depth.saturating_sub(1));
+        let bytes = match &entry.inode.kind {
+            Kind::File(content) if !seen[entry.id.index()] => content.size(),
+            Kind::Directory(_)
+            | Kind::File(_)
+            | Kind::Symlink(_)
+            | Kind::CharDevice(_)
+            | Kind::BlockDevice(_)
+            | Kind::Fifo => 0,
+        };
+        for directory in &open {
+            summary.below[*directory].entries += 1;
+            summary.below[*directory].bytes += bytes;
+        }
+        if entry.inode.is_directory() && (1..=DEPTH).contains(&depth) {
+            open.push(summary.below.len());
+            summary.below.push(DirectorySummary { path: entry.path.to_string(), depth, entries: 0, bytes: 0 });
+        }
         if std::mem::replace(&mut seen[entry.id.index()], true) {
             summary.hardlinks += 1;
             continue;
@@ -268,10 +308,17 @@ mod tests {
         let root = tree.root();
         let name = |text: &str| Name::new(text.as_bytes()).unwrap();
         let file = Inode { meta: Metadata::new(Mode::FILE, 0), kind: Kind::File(Content::Bytes([1; 7].into())) };
-        let id = tree.insert(root, name("b"), file);
+        let directory = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
+        let below = tree.insert(root, name("d"), directory.clone());
+        let deep = tree.insert(below, name("e"), directory);
+        let id = tree.insert(deep, name("b"), file);
         tree.link(root, name("a"), id);
+        tree.link(below, name("c"), id);
         let summary = summarise("", &tree, None, true);
-        assert_eq!((summary.tree.files, summary.tree.hardlinks, summary.tree.bytes), (1, 1, 7));
+        assert_eq!((summary.tree.files, summary.tree.hardlinks, summary.tree.bytes), (1, 2, 7));
+        let below: Vec<_> =
+            summary.tree.below.iter().map(|one| (one.path.as_str(), one.depth, one.entries, one.bytes)).collect();
+        assert_eq!(below, [("/d", 1, 3, 0), ("/d/e", 2, 1, 0)]);
         assert_eq!(summary.tree.largest, [Largest { size: 7, path: "/a".into() }]);
         let lines: Vec<String> = summary
             .entries
@@ -279,6 +326,14 @@ mod tests {
             .iter()
             .map(|entry| format!("{} {} {:?}", entry.path, entry.kind, entry.target))
             .collect();
-        assert_eq!(lines, ["/ directory None", "/a file None", "/b hardlink Some(\"/a\")"]);
+        let expected = [
+            "/ directory None",
+            "/a file None",
+            "/d directory None",
+            "/d/c hardlink Some(\"/a\")",
+            "/d/e directory None",
+            "/d/e/b hardlink Some(\"/a\")",
+        ];
+        assert_eq!(lines, expected);
     }
 }

@@ -21,6 +21,10 @@ use std::thread::JoinHandle;
 /// The length of a gzip member's contents, in bytes.
 const BLOCK: usize = 1 << 20;
 
+/// How much of the stream a zstd worker takes at once, in bytes. Part of what the output depends on.
+#[cfg(feature = "native")]
+const ZSTD_JOB: u32 = 2 << 20;
+
 /// The form of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -185,6 +189,8 @@ impl<W: Write + Send + 'static> Compressor<W> {
         let mut encoder = zstd::Encoder::new(out, i32::from(level))?;
         // Never 0: without workers libzstd cuts the stream in another way.
         encoder.multithread(u32::try_from(jobs.max(1)).unwrap_or(1))?;
+        // libzstd's own choice is 8 MiB at level 3, which costs 90 MB of memory on two threads and saves 0.7 % in size.
+        encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
         encoder.include_checksum(true)?;
         Ok(Compressor::Zstd(Box::new(encoder)))
     }

@@ -44,8 +44,15 @@ fn platform_lines(out: &mut String, platform: &PlatformSummary) {
         count(tree.hardlinks, "hard link"),
         count(tree.special, "special file"),
     );
+    for below in &tree.below {
+        let indent = "  ".repeat(below.depth);
+        let _ = writeln!(out, "  {:>12} {indent}{} ({})", size(below.bytes), below.path, count(below.entries, "entry"));
+    }
+    if tree.largest.iter().any(|largest| largest.size > 0) {
+        let _ = writeln!(out, "  largest files");
+    }
     for largest in tree.largest.iter().filter(|largest| largest.size > 0) {
-        let _ = writeln!(out, "  {:>12} {}", size(largest.size), largest.path);
+        let _ = writeln!(out, "  {:>12}   {}", size(largest.size), largest.path);
     }
     if let Some(entries) = &platform.entries {
         out.push('\n');
