@@ -91,9 +91,9 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Whether a pattern names this path itself.
+    /// Whether a pattern names this path itself. Only `/` names the root: `**` is what lies below it.
     pub fn matches(&self, path: &ImagePath) -> bool {
-        self.set.is_match(as_host(path))
+        if path.is_root() { !self.matching(path).is_empty() } else { self.set.is_match(as_host(path)) }
     }
 
     /// Whether a pattern names this path or a directory above it.
@@ -110,7 +110,20 @@ impl Matcher {
 
     /// Which patterns name this path itself, by their position.
     pub fn matching(&self, path: &ImagePath) -> Vec<usize> {
+        if path.is_root() {
+            let names_root =
+                |(number, pattern): (usize, &String)| pattern.trim_matches('/').is_empty().then_some(number);
+            return self.patterns.iter().enumerate().filter_map(names_root).collect();
+        }
         self.set.matches(as_host(path))
+    }
+
+    /// The path, when there is one pattern and nothing in it is special: then it can be looked up.
+    pub fn literal(&self) -> Option<&str> {
+        match &self.patterns[..] {
+            [pattern] if !pattern.contains(['*', '?', '[', '{', '\\']) => Some(pattern),
+            _ => None,
+        }
     }
 
     /// The patterns, filled in for the platform.
@@ -160,6 +173,9 @@ mod tests {
         assert!(matches("**/.*", b"/x/.hidden"));
         assert!(matches("/", b"/"));
         assert!(!matches("/", b"/x"));
+        assert!(!matches("/**", b"/"));
+        assert_eq!(matcher("/a/b").literal(), Some("/a/b"));
+        assert_eq!(matcher("/a/*").literal(), None);
     }
 
     #[test]

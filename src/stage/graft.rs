@@ -1,0 +1,73 @@
+//! One tree put into another.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ground::{Found, Ground, PlaceError};
+use crate::path::ImagePath;
+use crate::tree::{Inode, InodeId, Kind, Metadata, Tree};
+
+/// Which names of a source are taken.
+pub(crate) enum Taken {
+    /// All.
+    All,
+    /// These, each with all its parents.
+    These(BTreeSet<ImagePath>),
+}
+
+impl Taken {
+    /// Whether this one is.
+    pub(crate) fn has(&self, path: &ImagePath) -> bool {
+        match self {
+            Taken::All => true,
+            Taken::These(paths) => paths.contains(path),
+        }
+    }
+}
+
+/// Puts what `source` holds into the directory `to`, with the metadata that `meta` makes of each inode. The root of the
+/// source stays behind.
+pub(crate) fn graft(
+    ground: &mut Ground,
+    source: &Tree,
+    to: &ImagePath,
+    taken: &Taken,
+    meta: &dyn Fn(&Inode) -> Metadata,
+) -> Result<(), PlaceError> {
+    let landing = ground.directory(to)?;
+    // Inodes of the source that arrived: a second name of one becomes a second name again.
+    let mut arrived: BTreeMap<InodeId, InodeId> = BTreeMap::from([(source.root(), landing)]);
+    // Whatever has a number from here on was brought by this source.
+    let first_new = ground.tree.inode_count();
+    for entry in source.walk() {
+        let (Some(parent), Some(name)) = (entry.path.parent(), entry.path.file_name()) else { continue };
+        if !taken.has(&entry.path) {
+            continue;
+        }
+        // A parent is a directory, which has one name only, and came before what it holds.
+        let Some(directory) = source.get(&parent).and_then(|id| arrived.get(&id)).copied() else { continue };
+        let path = ImagePath::parse(to.join_path(&entry.path).as_bytes()).map_err(PlaceError::Path)?;
+        if let Kind::Directory(_) = &entry.inode.kind {
+            let meta = meta(entry.inode);
+            let (id, found) = ground.directory_in(directory, &name, &path, &meta)?;
+            if found == Found::Directory {
+                *ground.tree.meta_mut(id) = meta;
+            }
+            arrived.insert(entry.id, id);
+            continue;
+        }
+        ground.check_replaceable(directory, &name, &path)?;
+        if ground.tree.child(directory, name.as_bytes()).is_some_and(|id| id.index() >= first_new) {
+            return Err(PlaceError::Twice(path));
+        }
+        super::ground::check_name(&path, &name)?;
+        match arrived.get(&entry.id) {
+            Some(known) => ground.tree.link(directory, name, *known),
+            None => {
+                let inode = Inode { meta: meta(entry.inode), kind: entry.inode.kind.clone() };
+                let id = ground.tree.insert(directory, name, inode);
+                arrived.insert(entry.id, id);
+            }
+        }
+    }
+    Ok(())
+}

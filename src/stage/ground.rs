@@ -1,0 +1,157 @@
+//! A tree that things are placed into, by the rules of a process inside it.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::codec::whiteout::{self, Meaning};
+use crate::epoch::Epoch;
+use crate::path::{ImagePath, Name, PathError};
+use crate::tree::{Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
+
+/// Why something cannot be placed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PlaceError {
+    /// The way there ends at something that is no directory, or in a loop of links.
+    Way(ImagePath, ResolveError),
+    /// A directory with entries is there, and would be lost.
+    Full(ImagePath),
+    /// Something is at the path already that the same source put there.
+    Twice(ImagePath),
+    /// A name that means a deletion in a layer.
+    WhiteoutName(ImagePath),
+    /// The root is a directory and nothing else.
+    Root,
+    /// The path is none.
+    Path(PathError),
+}
+
+impl fmt::Display for PlaceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PlaceError::Way(path, error) => write!(f, "no place for {path}: {error}"),
+            PlaceError::Full(path) => write!(f, "a directory that is not empty would be replaced: {path}"),
+            PlaceError::Twice(path) => {
+                write!(f, "two entries of the source land on one path, because of a link on the way: {path}")
+            }
+            PlaceError::WhiteoutName(path) => {
+                write!(f, "names that begin with `.wh.` mean deletions in a layer: {path}")
+            }
+            PlaceError::Root => f.write_str("the root can only be a directory: /"),
+            PlaceError::Path(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for PlaceError {}
+
+impl PlaceError {
+    /// What to do.
+    pub(crate) fn hint(&self) -> Option<String> {
+        match self {
+            PlaceError::Full(path) => Some(format!(
+                "if that is meant, leave it out of the earlier source with `exclude`; to take it away from a base image \
+                 or for a [[path]], put {{ path = \"{path}\", type = \"remove\" }} first"
+            )),
+            PlaceError::Twice(_) => Some("leave one of them out with `exclude`, or put them into one directory".into()),
+            PlaceError::Way(..) | PlaceError::WhiteoutName(_) | PlaceError::Root | PlaceError::Path(_) => None,
+        }
+    }
+}
+
+/// A tree that is being staged, and the date of the build.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) tree: Tree,
+    pub(crate) when: Epoch,
+}
+
+impl Ground {
+    /// Metadata of something that root owns and the build made.
+    pub(crate) fn meta(&self, mode: Mode) -> Metadata {
+        Metadata::new(mode, self.when.seconds())
+    }
+
+    /// The directory at a path, through links; it and its parents are made where they are missing.
+    pub(crate) fn directory(&mut self, path: &ImagePath) -> Result<InodeId, PlaceError> {
+        let landing = self.tree.landing(path).map_err(|error| PlaceError::Way(path.clone(), error))?;
+        let mut here = landing.path;
+        let mut directory = landing.directory;
+        for name in landing.missing {
+            here = here.join(&name);
+            check_name(&here, &name)?;
+            let inode = Inode::directory(self.meta(Mode::DIRECTORY));
+            directory = self.tree.insert(directory, name, inode);
+        }
+        Ok(directory)
+    }
+
+    /// Where an entry that is no directory belongs: its directory, made where it is missing, and its name there, which
+    /// is free or may be replaced.
+    pub(crate) fn place(&mut self, path: &ImagePath) -> Result<(InodeId, Name), PlaceError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(PlaceError::Root) };
+        check_name(path, &name)?;
+        let directory = self.directory(&parent)?;
+        self.check_replaceable(directory, &name, path)?;
+        Ok((directory, name))
+    }
+
+    /// Whether what has this name may be replaced by something that is no directory.
+    pub(crate) fn check_replaceable(
+        &self,
+        directory: InodeId,
+        name: &Name,
+        path: &ImagePath,
+    ) -> Result<(), PlaceError> {
+        let entries = self.tree.child(directory, name.as_bytes()).and_then(|id| self.tree.entries(id));
+        match entries {
+            Some(entries) if !entries.is_empty() => Err(PlaceError::Full(path.clone())),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The directory `name` in `directory`: the one that is there, the one that a link there leads to, or else a new one
+    /// with this metadata, in place of what is there. The flag tells whether it is new.
+    pub(crate) fn directory_in(
+        &mut self,
+        directory: InodeId,
+        name: &Name,
+        path: &ImagePath,
+        meta: &Metadata,
+    ) -> Result<(InodeId, Found), PlaceError> {
+        check_name(path, name)?;
+        if let Some(id) = self.tree.child(directory, name.as_bytes()) {
+            match &self.tree.inode(id).kind {
+                Kind::Directory(_) => return Ok((id, Found::Directory)),
+                Kind::Symlink(_) => match self.tree.landing(path) {
+                    Ok(_) => return Ok((self.directory(path)?, Found::Link)),
+                    Err(error) if error.errno != crate::tree::Errno::NotADirectory => {
+                        return Err(PlaceError::Way(path.clone(), error));
+                    }
+                    // It leads to a file, so it is replaced as a file would be.
+                    Err(_) => {}
+                },
+                Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
+            }
+        }
+        Ok((self.tree.insert(directory, name.clone(), Inode::directory(meta.clone())), Found::Nothing))
+    }
+}
+
+/// What was in the place of a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A directory.
+    Directory,
+    /// A link to one.
+    Link,
+    /// Nothing, or something that it replaced.
+    Nothing,
+}
+
+/// Whiteout names are never real files.
+pub(crate) fn check_name(path: &ImagePath, name: &Name) -> Result<(), PlaceError> {
+    match whiteout::meaning(name) {
+        Meaning::Entry => Ok(()),
+        Meaning::Whiteout(_) | Meaning::Opaque | Meaning::Reserved => Err(PlaceError::WhiteoutName(path.clone())),
+    }
+}

@@ -1,0 +1,243 @@
+//! `[[path]]`: declared entries, and rules about what is there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use super::accounts::Lines;
+use super::error::{Problem, StageError};
+use super::ground::{Ground, PlaceError};
+use crate::capability;
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::recipe::{Action, Attributes, FileContent, Globs, Id, Origin, PathRule};
+use crate::tree::{Content, Follow, HostFile, Inode, InodeId, Kind, Metadata, Mode, Stamp};
+
+/// Mode of devices that are given none: as devtmpfs makes them, for root alone.
+const DEVICE: u32 = 0o600;
+
+/// Applies one `[[path]]`.
+pub(crate) fn apply(ground: &mut Ground, rule: &PathRule, platform: &Platform) -> Result<(), StageError> {
+    let origin = &rule.origin;
+    let place = StageError::place(origin);
+    match &rule.action {
+        Action::Permissions { paths, recursive, attributes } => {
+            return permissions(ground, origin, paths, platform, *recursive, attributes);
+        }
+        Action::Remove { paths } => return remove(ground, origin, paths, platform),
+        Action::Directory(_)
+        | Action::File(..)
+        | Action::Symlink(..)
+        | Action::Hardlink(_)
+        | Action::Char(..)
+        | Action::Block(..)
+        | Action::Fifo(_) => {}
+    }
+    let path: ImagePath = rule.path.fill_in(platform).parse().map_err(StageError::path(origin))?;
+    let (attributes, mode, kind) = match &rule.action {
+        Action::Directory(attributes) => return directory(ground, origin, &path, attributes),
+        Action::Hardlink(target) => return hardlink(ground, origin, &path, &target.fill_in(platform)),
+        Action::File(content, attributes) => {
+            let (content, mode) = file(origin, content, platform)?;
+            (attributes, mode, Kind::File(content))
+        }
+        Action::Symlink(target, attributes) => {
+            (attributes, Mode::SYMLINK, Kind::Symlink(target.fill_in(platform).into_bytes().into()))
+        }
+        Action::Char(number, attributes) => (attributes, Mode::from_bits(DEVICE), Kind::CharDevice(*number)),
+        Action::Block(number, attributes) => (attributes, Mode::from_bits(DEVICE), Kind::BlockDevice(*number)),
+        Action::Fifo(attributes) => (attributes, Mode::FILE, Kind::Fifo),
+        Action::Permissions { .. } | Action::Remove { .. } => return Ok(()),
+    };
+    let attributes = resolve(ground, origin, attributes)?;
+    let (directory, name) = ground.place(&path).map_err(place)?;
+    let mut meta = ground.meta(mode);
+    attributes.give(&mut meta);
+    ground.tree.insert(directory, name, Inode { meta, kind });
+    Ok(())
+}
+
+/// Attributes whose names are numbers.
+struct Given<'a> {
+    uid: Option<u32>,
+    gid: Option<u32>,
+    attributes: &'a Attributes,
+}
+
+impl Given<'_> {
+    /// Gives all of them.
+    fn give(&self, meta: &mut Metadata) {
+        self.give_owner(meta);
+        meta.mode = self.attributes.mode.unwrap_or(meta.mode);
+        meta.xattrs.extend(self.attributes.xattrs.clone());
+    }
+
+    fn give_owner(&self, meta: &mut Metadata) {
+        meta.uid = self.uid.unwrap_or(meta.uid);
+        meta.gid = self.gid.unwrap_or(meta.gid);
+    }
+}
+
+fn resolve<'a>(ground: &Ground, origin: &Origin, attributes: &'a Attributes) -> Result<Given<'a>, StageError> {
+    let number = |id: &Option<Id>, kind: &'static str, file: &str| match id {
+        None => Ok(None),
+        Some(Id::Number(number)) => Ok(Some(*number)),
+        Some(Id::Name(name)) => match Lines::read(ground, file, origin)?.number_of(name) {
+            Some(number) => Ok(Some(number)),
+            None => Err(StageError::at(origin, Problem::UnknownAccount(kind, name.clone()))),
+        },
+    };
+    let uid = number(&attributes.uid, "user", "/etc/passwd")?;
+    let gid = number(&attributes.gid, "group", "/etc/group")?;
+    Ok(Given { uid, gid, attributes })
+}
+
+fn directory(
+    ground: &mut Ground,
+    origin: &Origin,
+    path: &ImagePath,
+    attributes: &Attributes,
+) -> Result<(), StageError> {
+    let place = StageError::place(origin);
+    let given = resolve(ground, origin, attributes)?;
+    let id = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => {
+            let parent = ground.directory(&parent).map_err(&place)?;
+            let meta = ground.meta(Mode::DIRECTORY);
+            ground.directory_in(parent, &name, path, &meta).map_err(&place)?.0
+        }
+        _ => ground.tree.root(),
+    };
+    given.give(ground.tree.meta_mut(id));
+    Ok(())
+}
+
+fn hardlink(ground: &mut Ground, origin: &Origin, path: &ImagePath, target: &str) -> Result<(), StageError> {
+    let wrong = || StageError::at(origin, Problem::Hardlink(path.clone(), target.to_string()));
+    let found = ground.tree.resolve(&ImagePath::root(), target.as_bytes(), Follow::No).map_err(|_| wrong())?;
+    if ground.tree.inode(found.id).is_directory() || found.path == *path {
+        return Err(wrong());
+    }
+    let (directory, name) = ground.place(path).map_err(StageError::place(origin))?;
+    ground.tree.link(directory, name, found.id);
+    Ok(())
+}
+
+/// The contents of a declared file, and the mode that it gets without being told.
+fn file(origin: &Origin, content: &FileContent, platform: &Platform) -> Result<(Content, Mode), StageError> {
+    match content {
+        FileContent::Empty => Ok((Content::Bytes([].into()), Mode::FILE)),
+        FileContent::Text(text) => Ok((Content::Bytes(text.fill_in(platform).into_bytes().into()), Mode::FILE)),
+        FileContent::Source(host) => {
+            let host = host.for_platform(platform);
+            host_file(&host).map_err(|problem| StageError::at(origin, problem))
+        }
+    }
+}
+
+/// A file of this machine, through links, as it is now.
+fn host_file(host: &Path) -> Result<(Content, Mode), Problem> {
+    let fail = |error| Problem::Read(host.into(), error);
+    let real = fs::canonicalize(host).map_err(fail)?;
+    let meta = fs::symlink_metadata(&real).map_err(fail)?;
+    let (Some(folder), Some(name), true) = (real.parent(), real.file_name(), meta.is_file()) else {
+        let hint = "a folder is copied by [[source]] with from and to".to_string();
+        return Err(Problem::Form(host.into(), "not a file", hint));
+    };
+    let stamp = Stamp {
+        device: meta.dev(),
+        inode: meta.ino(),
+        size: meta.size(),
+        modified: (meta.mtime(), meta.mtime_nsec()),
+        changed: (meta.ctime(), meta.ctime_nsec()),
+    };
+    let mode = Mode::from_bits(meta.permissions().mode()).normal(false);
+    Ok((Content::File(HostFile::new(folder.into(), name, stamp)), mode))
+}
+
+/// Everything that globs name. A pattern without anything special in it is a path, and the links on its way are
+/// followed, the last one too where the tools of the command line follow it.
+fn named(ground: &Ground, paths: &Globs, platform: &Platform, follow: Follow) -> Vec<(ImagePath, InodeId)> {
+    let matcher = paths.matcher(platform);
+    if let Some(literal) = matcher.literal() {
+        let path = [b"/", literal.as_bytes()].concat();
+        let found = ground.tree.resolve(&ImagePath::root(), &path, follow);
+        return found.into_iter().map(|found| (found.path, found.id)).collect();
+    }
+    let entries = ground.tree.walk().filter(|entry| matcher.matches(&entry.path));
+    entries.map(|entry| (entry.path, entry.id)).collect()
+}
+
+fn patterns(paths: &Globs) -> String {
+    paths.patterns().collect::<Vec<_>>().join(", ")
+}
+
+fn permissions(
+    ground: &mut Ground,
+    origin: &Origin,
+    paths: &Globs,
+    platform: &Platform,
+    recursive: bool,
+    attributes: &Attributes,
+) -> Result<(), StageError> {
+    let given = resolve(ground, origin, attributes)?;
+    let named = named(ground, paths, platform, Follow::Yes);
+    if named.is_empty() {
+        return Err(StageError::at(origin, Problem::RuleMatchesNothing(patterns(paths))));
+    }
+    let mut ids: BTreeSet<InodeId> = named.iter().map(|(_, id)| *id).collect();
+    if recursive {
+        let tops: BTreeSet<&ImagePath> = named.iter().map(|(path, _)| path).collect();
+        let below = |path: &ImagePath| {
+            let mut here = Some(path.clone());
+            std::iter::from_fn(|| {
+                let path = here.take()?;
+                here = path.parent();
+                Some(path)
+            })
+            .any(|path| tops.contains(&path))
+        };
+        ids.extend(ground.tree.walk().filter(|entry| below(&entry.path)).map(|entry| entry.id));
+    }
+    let mut changed = false;
+    for id in ids {
+        let (symlink, regular) = match ground.tree.inode(id).kind {
+            Kind::Symlink(_) => (true, false),
+            Kind::File(_) => (false, true),
+            Kind::Directory(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => (false, false),
+        };
+        let meta = ground.tree.meta_mut(id);
+        given.give_owner(meta);
+        changed |= given.uid.is_some() || given.gid.is_some();
+        if let (Some(mode), false) = (attributes.mode, symlink) {
+            meta.mode = mode;
+            changed = true;
+        }
+        for (name, value) in &attributes.xattrs {
+            // Only a program can have capabilities, and no link can have attributes of its own.
+            if regular || (!symlink && **name != *capability::ATTRIBUTE) {
+                meta.xattrs.insert(name.clone(), value.clone());
+                changed = true;
+            }
+        }
+    }
+    if changed { Ok(()) } else { Err(StageError::at(origin, Problem::RuleChangesNothing(patterns(paths)))) }
+}
+
+fn remove(ground: &mut Ground, origin: &Origin, paths: &Globs, platform: &Platform) -> Result<(), StageError> {
+    let named = named(ground, paths, platform, Follow::No);
+    if named.is_empty() {
+        return Err(StageError::at(origin, Problem::RuleMatchesNothing(patterns(paths))));
+    }
+    for (path, _) in named {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(StageError::at(origin, Problem::Place(PlaceError::Root)));
+        };
+        // What is below a directory that is gone is gone too.
+        if let Some(parent) = ground.tree.get(&parent) {
+            ground.tree.remove(parent, name.as_bytes());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! `[[source]]`: read, filtered, given owners, modes and times, and put in place.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::error::{Problem, StageError};
+use super::graft::{Taken, graft};
+use super::ground::Ground;
+use crate::capability::{self, Capabilities};
+use crate::codec::dir::{ScanOptions, scan};
+use crate::codec::{Scratch, deb, tar};
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::recipe::{Matcher, Modes, Output, Owner, Source, SourceKind, Times};
+use crate::tree::{Inode, Kind, Metadata, Mode, Tree, Xattrs};
+
+/// What is needed to bring sources in.
+pub(crate) struct Sources<'a> {
+    pub(crate) platform: &'a Platform,
+    pub(crate) output: Output,
+    pub(crate) scratch: &'a Scratch,
+}
+
+/// A source as it was read.
+struct Found {
+    tree: Tree,
+    notes: Vec<String>,
+    /// The times that its kind calls for.
+    times: Times,
+}
+
+/// What a file turns out to be.
+enum Form {
+    Directory,
+    Deb,
+    Tar,
+}
+
+impl Sources<'_> {
+    /// Brings one source in.
+    pub(crate) fn bring(
+        &self,
+        ground: &mut Ground,
+        source: &Source,
+        notes: &mut Vec<String>,
+    ) -> Result<(), StageError> {
+        let at = |problem| StageError::at(&source.origin, problem);
+        let host = source.from.for_platform(self.platform);
+        let to = source.to.fill_in(self.platform).parse().map_err(StageError::path(&source.origin))?;
+        let exclude = source.exclude.matcher(self.platform);
+        let found = self.read(source, &host, &exclude).map_err(at)?;
+        notes.extend(found.notes);
+        let taken = self.choose(source, &host, &found.tree, &exclude, notes).map_err(at)?;
+        let times = source.times.unwrap_or(found.times);
+        let lists = RefCell::new(0_usize);
+        check_capabilities(source, &found.tree, &taken).map_err(at)?;
+        let when = ground.when.seconds();
+        let meta = |inode: &Inode| {
+            let (meta, list) = metadata(inode, source, times, when);
+            *lists.borrow_mut() += usize::from(list);
+            meta
+        };
+        graft(ground, &found.tree, &to, &taken, &meta).map_err(StageError::place(&source.origin))?;
+        let lists = lists.into_inner();
+        if lists > 0 {
+            notes.push(format!("access control lists are left out, of {lists} files: {}", host.display()));
+        }
+        Ok(())
+    }
+
+    fn read(&self, source: &Source, host: &Path, exclude: &Matcher) -> Result<Found, Problem> {
+        let found = form(host).map_err(|error| Problem::Read(host.into(), error))?;
+        let form = match (source.kind, found) {
+            (SourceKind::Found, form) => form,
+            (SourceKind::Directory, Form::Directory) => Form::Directory,
+            (SourceKind::Tar, Form::Tar) => Form::Tar,
+            (SourceKind::Directory, Form::Deb | Form::Tar) => {
+                return Err(Problem::Form(
+                    host.into(),
+                    "not a directory",
+                    "leave `rootfs:` out to have it looked at".into(),
+                ));
+            }
+            (SourceKind::Tar, Form::Directory | Form::Deb) => {
+                return Err(Problem::Form(host.into(), "not a tar", "leave `tar:` out to have it looked at".into()));
+            }
+        };
+        match form {
+            Form::Directory => {
+                if host.join("oci-layout").is_file() {
+                    return Err(Problem::Form(
+                        host.into(),
+                        "an OCI layout is no root file system",
+                        format!(
+                            "to build on top of the image, write from = \"oci:{}\" in the first [[source]]",
+                            host.display()
+                        ),
+                    ));
+                }
+                let skip = |path: &ImagePath, _: bool| exclude.matches(path);
+                let scanned =
+                    scan(host, &ScanOptions { xattrs: source.xattrs, skip: &skip }).map_err(Problem::Directory)?;
+                Ok(Found { tree: scanned.tree, notes: scanned.notes, times: Times::Epoch })
+            }
+            Form::Deb => {
+                let tree = deb::read_deb(host, self.scratch).map_err(Problem::Deb)?;
+                Ok(Found { tree, notes: Vec::new(), times: Times::Clamp })
+            }
+            Form::Tar => {
+                let tree = tar::read_tar(host, self.scratch).map_err(Problem::Tar)?;
+                Ok(Found { tree, notes: Vec::new(), times: Times::Clamp })
+            }
+        }
+    }
+
+    /// Which names are taken: what `include` names, with its parents, without what `exclude` names.
+    fn choose(
+        &self,
+        source: &Source,
+        host: &Path,
+        tree: &Tree,
+        exclude: &Matcher,
+        notes: &mut Vec<String>,
+    ) -> Result<Taken, Problem> {
+        let include = source.include.matcher(self.platform);
+        let mut matched = vec![false; include.patterns().len()];
+        let mut devices: Vec<ImagePath> = Vec::new();
+        let mut left_out: Option<ImagePath> = None;
+        let mut taken = BTreeSet::new();
+        let mut all = true;
+        for entry in tree.walk() {
+            // What is below an excluded directory follows it directly.
+            if left_out.as_ref().is_some_and(|above| entry.path.starts_with(above)) {
+                continue;
+            }
+            if exclude.matches(&entry.path) {
+                left_out = Some(entry.path);
+                all = false;
+                continue;
+            }
+            for number in include.matching(&entry.path) {
+                matched[number] = true;
+            }
+            if !source.include.is_empty() && !include.covers(&entry.path) {
+                all = false;
+                continue;
+            }
+            if self.output == Output::Image && matches!(entry.inode.kind, Kind::CharDevice(_) | Kind::BlockDevice(_)) {
+                devices.push(entry.path);
+                all = false;
+                continue;
+            }
+            let mut here = Some(entry.path);
+            while let Some(path) = here {
+                here = path.parent();
+                if !taken.insert(path) {
+                    break;
+                }
+            }
+        }
+        if let Some(number) = matched.iter().position(|matched| !matched) {
+            return Err(Problem::IncludeMatchesNothing(host.into(), include.patterns()[number].clone()));
+        }
+        if let Some(first) = devices.first() {
+            let more = match devices.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            notes.push(format!("device nodes go into an initramfs only, and are left out: {first}{more}"));
+        }
+        if taken.iter().all(ImagePath::is_root) && devices.is_empty() {
+            return Err(Problem::NothingTaken(host.into()));
+        }
+        Ok(if all { Taken::All } else { Taken::These(taken) })
+    }
+}
+
+/// Looks what a file is.
+fn form(host: &Path) -> io::Result<Form> {
+    if fs::metadata(host)?.is_dir() {
+        return Ok(Form::Directory);
+    }
+    let mut start = Vec::new();
+    File::open(host)?.take(8).read_to_end(&mut start)?;
+    Ok(if start == b"!<arch>\n" { Form::Deb } else { Form::Tar })
+}
+
+/// A value of `security.capability` that cannot be read would be carried along without a meaning.
+fn check_capabilities(source: &Source, tree: &Tree, taken: &Taken) -> Result<(), Problem> {
+    for entry in tree.walk().filter(|entry| source.xattrs && taken.has(&entry.path)) {
+        if let Some(value) = entry.inode.meta.xattrs.get(capability::ATTRIBUTE) {
+            Capabilities::from_bytes(value).map_err(|error| Problem::Capabilities(entry.path, error))?;
+        }
+    }
+    Ok(())
+}
+
+/// What an inode of the source gets, and whether it had an access control list.
+fn metadata(inode: &Inode, source: &Source, times: Times, when: i64) -> (Metadata, bool) {
+    let found = &inode.meta;
+    let (uid, gid) = match source.owner {
+        Owner::Ids { uid, gid } => (uid, gid),
+        Owner::Keep => (found.uid, found.gid),
+    };
+    let mode = match (&inode.kind, source.modes) {
+        // Linux shows all symlinks alike, and archives do not agree on it.
+        (Kind::Symlink(_), _) => Mode::SYMLINK,
+        (Kind::Directory(_), Modes::Normal) => found.mode.normal(true),
+        (Kind::File(_), Modes::Normal) => found.mode.normal(false),
+        (Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo, Modes::Normal) => found.mode,
+        (Kind::Directory(_) | Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo, Modes::Keep) => {
+            found.mode
+        }
+    };
+    let mtime = match times {
+        Times::Epoch => when,
+        Times::Clamp => found.mtime.min(when),
+        Times::Keep => found.mtime,
+    };
+    let mut xattrs = Xattrs::new();
+    let mut list = false;
+    for (name, value) in &found.xattrs {
+        list |= name.starts_with(b"system.posix_acl_");
+        if !source.xattrs || value.is_empty() {
+            // Old engines drop an empty value and new ones keep it: nothing would be the same everywhere.
+            continue;
+        }
+        if **name == *capability::ATTRIBUTE {
+            if let Ok(capabilities) = Capabilities::from_bytes(value) {
+                xattrs.insert(name.clone(), Box::new(capabilities.to_bytes()));
+            }
+        } else if name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") {
+            xattrs.insert(name.clone(), value.clone());
+        }
+    }
+    (Metadata { mode, uid, gid, mtime, xattrs }, list && source.xattrs)
+}
