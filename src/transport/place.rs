@@ -39,8 +39,12 @@ pub enum Place {
     Tar(PathBuf),
 }
 
-/// The prefixes, for messages.
-const PREFIXES: &str = "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], docker://HOST/REPO, rootfs:DIR, tar:FILE, cpio:FILE";
+/// The prefixes of what can be written, for messages.
+const WRITABLE: &str =
+    "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], docker://HOST/REPO, cpio:FILE";
+
+/// The prefixes of what can only be read.
+const READABLE: &str = "rootfs:DIR, tar:FILE";
 
 /// Why a text names no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,12 +90,14 @@ impl Failure for PlaceError {
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) => format!("places are {PREFIXES}, a path, or -"),
-            PlaceError::Unknown(_) => format!("say what it is by a prefix: {PREFIXES}"),
+            PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) => {
+                format!("places are {WRITABLE}, {READABLE}, a path, or -")
+            }
+            PlaceError::Unknown(_) => format!("say what it is by a prefix: {WRITABLE}, {READABLE}"),
             PlaceError::Unreadable(..) => return None,
             PlaceError::Unclear(_) => format!(
                 "end it with / (layout), .tar (archive for every engine), .cpio, .cpio.gz, .cpio.zst or .img \
-                 (initramfs), or say it by a prefix: {PREFIXES}"
+                 (initramfs), or say it by a prefix: {WRITABLE}"
             ),
             PlaceError::ReadOnly(_) => "write an image (oci:DIR, FILE.tar) or an initramfs (FILE.cpio.gz)".into(),
         })

@@ -50,9 +50,8 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
         },
         Place::Stdio => Ok(()),
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
-        Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {
-            Err(TransportError::Usage(format!("a place that holds no image: {place}")))
-        }
+        Place::Cpio(_) => Err(TransportError::Usage(format!("an initramfs cannot be written yet: {place}"))),
+        Place::Rootfs(_) | Place::Tar(_) => Err(TransportError::Usage(format!("a place that holds no image: {place}"))),
     }
 }
 
