@@ -16,7 +16,7 @@ use crate::image::{
     self, Assembled, Blob, Blobs, Finished, FlattenError, Image, Layer, LayerError, LayerOptions, PlatformImage,
     Staging, StoreError,
 };
-use crate::link::{self, Allowance, Judgement, Policy, Purpose, Subject};
+use crate::link::{self, Allowance, Baseline, Judgement, Policy, Purpose, Subject};
 use crate::oci::{HistoryEntry, Settings};
 use crate::path::ImagePath;
 use crate::platform::Platform;
@@ -49,6 +49,8 @@ pub struct Build<'a> {
     pub write: WriteOptions,
     /// Findings that are accepted, besides those that the recipe accepts.
     pub allow: &'a [Allowance],
+    /// Findings that were there before.
+    pub baseline: &'a Baseline,
 }
 
 /// How a build ended.
@@ -108,7 +110,7 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
             platform,
             settings: Some(&prepared.settings),
             purpose: Purpose::Container,
-            policy: &policy(build.recipe, platform, build.allow),
+            policy: &policy(build, platform),
         };
         verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
     }
@@ -135,8 +137,8 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
 }
 
 /// What the verifier is told: by the recipe, and by whoever runs it.
-fn policy(recipe: &Recipe, platform: &Platform, allow: &[Allowance]) -> Policy {
-    let verify = &recipe.verify;
+fn policy(build: &Build<'_>, platform: &Platform) -> Policy {
+    let verify = &build.recipe.verify;
     let accepted = verify.allow.iter().map(|allowance| {
         let written = allowance.paths.patterns().collect::<Vec<_>>().join(" ");
         let matcher = allowance.paths.matcher(platform);
@@ -151,7 +153,8 @@ fn policy(recipe: &Recipe, platform: &Platform, allow: &[Allowance]) -> Policy {
             recipe::Libc::Glibc => link::Libc::Glibc,
         }),
         max_size: verify.max_size,
-        allow: accepted.chain(allow.iter().cloned()).collect(),
+        allow: accepted.chain(build.allow.iter().cloned()).collect(),
+        baseline: build.baseline.clone(),
         ..Policy::default()
     }
 }

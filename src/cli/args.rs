@@ -112,6 +112,9 @@ pub struct Build {
     /// Accept findings of this code, on the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
     pub allow: Vec<String>,
+    /// Accept the findings that this file lists; `verify --write-baseline` makes it
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
     /// Put the manifests of the platforms into index.json itself, for tools that know no nested index (umoci)
     #[arg(long)]
     pub flat_index: bool,
@@ -168,6 +171,12 @@ pub struct Verify {
     /// Accept findings of this code, on the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
     pub allow: Vec<String>,
+    /// Accept the findings that this file lists
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// List what is found now in this file, so that only new findings are told from then on
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    pub write_baseline: Option<PathBuf>,
     /// Explain a code, such as interp-missing
     #[arg(long, value_name = "CODE", conflicts_with = "place")]
     pub explain: Option<String>,

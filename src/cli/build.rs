@@ -49,6 +49,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
             layers: LayerOptions { compression: request::compression(build)?, jobs: request::jobs(build.jobs) },
             write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
             allow: &verify::allowances(&build.allow)?,
+            baseline: &verify::baseline(build.baseline.as_deref())?,
         },
         &mut std::io::stdout().lock(),
         console,

@@ -25,6 +25,8 @@ pub enum Trouble {
     Recipe(RecipeError),
     /// The work failed.
     Build(BuildError),
+    /// A file that a flag names cannot be read.
+    Input(String, io::Error),
     /// `-C` names no folder.
     Folder(PathBuf, io::Error),
     /// The result cannot be written.
@@ -42,7 +44,11 @@ impl Trouble {
             Trouble::Place(error) => Some(error),
             Trouble::Recipe(error) => Some(error),
             Trouble::Build(error) => Some(error),
-            Trouble::Usage(..) | Trouble::Faults(_) | Trouble::Folder(..) | Trouble::Output(..) => None,
+            Trouble::Usage(..)
+            | Trouble::Faults(_)
+            | Trouble::Input(..)
+            | Trouble::Folder(..)
+            | Trouble::Output(..) => None,
         }
     }
 
@@ -51,6 +57,7 @@ impl Trouble {
         let kind = match self {
             Trouble::Usage(..) | Trouble::Folder(..) => Kind::Usage,
             Trouble::Faults(_) => Kind::Recipe,
+            Trouble::Input(..) => Kind::Input,
             Trouble::Output(..) => Kind::Output,
             Trouble::Place(_) | Trouble::Recipe(_) | Trouble::Build(_) => {
                 self.failure().map_or(Kind::Bug, Failure::kind)
@@ -67,6 +74,7 @@ impl Trouble {
             | Trouble::Recipe(_)
             | Trouble::Build(_)
             | Trouble::Faults(_)
+            | Trouble::Input(..)
             | Trouble::Folder(..)
             | Trouble::Output(..) => self.failure().and_then(Failure::hint),
         }
@@ -78,6 +86,7 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::Usage(message, _) => f.write_str(message),
             Trouble::Folder(folder, error) => write!(f, "cannot work in {}: {error}", folder.display()),
+            Trouble::Input(what, error) => write!(f, "cannot read {what}: {error}"),
             Trouble::Output(what, error) => write!(f, "cannot write {what}: {error}"),
             Trouble::Faults(_) => f.write_str("the recipe is wrong"),
             Trouble::Place(error) => error.fmt(f),

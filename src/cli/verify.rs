@@ -1,10 +1,11 @@
 //! `sazare verify`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::codec::Scratch;
 use sazare::image::Staging;
-use sazare::link::{self, Allowance, Policy};
+use sazare::link::{self, Allowance, Baseline, Policy};
 use sazare::pipeline::{self, BuildError, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
@@ -24,7 +25,11 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     }
     let wanted: Vec<Platform> =
         request::platforms(&verify.platform)?.into_iter().map(|(platform, _)| platform).collect();
-    let policy = Policy { allow: allowances(&verify.allow)?, ..Policy::default() };
+    let policy = Policy {
+        allow: allowances(&verify.allow)?,
+        baseline: baseline(verify.baseline.as_deref())?,
+        ..Policy::default()
+    };
     let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
     let scratch = Scratch::new(staging.scratch_folder());
     let mut verdicts = Vec::new();
@@ -40,7 +45,17 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         verdicts.extend(pipeline::verify(&seen, &wanted, &policy, console)?);
     }
     let report = merged(&verdicts);
-    console.result(&render(&report, &verdicts, global.format, console))?;
+    if let Some(file) = &verify.write_baseline {
+        std::fs::write(file, Baseline::of(&report.findings).to_string())
+            .map_err(|error| Trouble::Output(file.display().to_string(), error))?;
+        console.say(&format!("wrote {}: {} known findings\n", file.display(), report.findings.len()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut text = render(&report, &verdicts, global.format, console);
+    if global.format == Format::Human {
+        text += &render::report::programs(&verdicts);
+    }
+    console.result(&text)?;
     Ok(if report.refuses() { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
 }
 
@@ -60,6 +75,15 @@ fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {
 /// What `--allow` accepts.
 pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, Trouble> {
     texts.iter().map(|text| allowance(text)).collect()
+}
+
+/// The findings that a file lists; none without a file.
+pub fn baseline(file: Option<&Path>) -> Result<Baseline, Trouble> {
+    let Some(file) = file else { return Ok(Baseline::default()) };
+    match std::fs::read_to_string(file) {
+        Ok(text) => Ok(Baseline::parse(&text)),
+        Err(error) => Err(Trouble::Input(file.display().to_string(), error)),
+    }
 }
 
 fn allowance(text: &str) -> Result<Allowance, Trouble> {
