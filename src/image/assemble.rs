@@ -4,7 +4,7 @@ use super::layer::Layer;
 use super::model::{Image, PlatformImage};
 use super::store::{Blobs, Staging, StoreError};
 use crate::epoch::Epoch;
-use crate::oci::{self, Annotations, Configuration, HistoryEntry, MediaType, Settings};
+use crate::oci::{self, Annotations, Configuration, Descriptor, HistoryEntry, MediaType, Settings};
 use crate::platform::Platform;
 
 /// What one platform's image is made from.
@@ -39,7 +39,7 @@ pub fn assemble(
     if let (Some(base), Some(blobs)) = (base, base_blobs) {
         for descriptor in base.manifest.layers() {
             staging.adopt(blobs, descriptor)?;
-            descriptors.push(descriptor.clone());
+            descriptors.push(in_oci_words(descriptor));
         }
     }
     for (layer, history) in layers {
@@ -52,6 +52,26 @@ pub fn assemble(
     let mut manifest_descriptor = staging.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
     manifest_descriptor.set_platform(Some(oci::platform_of(platform)));
     Ok(PlatformImage { platform: platform.to_string(), manifest_descriptor, manifest, configuration })
+}
+
+/// The descriptor of a base's layer, with OCI's word for what docker calls otherwise: the bytes are the same, and an OCI
+/// manifest with docker's words in it is found by nobody. A layer that is here is no longer one to fetch from elsewhere.
+fn in_oci_words(descriptor: &Descriptor) -> Descriptor {
+    let mut descriptor = descriptor.clone();
+    let word = match descriptor.media_type().as_ref() {
+        "application/vnd.docker.image.rootfs.diff.tar.gzip"
+        | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip" => MediaType::ImageLayerGzip,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd"
+        | "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd" => MediaType::ImageLayerZstd,
+        "application/vnd.docker.image.rootfs.diff.tar" | "application/vnd.oci.image.layer.nondistributable.v1.tar" => {
+            MediaType::ImageLayer
+        }
+        _ => return descriptor,
+    };
+    descriptor.set_media_type(word);
+    descriptor.set_urls(None);
+    descriptor
 }
 
 /// Makes the index over the platforms' images. It is made for one platform too: a plain manifest would be used by
@@ -68,4 +88,25 @@ pub fn combine(
     let index = oci::index(children, annotations);
     let root = staging.put(&oci::canonical(&index))?.descriptor(MediaType::ImageIndex);
     Ok(Image { root, index_annotations: annotations.clone(), platforms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_of_a_base_that_docker_made_get_the_words_of_oci() {
+        let layer = |word: &str| {
+            let media_type = MediaType::from(word);
+            let mut descriptor = oci::descriptor(media_type, &crate::digest::Digest::of(b"x"), 1);
+            descriptor.set_urls(Some(vec!["https://example.org/x".into()]));
+            in_oci_words(&descriptor)
+        };
+        for word in ["docker.image.rootfs.diff.tar.gzip", "oci.image.layer.nondistributable.v1.tar+gzip"] {
+            let descriptor = layer(&format!("application/vnd.{word}"));
+            assert_eq!((descriptor.media_type(), descriptor.urls()), (&MediaType::ImageLayerGzip, &None), "{word}");
+        }
+        let zstd = layer("application/vnd.oci.image.layer.v1.tar+zstd");
+        assert_eq!((zstd.media_type(), zstd.urls().is_some()), (&MediaType::ImageLayerZstd, true));
+    }
 }
