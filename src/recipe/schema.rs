@@ -103,4 +103,78 @@ mod tests {
         assert_eq!(link["then"]["required"], json!(["target"]));
         assert_eq!(link["then"]["properties"]["mode"], json!(false));
     }
+
+    /// The tables of `docs/recipe.md`, as the definition has them.
+    fn reference(table: &Table) -> String {
+        let rows = table.keys.iter().map(|key| {
+            let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            let value = match key.shape {
+                Shape::Text => "text".into(),
+                Shape::Choice(_) if table.header == "[[path]]" => "see below".into(),
+                Shape::Choice(choice) => words(choice),
+                Shape::Number(_) => "number".into(),
+                Shape::NumberOrText(_) => "number or text".into(),
+                Shape::Flag => "true or false".into(),
+                Shape::Moment => "moment".into(),
+                Shape::Texts => "list of texts".into(),
+                Shape::Choices(choice) => format!("list of {}", words(choice)),
+                Shape::NumbersOrTexts => "list of numbers and texts".into(),
+                Shape::TextMap => "table of texts".into(),
+                Shape::Table(inner) | Shape::Tables(inner) => format!("`{}`", inner.header),
+            };
+            let required = if key.required { ", required" } else { "" };
+            format!("| `{}` | {value}{required} | {} |\n", key.name, key.description)
+        });
+        format!("{}\n\n| key | value | what it does |\n|---|---|---|\n{}", table.description, rows.collect::<String>())
+    }
+
+    fn reference_of_path_types() -> String {
+        let rows = PATH_TYPES.iter().map(|path_type| {
+            let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+            let (needs, may) = (words(path_type.required), words(path_type.allowed));
+            format!("| `{}` | {} | {needs} | {may} |\n", path_type.name, path_type.description)
+        });
+        format!("| type | what it does | needs | may have |\n|---|---|---|---|\n{}", rows.collect::<String>())
+    }
+
+    const DOCS: &str = include_str!("../../docs/recipe.md");
+
+    #[test]
+    fn the_reference_has_the_tables_of_the_definition() {
+        for part in keys::tables().into_iter().map(reference).chain([reference_of_path_types()]) {
+            assert!(DOCS.contains(&part), "docs/recipe.md should have this part:\n\n{part}");
+        }
+    }
+
+    #[test]
+    fn every_example_of_the_reference_is_a_recipe() {
+        let examples: Vec<&str> = DOCS.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(examples.len() > 5);
+        for example in examples {
+            let mut text = example.to_string();
+            // Parts of a recipe get what every recipe needs.
+            if !text.contains("[[source]]") && !text.contains("[[path]]") {
+                text += "\n[[source]]\nfrom = \"root\"\n";
+            }
+            if !text.contains("platforms ") {
+                text.insert_str(0, "platforms = [\"linux/amd64\"]\n");
+            }
+            let loader = |_: &std::path::Path| Ok(Vec::new());
+            if let Err(faults) = crate::recipe::parse(text.as_bytes(), std::path::Path::new("example.toml"), &loader) {
+                panic!("{faults}\nin\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_recipe_of_the_repository_is_one() {
+        let images = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("images");
+        for recipe in
+            ["hello", "scratch-binary", "kimigayo/minimal.toml", "kimigayo/standard.toml", "kimigayo/extended.toml"]
+        {
+            if let Err(error) = crate::recipe::read(&images.join(recipe)) {
+                panic!("{error}");
+            }
+        }
+    }
 }
