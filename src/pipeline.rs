@@ -6,7 +6,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::codec::Scratch;
 use crate::digest::Digest;
@@ -81,7 +81,8 @@ pub struct Built {
     pub written: Vec<Written>,
 }
 
-/// Builds an image of each platform and brings it to its places: all of it, or nothing.
+/// Builds an image of each platform and brings it to its places: to each of them whole, or not at all. Places are
+/// written in order, so what was written before one that fails stays.
 ///
 /// `stdout` is where the place `-` leads to.
 ///
@@ -92,7 +93,9 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
         transport::check(place)?;
     }
     let folder = build.places.iter().find_map(Place::staging_folder);
-    let staging = Staging::begin(folder.as_deref().unwrap_or(build.temporary))?;
+    let folder = folder.as_deref().unwrap_or(build.temporary);
+    outside_of_sources(build, folder)?;
+    let staging = Staging::begin(folder)?;
     let scratch = Scratch::new(staging.scratch_folder());
     // From here on there is a private folder beside the output. Whatever happens, it goes, and nothing else is changed.
 
@@ -134,6 +137,26 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
         written.push(transport::write(&finished, &staging, place, &build.write, stdout)?);
     }
     Ok(Outcome::Built(Box::new(Built { digest, image: finished.image, verdicts, written })))
+}
+
+/// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
+fn outside_of_sources(build: &Build<'_>, folder: &Path) -> Result<(), BuildError> {
+    // A folder that does not exist yet lies where the deepest one that does exist lies.
+    let Some(output) = folder.ancestors().find_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::fs::canonicalize(folder).ok()
+    }) else {
+        return Ok(());
+    };
+    for platform in build.platforms {
+        for source in &build.recipe.sources {
+            let source = source.from.for_platform(platform);
+            if std::fs::canonicalize(&source).is_ok_and(|root| root.is_dir() && output.starts_with(root)) {
+                return Err(BuildError::OutputInSource(folder.to_path_buf(), source));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What the verifier is told: by the recipe, and by whoever runs it.
@@ -368,6 +391,8 @@ pub enum BuildError {
     Flatten(FlattenError),
     /// A place cannot be opened or written.
     Transport(TransportError),
+    /// An output lies in a source.
+    OutputInSource(PathBuf, PathBuf),
     /// A place that should hold an image does not.
     NoImage(String),
     /// An image does not have the platform.
@@ -391,6 +416,9 @@ impl fmt::Display for BuildError {
             BuildError::Store(error) => error.fmt(f),
             BuildError::Flatten(error) => error.fmt(f),
             BuildError::Transport(error) => error.fmt(f),
+            BuildError::OutputInSource(output, source) => {
+                write!(f, "the output {} lies in the source {}", output.display(), source.display())
+            }
             BuildError::NoImage(place) => write!(f, "no image is there: {place}"),
             BuildError::NoPlatform { place, wanted, found } => {
                 write!(f, "{place} has no image for {wanted}, only for {found}")
@@ -417,18 +445,27 @@ impl BuildError {
             BuildError::Store(error) => Some(error),
             BuildError::Flatten(error) => Some(error),
             BuildError::Transport(error) => Some(error),
-            BuildError::NoImage(_) | BuildError::NoPlatform { .. } | BuildError::UnknownPlatform(_) => None,
+            BuildError::OutputInSource(..)
+            | BuildError::NoImage(_)
+            | BuildError::NoPlatform { .. }
+            | BuildError::UnknownPlatform(_) => None,
         }
     }
 }
 
 impl Failure for BuildError {
     fn kind(&self) -> Kind {
-        self.inner().map_or(Kind::Input, Failure::kind)
+        match self {
+            BuildError::OutputInSource(..) => Kind::Usage,
+            other => other.inner().map_or(Kind::Input, Failure::kind),
+        }
     }
 
     fn hint(&self) -> Option<String> {
-        self.inner().and_then(Failure::hint)
+        match self {
+            BuildError::OutputInSource(..) => Some("write it elsewhere: it would become a part of the image".into()),
+            other => other.inner().and_then(Failure::hint),
+        }
     }
 }
 

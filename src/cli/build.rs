@@ -74,7 +74,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
                 std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
             }
             let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
-            console.say(&summary(&built, &places, name.map(|name| name.familiar(&tag))));
+            console.say(&summary(&built, &places, name.map(|name| name.familiar(&tag)), build.flat_index));
             // An archive on standard output is the result itself.
             if !places.contains(&Place::Stdio) {
                 match global.format {
@@ -88,7 +88,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
 }
 
 /// What was made, and what to do with it.
-fn summary(built: &Built, places: &[Place], reference: Option<String>) -> String {
+fn summary(built: &Built, places: &[Place], reference: Option<String>, flat: bool) -> String {
     let mut text = String::new();
     for image in &built.image.platforms {
         let layers = image.manifest.layers();
@@ -108,7 +108,7 @@ fn summary(built: &Built, places: &[Place], reference: Option<String>) -> String
         for note in &written.notes {
             let _ = writeln!(text, "note: {note}");
         }
-        if let Some(next) = next_step(place, reference.as_deref(), &names) {
+        if let Some(next) = next_step(place, reference.as_deref(), &names, flat) {
             text += &next;
         }
     }
@@ -116,7 +116,7 @@ fn summary(built: &Built, places: &[Place], reference: Option<String>) -> String
 }
 
 /// How the image gets from its place into an engine.
-fn next_step(place: &Place, reference: Option<&str>, names: &[&str]) -> Option<String> {
+fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool) -> Option<String> {
     match place {
         Place::Archive { file, .. } => {
             let file = file.display();
@@ -127,8 +127,12 @@ fn next_step(place: &Place, reference: Option<&str>, names: &[&str]) -> Option<S
             Some(text)
         }
         Place::Layout { folder, .. } => {
-            let name = names.first()?;
-            Some(format!("copy it: skopeo copy --all oci:{}:{name} docker://REGISTRY/NAME:{name}\n", folder.display()))
+            // A flat index has a name for each platform; otherwise one tag serves as the example for all.
+            let (all, shown) = if flat { ("", names) } else { ("--all ", names.get(..1)?) };
+            let line = |name| {
+                format!("copy it: skopeo copy {all}oci:{}:{name} docker://REGISTRY/NAME:{name}\n", folder.display())
+            };
+            Some(shown.iter().map(line).collect())
         }
         Place::Stdio | Place::Registry(_) | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => None,
     }

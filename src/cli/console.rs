@@ -102,7 +102,8 @@ impl Console {
         match trouble {
             Trouble::Faults(faults) => self.tell(&render::draw_faults(faults, self.colour)),
             trouble => {
-                let mut text = format!("{}: {trouble}\n", self.paint("1;31", "error"));
+                let message = without_numbers(&trouble.to_string());
+                let mut text = format!("{}: {message}\n", self.paint("1;31", "error"));
                 if let Some(hint) = trouble.hint() {
                     text += &format!("{}: {hint}\n", self.paint("1;36", "hint"));
                 }
@@ -137,6 +138,23 @@ impl Console {
     }
 }
 
+/// A message without the numbers that std puts behind the texts of system errors: they are noise for people.
+fn without_numbers(message: &str) -> String {
+    let mut out = String::with_capacity(message.len());
+    let mut rest = message;
+    while let Some((before, after)) = rest.split_once(" (os error ") {
+        out.push_str(before);
+        rest = match after.split_once(')') {
+            Some((number, after)) if number.bytes().all(|digit| digit.is_ascii_digit()) => after,
+            _ => {
+                out.push_str(" (os error ");
+                after
+            }
+        };
+    }
+    out + rest
+}
+
 impl Progress for Console {
     fn event(&self, event: Event<'_>) {
         if let Event::Note(text) = event {
@@ -161,6 +179,24 @@ impl Progress for Console {
                 }
             }
             Event::Note(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn system_errors_lose_their_numbers_and_nothing_else() {
+        let shorter = [
+            ("cannot read a: No such file or directory (os error 2)", "cannot read a: No such file or directory"),
+            ("a (os error 2): b (os error 13)", "a: b"),
+            ("a (os error x) b", "a (os error x) b"),
+            ("a (os error ", "a (os error "),
+        ];
+        for (message, text) in shorter {
+            assert_eq!(without_numbers(message), text);
         }
     }
 }

@@ -60,6 +60,10 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
             }
             parts
         }
+        Some(what) if !what.exists() => {
+            let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(Trouble::Input(what.display().to_string(), error));
+        }
         what => rootfs(what, wanted, roots)?,
     };
     overrule(&mut parts, build)?;

@@ -86,6 +86,9 @@ impl fmt::Display for Trouble {
         match self {
             Trouble::Usage(message, _) => f.write_str(message),
             Trouble::Folder(folder, error) => write!(f, "cannot work in {}: {error}", folder.display()),
+            Trouble::Input(what, error) if error.kind() == io::ErrorKind::NotFound => {
+                write!(f, "cannot read {what}: No such file or directory")
+            }
             Trouble::Input(what, error) => write!(f, "cannot read {what}: {error}"),
             Trouble::Output(what, error) => write!(f, "cannot write {what}: {error}"),
             Trouble::Faults(_) => f.write_str("the recipe is wrong"),

@@ -92,12 +92,11 @@ pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> R
         let mut stored = io::BufReader::with_capacity(1 << 16, blobs.open(descriptor).map_err(FlattenError::Store)?);
         let form = compress::form_of(io::BufRead::fill_buf(&mut stored).map_err(fail)?);
         let mut plain = Digesting::new(scratch.file().map_err(fail)?);
-        {
-            let mut layer = compress::decompressed(form, &mut stored).map_err(fail)?;
-            io::copy(&mut layer, &mut plain).map_err(fail)?;
-        }
-        // A decoder may stop before the end of its input; the blob is proved only there.
+        let unpacked = compress::decompressed(form, &mut stored).and_then(|mut layer| io::copy(&mut layer, &mut plain));
+        // A decoder may stop before the end of its input, and the blob is proved only there. Of a blob that is the
+        // wrong one, that is what must be told, not what the decoder made of it.
         io::copy(&mut stored.by_ref(), &mut io::sink()).map_err(fail)?;
+        unpacked.map_err(fail)?;
         let (file, found, _) = plain.finish();
         if found != diff_id {
             return Err(FlattenError::DiffId { layer: name, expected: diff_id, found });

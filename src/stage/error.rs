@@ -90,6 +90,10 @@ impl StageError {
 
 impl fmt::Display for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What the command line asked for needs no place: the user has just typed it.
+        if self.origin == Origin::command_line() {
+            return self.problem.fmt(f);
+        }
         write!(f, "{}: {}", self.origin, self.problem)
     }
 }
