@@ -1,0 +1,119 @@
+//! Blocks compressed side by side, and put in order again.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use super::member::MemberWriter;
+
+/// The length of a gzip member's contents, in bytes.
+pub(super) const BLOCK: usize = 1 << 20;
+
+/// A block on its way: the promise of its compressed form, which the collector waits for in order.
+type Promise = Receiver<io::Result<Vec<u8>>>;
+
+/// What a worker takes: a block, and where its compressed form was promised.
+type Work = (Vec<u8>, SyncSender<io::Result<Vec<u8>>>);
+
+/// Cuts a stream into blocks and compresses them side by side.
+pub struct Members<W> {
+    block: Vec<u8>,
+    cut_any: bool,
+    work: Option<SyncSender<Work>>,
+    order: Option<SyncSender<Promise>>,
+    workers: Vec<JoinHandle<()>>,
+    collector: Option<JoinHandle<io::Result<W>>>,
+}
+
+impl<W: Write + Send + 'static> Members<W> {
+    pub(super) fn new(out: W, level: u8, jobs: usize) -> io::Result<Members<W>> {
+        let jobs = jobs.clamp(1, 256);
+        let (work, work_receiver) = sync_channel::<Work>(jobs);
+        // The bound on blocks under way, and so on memory: one at each worker, and as many waiting.
+        let (order, promises) = sync_channel::<Promise>(2 * jobs);
+        let work_receiver = Arc::new(Mutex::new(work_receiver));
+        let mut workers = Vec::new();
+        for _ in 0..jobs {
+            let mut member = MemberWriter::new(level)?;
+            let receiver = work_receiver.clone();
+            workers.push(std::thread::Builder::new().name("compress".into()).spawn(move || {
+                loop {
+                    let next = receiver.lock().map(|receiver| receiver.recv());
+                    let Ok(Ok((block, promise))) = next else { return };
+                    // Nobody waits for it any more when the writer failed: then the result does not matter.
+                    let _ = promise.send(member.write(&block));
+                }
+            })?);
+        }
+        let collector = std::thread::Builder::new().name("collect".into()).spawn(move || collect(out, promises))?;
+        Ok(Members {
+            block: Vec::with_capacity(BLOCK),
+            cut_any: false,
+            work: Some(work),
+            order: Some(order),
+            workers,
+            collector: Some(collector),
+        })
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
+        let (sender, promise) = sync_channel(1);
+        self.cut_any = true;
+        let sent = match (&self.order, &self.work) {
+            (Some(order), Some(work)) => order.send(promise).is_ok() && work.send((block, sender)).is_ok(),
+            _ => false,
+        };
+        if sent { Ok(()) } else { Err(self.failure()) }
+    }
+
+    /// Why the collector ended early.
+    fn failure(&mut self) -> io::Error {
+        self.stop().err().unwrap_or_else(|| io::Error::other("a compression thread ended early"))
+    }
+
+    /// Lets every thread end, and waits for it.
+    fn stop(&mut self) -> io::Result<Option<W>> {
+        self.order = None;
+        self.work = None;
+        for worker in self.workers.drain(..) {
+            worker.join().map_err(|_| io::Error::other("a compression thread failed"))?;
+        }
+        match self.collector.take() {
+            Some(collector) => collector.join().map_err(|_| io::Error::other("a writing thread failed"))?.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<W> {
+        // An empty stream is one empty member: no bytes at all would be no gzip file.
+        if !self.block.is_empty() || !self.cut_any {
+            self.send()?;
+        }
+        self.stop()?.ok_or_else(|| io::Error::other("a compression thread ended early"))
+    }
+}
+
+impl<W: Write + Send + 'static> Write for Members<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = bytes.len().min(BLOCK - self.block.len());
+        self.block.extend_from_slice(&bytes[..count]);
+        if self.block.len() == BLOCK {
+            self.send()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn collect<W: Write>(mut out: W, promises: Receiver<Promise>) -> io::Result<W> {
+    for promise in promises {
+        let member = promise.recv().map_err(|_| io::Error::other("a compression thread failed"))??;
+        out.write_all(&member)?;
+    }
+    Ok(out)
+}
