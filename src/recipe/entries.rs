@@ -77,6 +77,9 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
                 "copy the image first: sazare copy docker://… oci:base, then from = \"oci:base\"",
             );
         }
+        "http" | "https" | "ftp" => {
+            return fault("a build fetches nothing", "fetch it before, prove what it is, and name the file");
+        }
         "cpio" => return fault("a cpio archive cannot be a source", "unpack it, or make a tar of it"),
         _ if from.value.as_str() == "-" => return fault("standard input cannot be a source", "name a file"),
         "rootfs" => (SourceKind::Directory, rest),

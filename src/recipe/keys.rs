@@ -91,7 +91,7 @@ pub(crate) static RECIPE: Table = Table {
     description: "What goes into an image or an initramfs, and how it is started.",
     keys: &[
         key("name", Shape::Text, "Name of the image, without a tag: `docker.io/you/app`."),
-        key("tags", Shape::Texts, "Tags of the image."),
+        key("tags", Shape::Texts, "Tags of the image. Default: `latest`."),
         required(
             "platforms",
             Shape::Texts,

@@ -159,7 +159,7 @@ mod tests {
             ("path = [{ path = '/x' }]", "[[path]] needs a key `type`"),
             (
                 "path = [{ path = '/x', type = 'dir' }]",
-                "not one of directory, file, empty-file, symlink, hardlink, char, block, fifo, permissions, remove",
+                "`type` is one of directory, file, empty-file, symlink, hardlink, char, block, fifo, permissions, remove",
             ),
             ("path = [{ path = 'x', type = 'fifo' }]", "a path of the image starts with `/`"),
             ("path = [{ path = '/x/../y', type = 'fifo' }]", "`..` is not allowed in a path of an image: /x/../y"),
@@ -168,10 +168,10 @@ mod tests {
             ("path = [{ path = '/', type = 'remove' }]", "the root of the image cannot be removed"),
             ("path = [{ path = '/[', type = 'remove' }]", "not a glob (unclosed character class; missing ']'): /["),
             ("path = [{ path = '/x', type = 'fifo', mode = '9' }]", "not a mode of three or four octal digits: \"9\""),
-            ("path = [{ path = '/x', type = 'fifo', uid = -1 }]", "not a number from 0 to 4294967294"),
+            ("path = [{ path = '/x', type = 'fifo', uid = -1 }]", "`uid` is a number from 0 to 4294967294"),
             ("path = [{ path = '/x', type = 'fifo', uid = '4294967295' }]", "not a number from 0 to 4294967294"),
             ("path = [{ path = '/x', type = 'fifo', gid = 'a b' }]", "not a name of a user or group: \"a b\""),
-            ("path = [{ path = '/x', type = 'fifo', outputs = ['disk'] }]", "not one of image, initramfs"),
+            ("path = [{ path = '/x', type = 'fifo', outputs = ['disk'] }]", "`outputs` is one of image, initramfs"),
             (
                 "path = [{ path = '/x', type = 'fifo', outputs = [] }]",
                 "`outputs` names no output, so this would never be used",
@@ -190,7 +190,7 @@ mod tests {
                 "`mode` is not for a path of type hardlink",
             ),
             ("path = [{ path = '/x', type = 'char', major = 1 }]", "a path of type char needs a key `minor`"),
-            ("path = [{ path = '/x', type = 'block', major = 4096, minor = 1 }]", "not a number from 0 to 4095"),
+            ("path = [{ path = '/x', type = 'block', major = 4096, minor = 1 }]", "`major` is a number from 0 to 4095"),
             ("path = [{ path = '/x', type = 'permissions' }]", "a path of type permissions needs something to change"),
             (
                 "path = [{ path = '/x', type = 'permissions', mode = '644', recursive = 1 }]",
@@ -271,13 +271,13 @@ mod tests {
                 "annotations = { 'org.opencontainers.image.ref.name' = 'x' }",
                 "an annotation that is made from `name` and `tags`: org.opencontainers.image.ref.name",
             ),
-            ("verify.libc = 'uclibc'", "not one of musl, glibc"),
+            ("verify.libc = 'uclibc'", "`libc` is one of musl, glibc"),
             ("verify.max-size = '5 mb'", "not a size: \"5 mb\""),
-            ("verify.max-size = -5", "not a number from 0 to 18446744073709551615"),
+            ("verify.max-size = -5", "`max-size` is a number from 0 to 18446744073709551615"),
             ("verify.allow = [{ path = '/x' }]", "[[verify.allow]] needs a key `code`"),
             ("verify.allow = [{ code = 'Lib' }]", "not a code of a finding: \"Lib\""),
             ("initramfs.init = 'init'", "a path of the image starts with `/`"),
-            ("initramfs.compression = 'lz4'", "not one of none, gzip, zstd, xz"),
+            ("initramfs.compression = 'lz4'", "`compression` is one of none, gzip, zstd, xz"),
         ];
         for (line, message) in cases {
             assert_eq!(faults(&format!("{HEAD}{line}")), format!("r.toml:3: {message}"), "{line}");
@@ -294,10 +294,11 @@ mod tests {
             ("{ from = '-' }", "standard input cannot be a source"),
             ("{ from = 'cpio:x' }", "a cpio archive cannot be a source"),
             ("{ from = 'docker://x' }", "a build asks no registry"),
+            ("{ from = 'https://x/y.tar' }", "a build fetches nothing"),
             ("{ from = '{ach}' }", "unknown placeholder `{ach}`"),
             ("{ from = 'x', to = 'usr' }", "a path of the image starts with `/`"),
             ("{ from = 'x', owner = '0' }", "not an owner: \"0\""),
-            ("{ from = 'x', times = 'now' }", "not one of epoch, clamp, keep"),
+            ("{ from = 'x', times = 'now' }", "`times` is one of epoch, clamp, keep"),
             ("{ from = 'x', xattrs = true }", "`xattrs` must be a text"),
             ("{ from = 'x', include = ['../y'] }", "not a glob (`..` matches nothing): ../y"),
             ("{ from = 'x' }, { from = 'oci:y' }", "a base image must be the first source"),
@@ -457,6 +458,38 @@ compression = "zstd"
                 assert!(EVERYTHING.contains(key.name), "the example lacks {}", key.name);
             }
         }
+    }
+
+    /// A recipe that is cut off anywhere, or damaged in any byte, is understood or refused, and its faults can be shown.
+    #[test]
+    fn no_text_is_too_broken_to_be_told_about() {
+        let loader = |_: &Path| Err(io::ErrorKind::NotFound.into());
+        let mut refused = 0;
+        let mut read = |bytes: &[u8]| {
+            if let Err(faults) = parse(bytes, Path::new("r.toml"), &loader) {
+                refused += 1;
+                assert!(!faults.faults.is_empty());
+                for fault in &faults.faults {
+                    let text = &faults.files[fault.place.file].text;
+                    assert!(fault.place.span.start <= fault.place.span.end && fault.place.span.end <= text.len());
+                }
+                assert!(faults.to_string().lines().all(|line| line.starts_with("r.toml:")));
+            }
+        };
+        let bytes = EVERYTHING.as_bytes();
+        for place in (0..bytes.len()).step_by(5) {
+            read(&bytes[..place]);
+            // Characters that mean something in TOML do the most damage.
+            let other = b"\"'[]{}=,.#\n\xff\0"[place / 5 % 13];
+            read(&[&bytes[..place], &[other], &bytes[place + 1..]].concat());
+        }
+        assert!(refused > bytes.len() / 10, "{refused}");
+    }
+
+    #[test]
+    fn numbers_are_read_as_toml_writes_them() {
+        let recipe = recipe(&format!("{HEAD}user = [{{ name = 'a', uid = 1_000 }}, {{ name = 'b', uid = 0x10 }}]"));
+        assert_eq!(recipe.users.iter().map(|user| user.uid).collect::<Vec<_>>(), [1000, 16]);
     }
 
     #[test]

@@ -118,16 +118,16 @@ impl<'a> Reader<'a> {
             (Shape::Text | Shape::Moment | Shape::NumberOrText(_), Value::Text(_)) => {}
             (Shape::Moment, Value::Moment(_)) => {}
             (Shape::Flag, Value::Flag(_)) => {}
-            (Shape::Choice(words), Value::Text(text)) => self.check_choice(&node.place, words, text),
+            (Shape::Choice(words), Value::Text(text)) => self.check_choice(key, &node.place, words, text),
             (Shape::Number(max) | Shape::NumberOrText(max), Value::Number(number)) => {
-                self.check_number(&node.place, *max, *number);
+                self.check_number(key, &node.place, *max, *number);
             }
             (Shape::Texts | Shape::Choices(_) | Shape::NumbersOrTexts, Value::List(list)) => {
                 for item in list {
                     match (&key.shape, &item.value) {
-                        (Shape::Choices(words), Value::Text(text)) => self.check_choice(&item.place, words, text),
+                        (Shape::Choices(words), Value::Text(text)) => self.check_choice(key, &item.place, words, text),
                         (Shape::NumbersOrTexts, Value::Number(number)) => {
-                            self.check_number(&item.place, u64::MAX, *number);
+                            self.check_number(key, &item.place, u64::MAX, *number);
                         }
                         (_, Value::Text(_)) => {}
                         _ => self.wrong_type(key, item, "an item of", "a text"),
@@ -203,9 +203,9 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn check_choice(&self, place: &Place, words: &'static [&'static str], text: &str) {
+    fn check_choice(&self, key: &'static Key, place: &Place, words: &'static [&'static str], text: &str) {
         if !words.contains(&text) {
-            let fault = Fault::new(place, format!("not one of {}", words.join(", ")));
+            let fault = Fault::new(place, format!("`{}` is one of {}", key.name, words.join(", ")));
             self.fault(match nearest(text, words.iter().copied()) {
                 Some(meant) => fault.help(format!("did you mean \"{meant}\"?")),
                 None => fault,
@@ -213,9 +213,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn check_number(&self, place: &Place, max: u64, number: Option<i128>) {
+    fn check_number(&self, key: &'static Key, place: &Place, max: u64, number: Option<i128>) {
         if !number.is_some_and(|number| (0..=i128::from(max)).contains(&number)) {
-            self.fault(Fault::new(place, format!("not a number from 0 to {max}")));
+            self.fault(Fault::new(place, format!("`{}` is a number from 0 to {max}", key.name)));
         }
     }
 }

@@ -156,7 +156,7 @@ error: unknown placeholder `{arhc}`
   |
   = help: did you mean `{arch}`?
 
-error: not one of keep, normal
+error: `modes` is one of keep, normal
  --> recipe.toml:9:9
   |
 9 | modes = "normall"
@@ -355,6 +355,23 @@ error: recipe.toml has 3 faults
             let drawn = drawn(text);
             assert!(drawn.contains("--> recipe.toml:1:"), "{drawn}");
             assert!(!drawn.contains('\u{1b}'), "{drawn:?}");
+        }
+    }
+
+    #[test]
+    fn marks_never_cut_a_character() {
+        let loader = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let text = "n\u{e9}me = '\u{65e5}\u{672c}' \u{fc}\n['\u{1f600}'\r\n\u{e9} = [ \"\u{e9}\n";
+        for place in 0..text.len() {
+            let mut damaged = text.as_bytes().to_vec();
+            for byte in [b'\'', b'=', b'\n', 0xff] {
+                damaged[place] = byte;
+                for bytes in [&damaged[..], &damaged[..place]] {
+                    if let Err(faults) = crate::recipe::parse(bytes, Path::new("r.toml"), &loader) {
+                        assert!(draw_faults(&faults, false).contains("--> r.toml:"));
+                    }
+                }
+            }
         }
     }
 }

@@ -130,7 +130,7 @@ impl fmt::Display for Problem {
             Problem::Accounts(path, error) => write!(f, "cannot read {path}: {error}"),
             Problem::AccountsForm(path) => write!(f, "not a file that lines can be added to: {path}"),
             Problem::AccountsLost(path) => {
-                write!(f, "a [[path]] replaces or removes what users or groups were written into: {path}")
+                write!(f, "users or groups were written into what this replaces or removes: {path}")
             }
         }
     }
