@@ -3,6 +3,18 @@
 //! One crate, so that it is linked once; a file per question. A judge that is missing is skipped and says so, except
 //! with `CI=true`, where it is a failure (`outside::missing`). Judges that need root are skipped without it.
 
+mod engines;
+mod layout;
 mod outside;
 
+mod bad_input;
+mod confined;
+mod determinism;
 mod hello;
+mod judges;
+mod killed;
+mod kimigayo;
+mod readme;
+mod refusal;
+mod schema;
+mod scratch_binary;

@@ -41,10 +41,10 @@ pub fn must(command: &mut Command) -> String {
     answer.out
 }
 
-/// A command with its arguments.
+/// A command with its arguments; the date of images is not taken from whoever runs the tests.
 pub fn command<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(program);
-    command.args(arguments);
+    command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
     command
 }
 
@@ -93,4 +93,26 @@ pub fn emulator(arch: &str) -> PathBuf {
         "arm64" => "qemu-aarch64-static",
         other => panic!("no emulator known for {other}"),
     })
+}
+
+/// Runs `sazare` with these arguments.
+pub fn sazare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Answer {
+    run(&mut command(SAZARE, arguments))
+}
+
+/// The binary under test.
+pub const SAZARE: &str = env!("CARGO_BIN_EXE_sazare");
+
+/// Builds and must succeed; the digest that was printed.
+pub fn build<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
+    let out = must(command(SAZARE, ["build"]).args(arguments));
+    let digest = out.trim_end().to_owned();
+    assert!(digest.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64), "no digest on standard output: {out:?}");
+    digest
+}
+
+/// Whether what is expected is to be written anew (`SAZARE_RECORD=1`) instead of compared.
+#[expect(clippy::disallowed_methods, reason = "a test may look at its surroundings")]
+pub fn recording() -> bool {
+    std::env::var_os("SAZARE_RECORD").is_some()
 }
