@@ -2,7 +2,7 @@
 
 use crate::report::Code;
 
-use super::{accept, kernel, lookup, script, verify};
+use super::{accept, kernel, lookup, musl, musl_symbols, process, script, verify};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -49,14 +49,26 @@ pub const CODES: &[Explanation] = pages! {
     kernel::INTERP_NOT_EXECUTABLE => "interp-not-executable",
     kernel::INTERP_RELATIVE => "interp-relative",
     kernel::INTERP_WRONG_ARCH => "interp-wrong-arch",
+    process::LIB_BLOCKED => "lib-blocked",
+    process::LIB_MISSING => "lib-missing",
+    process::LIB_TRUNCATED => "lib-truncated",
+    process::LIB_WRONG_ARCH => "lib-wrong-arch",
+    musl_symbols::LIBC_MIX => "libc-mix",
     kernel::LOADER_FLAVOUR => "loader-flavour",
     kernel::LOADER_UNKNOWN => "loader-unknown",
+    musl::MUSL_PATH_FILE => "musl-path-file",
     kernel::NOT_A_PROGRAM => "not-a-program",
+    process::ORIGIN_NEEDS_PROC => "origin-needs-proc",
     kernel::PACKED => "packed",
     lookup::PATH_RELATIVE => "path-relative",
     accept::POLICY_LIBC => "policy-libc",
     accept::POLICY_SIZE => "policy-size",
     accept::POLICY_STATIC => "policy-static",
+    process::PRELOAD_BAD => "preload-bad",
+    musl_symbols::RELOC_UNSUPPORTED => "reloc-unsupported",
+    musl_symbols::RELR_OLD_MUSL => "relr-old-musl",
+    process::RPATH_CWD => "rpath-cwd",
+    musl::RPATH_DST_MUSL => "rpath-dst-musl",
     script::SCRIPT_BOM => "script-bom",
     script::SCRIPT_CRLF => "script-crlf",
     script::SCRIPT_DEPTH => "script-depth",
@@ -64,6 +76,7 @@ pub const CODES: &[Explanation] = pages! {
     script::SCRIPT_INTERP_MISSING => "script-interp-missing",
     script::SCRIPT_LINE_TOO_LONG => "script-line-too-long",
     script::SCRIPT_NO_SHEBANG => "script-no-shebang",
+    process::SYMBOL_MISSING => "symbol-missing",
     verify::UNREADABLE => "unreadable",
     lookup::USER_MISSING => "user-missing",
     kernel::WRONG_ARCH => "wrong-arch",

@@ -1,5 +1,6 @@
 //! The files of one tree as programs see them: found by path, looked into once each.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use super::person::Person;
@@ -16,6 +17,7 @@ pub(super) struct Files<'t> {
     pub arch: Arch,
     probes: Vec<OnceLock<Probe>>,
     deep: Vec<OnceLock<Deep>>,
+    names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
 }
 
 /// What the beginning of a file tells.
@@ -59,6 +61,7 @@ impl<'t> Files<'t> {
             arch,
             probes: std::iter::repeat_with(OnceLock::new).take(count).collect(),
             deep: std::iter::repeat_with(OnceLock::new).take(count).collect(),
+            names: OnceLock::new(),
         }
     }
 
@@ -91,6 +94,20 @@ impl<'t> Files<'t> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
         Some(self.deep.get(id.index())?.get_or_init(|| Deep::read(content, facts)))
+    }
+
+    /// The paths of all files and links of this name, sorted.
+    pub fn by_name(&self, name: &[u8]) -> Vec<&ImagePath> {
+        let names = self.names.get_or_init(|| {
+            let mut names: BTreeMap<Box<[u8]>, Vec<ImagePath>> = BTreeMap::new();
+            for entry in self.tree.walk() {
+                if let (Some(name), Kind::File(_) | Kind::Symlink(_)) = (entry.path.file_name(), &entry.inode.kind) {
+                    names.entry(name.as_bytes().into()).or_default().push(entry.path);
+                }
+            }
+            names
+        });
+        names.get(name).map(|paths| paths.iter().collect()).unwrap_or_default()
     }
 
     /// Follows a path as a system call would.

@@ -28,6 +28,16 @@ mod subject;
 mod lookup;
 mod tell;
 
+mod process;
+
+mod musl;
+
+mod musl_symbols;
+
+mod load;
+
+mod closure;
+
 mod accept;
 mod interpret;
 
@@ -38,6 +48,7 @@ mod explain;
 #[cfg(test)]
 pub(crate) mod sample;
 
+pub use closure::{Closure, Closures};
 pub use explain::{CODES, Explanation, explain};
 pub use policy::{Allowance, Baseline, Libc, Policy};
 pub use subject::{Judgement, Program, Purpose, Subject, Verdict};

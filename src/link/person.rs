@@ -76,6 +76,11 @@ impl Person {
         if self.uid == 0 { meta.mode.any_execute() } else { self.has(meta, 1) }
     }
 
+    /// Whether this user may read a file.
+    pub fn may_read(&self, meta: &Metadata) -> bool {
+        self.uid == 0 || self.has(meta, 4)
+    }
+
     /// The first directory on the way to a file that this user may not search.
     pub fn barred(&self, tree: &Tree, found: &Resolved) -> Option<ImagePath> {
         if self.uid == 0 {
@@ -145,6 +150,7 @@ mod tests {
         assert!(Person::root().may_execute(&meta(0o001, 5, 5)));
         assert!(!Person::root().may_execute(&meta(0o644, 0, 0)));
         assert!(app.may_execute(&meta(0o001, 0, 0)) && !app.may_execute(&meta(0o744, 0, 8)));
+        assert!(app.may_read(&meta(0o040, 0, 8)) && Person::root().may_read(&meta(0, 7, 7)));
         assert!(app.may_execute(&meta(0o100, 7, 0)) && !app.may_execute(&meta(0o011, 7, 8)));
     }
 

@@ -15,9 +15,11 @@ use super::files::Files;
 use super::flavour::Flavour;
 use super::interpret::Search;
 use super::kernel::{LOADER_UNKNOWN, PACKED, Scene};
+use super::load::Loading;
 use super::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
 use super::person::{Nobody, Person};
 use super::policy::Libc;
+use super::process::Environment;
 use super::programs::{Names, Weight, weight};
 use super::subject::{Judgement, Program, Purpose, Subject, Verdict};
 use super::tell::Target;
@@ -36,6 +38,7 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
         names: Names::of(subject.tree),
         path: lookup::search_path(subject.settings),
         directory: lookup::working_directory(subject.settings),
+        environment: Environment::of(subject.settings),
         cwd: ImagePath::root(),
         person: Person::root(),
         targets: BTreeMap::new(),
@@ -65,6 +68,7 @@ struct Judge<'a> {
     names: Names,
     path: Vec<Vec<u8>>,
     directory: Vec<u8>,
+    environment: Environment,
     cwd: ImagePath,
     person: Person,
     targets: BTreeMap<InodeId, Target>,
@@ -202,6 +206,12 @@ impl<'a> Judge<'a> {
             } else if let Some(facts) = &probe.elf {
                 let start = self.scene(target.weight, &person).start(id, &target.path, facts);
                 drafts = start.drafts;
+                if let Some((loader, flavour)) = &start.loader {
+                    let loading = self.loading(&target, &person);
+                    if let Some(loaded) = loading.load(id, &target.path, loader, flavour) {
+                        drafts.extend(loaded.drafts);
+                    }
+                }
                 drafts.extend(policy_drafts(self.subject.policy, start.linkage, start.libc));
                 self.list(id, &target, start.linkage, start.libc, probe.size, &drafts);
             } else {
@@ -280,6 +290,16 @@ impl<'a> Judge<'a> {
             person,
             named: weight == Weight::Named,
             loaders: self.loaders,
+        }
+    }
+
+    fn loading<'s>(&'s self, target: &Target, person: &'s Person) -> Loading<'s> {
+        Loading {
+            files: self.files,
+            environment: &self.environment,
+            cwd: &self.cwd,
+            person,
+            proc: !target.roles.iter().any(|(role, _)| *role == "init"),
         }
     }
 

@@ -1,0 +1,73 @@
+//! What one program would load: for whoever gathers files, and for the tests against the real loaders.
+
+use std::sync::OnceLock;
+
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::tree::Tree;
+
+use super::files::Files;
+use super::flavour::Flavour;
+use super::kernel::Scene;
+use super::load::Loading;
+use super::person::Person;
+use super::process::Environment;
+
+/// The programs of one tree. Facts about libraries are kept, so ask one value for all programs.
+pub struct Closures<'t> {
+    files: Files<'t>,
+    loaders: Vec<OnceLock<Flavour>>,
+}
+
+/// What a dynamic program would load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closure {
+    /// The file of its loader, without links.
+    pub loader: Option<ImagePath>,
+    /// Needed names and the path that each is found at, as the loader spells it; in order of loading.
+    pub libraries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Needed names that are not found, each with the object that asks for it.
+    pub missing: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Symbols that no object has but the start needs: the object that asks, and the name.
+    pub unresolved: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl<'t> Closures<'t> {
+    /// A tree for a platform.
+    pub fn new(tree: &'t Tree, platform: &Platform) -> Closures<'t> {
+        let loaders = std::iter::repeat_with(OnceLock::new).take(tree.inode_count()).collect();
+        Closures { files: Files::new(tree, platform.arch), loaders }
+    }
+
+    /// What the program at a path would load, started by root from `/` with an empty environment; `None` when it is no
+    /// program of this platform that could start, or its loader is none whose rules are known. A static program has an
+    /// empty closure.
+    pub fn of(&self, path: &ImagePath) -> Option<Closure> {
+        let (root, person) = (ImagePath::root(), Person::root());
+        let found = self.files.find(&root, path.as_bytes()).ok()?;
+        let facts = self.files.elf(found.id)?;
+        let scene = Scene {
+            files: &self.files,
+            whole: "the tree",
+            cwd: &root,
+            person: &person,
+            named: true,
+            loaders: &self.loaders,
+        };
+        let start = scene.start(found.id, &found.path, facts);
+        if start.drafts.iter().any(|draft| draft.severity == crate::report::Severity::Error) {
+            return None;
+        }
+        let Some((loader, flavour)) = &start.loader else { return Some(Closure::default()) };
+        let environment = Environment::default();
+        let loading =
+            Loading { files: &self.files, environment: &environment, cwd: &root, person: &person, proc: true };
+        let loaded = loading.load(found.id, &found.path, loader, flavour)?;
+        Some(Closure {
+            loader: Some(loader.path.clone()),
+            libraries: loaded.resolved,
+            missing: loaded.missing,
+            unresolved: loaded.unresolved.into_iter().collect(),
+        })
+    }
+}

@@ -1,0 +1,45 @@
+//! The loader's turn: which model holds for a program, and what it makes of it.
+
+use crate::path::ImagePath;
+use crate::tree::{InodeId, Resolved};
+
+use super::flavour::Flavour;
+use super::musl::Musl;
+use super::process::{Environment, Loaded, Process};
+
+/// Around a program that its loader takes over.
+pub(super) struct Loading<'a> {
+    pub files: &'a super::files::Files<'a>,
+    pub environment: &'a Environment,
+    pub cwd: &'a ImagePath,
+    pub person: &'a super::person::Person,
+    /// Whether `/proc` is mounted.
+    pub proc: bool,
+}
+
+impl Loading<'_> {
+    /// Loads a program as its loader would; `None` when the loader is none whose rules are known.
+    pub fn load(&self, app: InodeId, path: &ImagePath, loader: &Resolved, flavour: &Flavour) -> Option<Loaded> {
+        let interpreter = self.files.elf(app)?.interpreter.path()?;
+        let process = Process {
+            files: self.files,
+            app,
+            app_path: path,
+            interpreter,
+            loader: loader.id,
+            environment: self.environment.clone(),
+            cwd: self.cwd,
+            person: self.person,
+            proc: self.proc,
+        };
+        match flavour {
+            Flavour::Musl(loader) => {
+                let mut musl = Musl::load(&process, loader);
+                musl.bind();
+                Some(musl.loaded)
+            }
+            Flavour::Glibc(_) => None,
+            Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
+        }
+    }
+}

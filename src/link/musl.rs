@@ -1,0 +1,686 @@
+//! musl's loader (`ldso/dynlink.c`, 1.2.3 to 1.2.6): which files it loads.
+
+use crate::path::display_bytes;
+use crate::report::{Code, Evidence};
+
+use super::draft::Draft;
+use super::flavour::MuslLoader;
+use super::kernel::machine_name;
+use super::process::{
+    Candidate, LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError,
+    PRELOAD_BAD, Process, RPATH_CWD, directory_of,
+};
+
+/// The search path has a `$` that musl does not know, so it ignores all of it.
+pub const RPATH_DST_MUSL: Code = Code("rpath-dst-musl");
+/// musl's `.path` file takes directories away.
+pub const MUSL_PATH_FILE: Code = Code("musl-path-file");
+
+/// Names that are the loader itself, whatever follows.
+const RESERVED: [&[u8]; 7] = [b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet."];
+
+/// The longest path that a search builds, with its NUL.
+const PATH_ROOM: usize = 512;
+
+/// The largest `.path` file that is read, in bytes.
+const PATH_FILE_MAX: u64 = 1 << 20;
+
+/// One list of directories that is searched, with the rule that it comes from.
+#[derive(Clone, Debug)]
+struct List {
+    rule: String,
+    directories: Vec<u8>,
+}
+
+/// How a search ended.
+enum Search {
+    Found(Vec<u8>, crate::tree::Resolved),
+    /// Not in these lists: go on with the next.
+    Nothing,
+    /// An error that stops all further searching.
+    Stopped,
+}
+
+/// A process under musl's loader.
+pub(super) struct Musl<'a> {
+    pub process: &'a Process<'a>,
+    pub loader: &'a MuslLoader,
+    pub loaded: Loaded,
+    system: List,
+}
+
+impl<'a> Musl<'a> {
+    /// Loads a program.
+    pub fn load(process: &'a Process<'a>, loader: &'a MuslLoader) -> Musl<'a> {
+        let mut musl = Musl {
+            process,
+            loader,
+            loaded: Loaded::default(),
+            system: List { rule: String::new(), directories: Vec::new() },
+        };
+        musl.system = musl.system_path();
+        musl.loaded.objects.push(Object {
+            id: process.app,
+            path: process.app_path.as_bytes().to_vec(),
+            names: Vec::new(),
+            by: None,
+            is_loader: false,
+        });
+        musl.preload();
+        let mut at = 0;
+        while at < musl.loaded.objects.len() && musl.loaded.objects.len() <= OBJECTS_MAX {
+            musl.check_search_path(at);
+            let needed = match process.facts(&musl.loaded.objects[at]).and_then(|facts| facts.dynamic.as_ref()) {
+                // The loader needs nothing.
+                Some(dynamic) if !musl.loaded.objects[at].is_loader => dynamic.needed.clone(),
+                Some(_) | None => Vec::new(),
+            };
+            for name in needed {
+                musl.need(&name, at);
+            }
+            at += 1;
+        }
+        musl
+    }
+
+    fn preload(&mut self) {
+        let Some(list) = self.process.environment.preload.clone() else { return };
+        for name in list.split(|byte| byte.is_ascii_whitespace() || *byte == b':').filter(|name| !name.is_empty()) {
+            let before = self.loaded.drafts.len();
+            if self.resolve(name, 0).is_none() {
+                self.loaded.drafts.truncate(before);
+                let name = display_bytes(name);
+                self.loaded.drafts.push(
+                    Draft::warning(PRELOAD_BAD, format!("is started with LD_PRELOAD={name}, which is not loaded"))
+                        .because(name, "musl ignores what it cannot preload, without a word")
+                        .fix("add the object, or take LD_PRELOAD out of the environment"),
+                );
+            }
+        }
+    }
+
+    fn need(&mut self, name: &[u8], by: usize) {
+        match self.resolve(name, by) {
+            Some(index) => {
+                if !self.loaded.resolved.iter().any(|(known, _)| known == name) {
+                    let path = self.loaded.objects[index].path.clone();
+                    self.loaded.resolved.push((name.to_vec(), path));
+                }
+            }
+            None => self.loaded.missing.push((name.to_vec(), self.loaded.objects[by].path.clone())),
+        }
+    }
+
+    /// The object of a needed name; `None` after an error.
+    fn resolve(&mut self, name: &[u8], by: usize) -> Option<usize> {
+        if name.is_empty() {
+            let asking = display_bytes(&self.loaded.objects[by].path);
+            self.loaded.drafts.push(
+                Draft::error(LIB_MISSING, format!("loads {asking}, which needs a library without a name"))
+                    .says(format!(
+                        "Error loading shared library : Invalid argument (needed by {asking}) (exit code 127)"
+                    ))
+                    .fix("link it again"),
+            );
+            return None;
+        }
+        let reserved = name.strip_prefix(b"lib".as_slice());
+        let reserved = reserved.is_some_and(|rest| RESERVED.iter().any(|word| rest.starts_with(word)));
+        if reserved || name == self.process.interpreter {
+            return Some(self.loader_object(by));
+        }
+        let mut tried = Vec::new();
+        let (path, found, searched) = if name.contains(&b'/') {
+            match self.process.open(name) {
+                Ok(found) => (name.to_vec(), found, false),
+                Err(error) => {
+                    tried.push(Evidence {
+                        subject: display_bytes(name),
+                        detail: format!("{}; named by its path", error.words()),
+                    });
+                    self.missing(name, by, tried);
+                    return None;
+                }
+            }
+        } else {
+            if let Some(index) =
+                self.loaded.objects.iter().position(|object| object.names.iter().any(|known| known == name))
+            {
+                return Some(index);
+            }
+            match self.search(name, by, &mut tried) {
+                Some((path, found)) => (path, found, true),
+                None => {
+                    self.missing(name, by, tried);
+                    return None;
+                }
+            }
+        };
+        let short = directory_and_name(&path).1.to_vec();
+        if let Some(index) =
+            self.loaded.objects.iter().skip(1).position(|object| object.id == found.id && !object.is_loader)
+        {
+            let index = index + 1;
+            if searched && self.loaded.objects[index].names.is_empty() {
+                let own = directory_and_name(&self.loaded.objects[index].path).1.to_vec();
+                self.loaded.objects[index].names.push(own);
+            }
+            return Some(index);
+        }
+        let id = found.id;
+        match self.process.candidate(found) {
+            Candidate::Library(_) => {}
+            Candidate::Foreign(found, machine) => {
+                self.foreign(name, by, &path, &found.path.to_string(), machine);
+                return None;
+            }
+            Candidate::Directory(_) => {
+                self.blocked(name, by, &path, "a directory", "Is a directory");
+                return None;
+            }
+            Candidate::Unfit(_, words) => {
+                self.blocked(name, by, &path, &words, "Exec format error");
+                return None;
+            }
+        }
+        if self.is_libc(id) {
+            return Some(self.loader_object(by));
+        }
+        let names = if searched { vec![short] } else { Vec::new() };
+        let object = Object { id, path, names, by: Some(by), is_loader: false };
+        if let Some(draft) = self.process.truncated(&object) {
+            self.loaded.drafts.push(draft);
+        }
+        self.loaded.objects.push(object);
+        Some(self.loaded.objects.len() - 1)
+    }
+
+    fn loader_object(&mut self, by: usize) -> usize {
+        if let Some(index) = self.loaded.objects.iter().position(|object| object.is_loader) {
+            return index;
+        }
+        self.loaded.objects.push(Object {
+            id: self.process.loader,
+            path: self.process.interpreter.to_vec(),
+            names: Vec::new(),
+            by: Some(by),
+            is_loader: true,
+        });
+        self.loaded.objects.len() - 1
+    }
+
+    /// A file that defines these two is a C library, and there is one already.
+    fn is_libc(&self, id: crate::tree::InodeId) -> bool {
+        let Some(deep) = self.process.files.deep(id) else { return false };
+        [&b"__libc_start_main"[..], b"stdin"].iter().all(|name| {
+            deep.symbols.find(name).any(|symbol| !symbol.is_undefined() && symbol.value != 0 && !symbol.is_hidden())
+        })
+    }
+
+    fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, crate::tree::Resolved)> {
+        let mut lists = Vec::new();
+        if let Some(directories) = &self.process.environment.library_path {
+            lists.push(List { rule: "LD_LIBRARY_PATH".into(), directories: directories.clone() });
+        }
+        let mut at = Some(by);
+        let mut steps = 0;
+        while let Some(index) = at.filter(|_| steps < OBJECTS_MAX) {
+            lists.extend(self.rpath(index));
+            at = self.loaded.objects[index].by;
+            steps += 1;
+        }
+        lists.push(self.system.clone());
+        for list in lists {
+            match self.search_list(name, &list, tried) {
+                Search::Found(path, found) => return Some((path, found)),
+                Search::Nothing => {}
+                Search::Stopped => return None,
+            }
+        }
+        None
+    }
+
+    fn search_list(&self, name: &[u8], list: &List, tried: &mut Vec<Evidence>) -> Search {
+        for directory in elements(&list.directories) {
+            let path = [directory, b"/", name].concat();
+            let subject = display_bytes(&path);
+            if path.len() >= PATH_ROOM {
+                tried.push(Evidence { subject, detail: format!("too long for musl; {}", list.rule) });
+                continue;
+            }
+            match self.process.open(&path) {
+                Ok(found) => return Search::Found(path, found),
+                Err(error @ OpenError::Loop(_)) => {
+                    tried.push(Evidence {
+                        subject,
+                        detail: format!("{}, which ends the search; {}", error.words(), list.rule),
+                    });
+                    return Search::Stopped;
+                }
+                Err(error) => tried.push(Evidence { subject, detail: format!("{}; {}", error.words(), list.rule) }),
+            }
+        }
+        Search::Nothing
+    }
+
+    /// The directories that an object brings, `$ORIGIN` filled in.
+    fn rpath(&self, index: usize) -> Option<List> {
+        let object = &self.loaded.objects[index];
+        let dynamic = self.process.facts(object)?.dynamic.as_ref()?;
+        let (text, word) = match (&dynamic.runpath, &dynamic.rpath) {
+            (Some(text), _) => (text, "RUNPATH"),
+            (None, Some(text)) => (text, "RPATH"),
+            (None, None) => return None,
+        };
+        let origin = if index == 0 && !self.process.proc { None } else { Some(directory_of(&object.path)) };
+        let directories = expand(text, origin)?;
+        Some(List { rule: format!("{word} of {}", display_bytes(&object.path)), directories })
+    }
+
+    /// What is wrong with an object's own search path.
+    fn check_search_path(&mut self, index: usize) {
+        let object = &self.loaded.objects[index];
+        if object.is_loader {
+            return;
+        }
+        let Some(dynamic) = self.process.facts(object).and_then(|facts| facts.dynamic.as_ref()) else { return };
+        let Some(text) = dynamic.runpath.as_ref().or(dynamic.rpath.as_ref()) else { return };
+        let (path, shown) = (display_bytes(&object.path), display_bytes(text));
+        if expand(text, Some(b"/")).is_none() {
+            self.loaded.drafts.push(
+                Draft::error(RPATH_DST_MUSL, format!("has the search path {shown}, of which musl ignores everything"))
+                    .because(path, "musl knows $ORIGIN only; any other `$` drops the whole path")
+                    .fix("use $ORIGIN only: `patchelf --set-rpath '$ORIGIN/../lib' FILE`"),
+            );
+        } else if index == 0 && !self.process.proc && text.contains(&b'$') {
+            self.loaded.drafts.push(
+                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, and /proc is not mounted yet"))
+                    .because(path, "without /proc musl drops the whole path")
+                    .fix("link init statically, or give it an absolute path"),
+            );
+        } else if elements(text).any(|element| !element.starts_with(b"/") && !element.starts_with(b"$")) {
+            self.loaded.drafts.push(
+                Draft::warning(RPATH_CWD, format!("has a search path that depends on the working directory: {shown}"))
+                    .because(path, "RPATH or RUNPATH")
+                    .fix("use absolute directories or $ORIGIN"),
+            );
+        }
+    }
+
+    /// The directories that every search ends with.
+    fn system_path(&mut self) -> List {
+        let arch = self.loader.arch.as_slice();
+        let interpreter = self.process.interpreter;
+        let file = [prefix_of(interpreter), b"/etc/ld-musl-", arch, b".path"].concat();
+        let shown = display_bytes(&file);
+        let default = List { rule: "musl's default path".into(), directories: self.loader.default_path.clone() };
+        let none = List { rule: shown.clone(), directories: Vec::new() };
+        let problem = match self.process.open(&file) {
+            Err(OpenError::NotFound(_)) => return default,
+            Err(error) => error.words().to_string(),
+            Ok(found) => match self.process.files.content(found.id).map(|content| content.head(PATH_FILE_MAX)) {
+                Some(Ok(bytes)) => {
+                    let directories = crate::elf::cut_at_nul(&bytes).to_vec();
+                    if elements(&directories).any(|element| element.ends_with(b"\r")) {
+                        self.loaded
+                            .drafts
+                            .push(path_file(&shown, "has lines that end with CR LF: no directory is found"));
+                    }
+                    if elements(&directories).next().is_some() {
+                        return List { rule: shown, directories };
+                    }
+                    "empty".to_string()
+                }
+                Some(Err(_)) | None => "not readable".to_string(),
+            },
+        };
+        self.loaded.drafts.push(path_file(&shown, &format!("is {problem}: no directory is searched")));
+        none
+    }
+
+    fn missing(&mut self, name: &[u8], by: usize, tried: Vec<Evidence>) {
+        let name_shown = display_bytes(name);
+        let asking = display_bytes(&self.loaded.objects[by].path);
+        let message = if by == 0 {
+            format!("needs the library {name_shown}, which musl's loader does not find")
+        } else {
+            format!("loads {asking}, which needs the library {name_shown}, which musl's loader does not find")
+        };
+        let mut draft = Draft::error(LIB_MISSING, message)
+            .says(format!("Error loading shared library {name_shown}: No such file or directory (needed by {asking}) (exit code 127)"))
+            .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
+        draft.evidence.extend(tried);
+        let elsewhere = self.process.elsewhere(name);
+        let fix = match elsewhere.first().and_then(|path| path.parent()) {
+            Some(directory) => {
+                let file = format!("/etc/ld-musl-{}.path", display_bytes(&self.loader.arch));
+                let all = display_bytes(&self.system.directories).replace('\n', ":");
+                draft = draft.because(
+                    elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
+                    "a file of that name, where nothing looks for it",
+                );
+                format!(
+                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or to {file}, which replaces the default: list {all} there too"
+                )
+            }
+            None => format!(
+                "add {name_shown} for musl and {} to a source (Alpine package, musllinux wheel, `-musl` npm package), or link statically",
+                self.process.files.arch.facts().oci
+            ),
+        };
+        self.loaded.drafts.push(draft.fix(fix));
+    }
+
+    fn blocked(&mut self, name: &[u8], by: usize, path: &[u8], what: &str, errno: &str) {
+        let (name, path) = (display_bytes(name), display_bytes(path));
+        let asking = display_bytes(&self.loaded.objects[by].path);
+        self.loaded.drafts.push(
+            Draft::error(
+                LIB_BLOCKED,
+                format!("needs the library {name}, and the first file of that name is {what}: {path}"),
+            )
+            .says(format!("Error loading shared library {name}: {errno} (needed by {asking}) (exit code 127)"))
+            .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
+            .because(path.clone(), "the first file that opens decides; musl does not look further")
+            .fix(format!("replace or remove {path}")),
+        );
+    }
+
+    fn foreign(&mut self, name: &[u8], by: usize, path: &[u8], file: &str, machine: u16) {
+        let (name, path) = (display_bytes(name), display_bytes(path));
+        let (theirs, ours) = (machine_name(machine), self.process.files.arch.facts().oci);
+        self.loaded.drafts.push(
+            Draft::error(LIB_WRONG_ARCH, format!("needs the library {name}, which is found for {theirs}: {path}"))
+                .killed("SIGILL, or errors about relocation types", 132)
+                .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
+                .because(path, "musl does not look at the machine of a library and maps it")
+                .fix(format!("replace {file} by a build for {ours}")),
+        );
+    }
+}
+
+fn path_file(file: &str, problem: &str) -> Draft {
+    Draft::error(MUSL_PATH_FILE, format!("is loaded by musl, whose {file} {problem}"))
+        .because(file, "its lines replace the default directories")
+        .fix("write one directory per line, with LF, mode 0644")
+}
+
+/// The elements of a list: between `:` and newlines, empty ones skipped.
+fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|&byte| byte == b':' || byte == b'\n').filter(|element| !element.is_empty())
+}
+
+/// A path without its last two components: `/lib/ld-musl-x86_64.so.1` has none left.
+fn prefix_of(interpreter: &[u8]) -> &[u8] {
+    if !interpreter.starts_with(b"/") {
+        return b"";
+    }
+    let last = interpreter.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    let before = interpreter[..last].iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+    &interpreter[..before]
+}
+
+fn directory_and_name(path: &[u8]) -> (&[u8], &[u8]) {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+/// Fills `$ORIGIN` in; `None` when musl would drop the whole text.
+fn expand(text: &[u8], origin: Option<&[u8]>) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|&byte| byte == b'$') {
+        out.extend_from_slice(&rest[..at]);
+        rest = &rest[at..];
+        let word = [&b"${ORIGIN}"[..], b"$ORIGIN"].into_iter().find(|word| rest.starts_with(word))?;
+        out.extend_from_slice(origin?);
+        rest = &rest[word.len()..];
+    }
+    out.extend_from_slice(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::link::{Closure, Closures, Policy, Purpose, Subject, verify};
+    use crate::oci::Settings;
+    use crate::platform::{Arch, Platform};
+
+    #[test]
+    fn lists_have_two_separators_and_no_empty_elements() {
+        let list: Vec<&[u8]> = elements(b":/a::/b c\n\n/d;/e\n#x").collect();
+        assert_eq!(list, [&b"/a"[..], b"/b c", b"/d;/e", b"#x"]);
+    }
+
+    #[test]
+    fn the_prefix_is_that_of_the_string() {
+        for (interpreter, prefix) in
+            [("/lib/ld-musl-x86_64.so.1", ""), ("/opt/musl/lib/ld.so", "/opt/musl"), ("ld.so", ""), ("/ld.so", "")]
+        {
+            assert_eq!(prefix_of(interpreter.as_bytes()), prefix.as_bytes());
+        }
+    }
+
+    #[test]
+    fn origin_is_textual_and_any_other_dollar_drops_all() {
+        assert_eq!(expand(b"$ORIGIN/../lib:/x", Some(b"/opt")), Some(b"/opt/../lib:/x".to_vec()));
+        assert_eq!(expand(b"${ORIGIN}AL:$ORIGINAL", Some(b"/o")), Some(b"/oAL:/oAL".to_vec()));
+        assert_eq!(expand(b"/opt:$LIB/x", Some(b"/o")), None);
+        assert_eq!(expand(b"$ORIGIN/x", None), None);
+        assert_eq!(expand(b"/x", None), Some(b"/x".to_vec()));
+    }
+
+    const LOADER: &str = "/lib/ld-musl-x86_64.so.1";
+
+    fn app(needed: &[&str]) -> Forge {
+        Forge { needed: needed.iter().map(|name| name.as_bytes().to_vec()).collect(), ..Forge::dynamic(LOADER) }
+    }
+
+    fn base() -> Sample {
+        Sample::new().elf(LOADER, &Forge::musl(true))
+    }
+
+    fn closure(sample: &Sample, path: &str) -> Closure {
+        Closures::new(&sample.tree, &Platform::new(Arch::Amd64)).of(&path.parse().unwrap()).unwrap()
+    }
+
+    /// `name => path`, then `! name` for what is missing.
+    fn lines(closure: &Closure) -> Vec<String> {
+        let found =
+            closure.libraries.iter().map(|(name, path)| format!("{} => {}", display_bytes(name), display_bytes(path)));
+        found.chain(closure.missing.iter().map(|(name, _)| format!("! {}", display_bytes(name)))).collect()
+    }
+
+    fn run(sample: Sample, forge: &Forge) -> Vec<String> {
+        lines(&closure(&sample.elf("/bin/app", forge), "/bin/app"))
+    }
+
+    fn library() -> Forge {
+        Forge::library("whatever.so")
+    }
+
+    fn codes(sample: &Sample, env: &[(&str, &str)]) -> Vec<String> {
+        let settings = Settings {
+            entrypoint: vec!["/bin/app".into()],
+            env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            ..Settings::default()
+        };
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: Some(&settings),
+            purpose: Purpose::Container,
+            policy: &policy,
+        };
+        verify(&subject)
+            .report
+            .findings
+            .iter()
+            .map(|finding| format!("{} {}", finding.severity, finding.code))
+            .collect()
+    }
+
+    #[test]
+    fn reserved_names_are_the_loader_and_others_are_not() {
+        for name in
+            ["libc.so", "libc.so.6", "libm.so.6", "libpthread.so.0", "libc.musl-x86_64.so.1", "libc.anything", LOADER]
+        {
+            assert_eq!(run(base(), &app(&[name])), [format!("{name} => {LOADER}")]);
+        }
+        for name in ["libcrypt.so.1", "libresolv.so.2", "libm-2.31.so", "ld-linux-x86-64.so.2", "libgcc_s.so.1"] {
+            assert_eq!(run(base(), &app(&[name])), [format!("! {name}")]);
+        }
+    }
+
+    #[test]
+    fn the_default_directories_are_searched_in_order() {
+        let sample = || base().elf("/usr/lib/liba.so", &library()).elf("/usr/lib/libb.so", &library());
+        let found = run(sample().elf("/usr/local/lib/libb.so", &library()), &app(&["liba.so", "libb.so"]));
+        assert_eq!(found, ["liba.so => /usr/lib/liba.so", "libb.so => /usr/local/lib/libb.so"]);
+        assert_eq!(run(base().elf("/lib64/liba.so", &library()), &app(&["liba.so"])), ["! liba.so"]);
+        assert_eq!(run(base().bytes("/lib/liba.so", 0o000, &library().build()), &app(&["liba.so"])).len(), 1);
+    }
+
+    #[test]
+    fn a_path_file_replaces_the_default() {
+        let with = |text: &str| {
+            let sample = base().elf("/usr/lib/liba.so", &library()).elf("/opt/liba.so", &library());
+            run(sample.text("/etc/ld-musl-x86_64.path", 0o644, text), &app(&["liba.so"]))
+        };
+        assert_eq!(with("/opt\n"), ["liba.so => /opt/liba.so"]);
+        assert_eq!(with("/nowhere:/opt"), ["liba.so => /opt/liba.so"]);
+        assert_eq!(with("/nowhere\n"), ["! liba.so"], "the default is gone");
+        assert_eq!(with(""), ["! liba.so"]);
+        assert_eq!(with("/opt\r\n"), ["! liba.so"]);
+        let blocked = base().elf("/usr/lib/liba.so", &library()).directory("/etc/ld-musl-x86_64.path");
+        assert_eq!(run(blocked, &app(&["liba.so"])), ["! liba.so"]);
+        let dangling = base().elf("/usr/lib/liba.so", &library()).link("/etc/ld-musl-x86_64.path", "nowhere");
+        assert_eq!(run(dangling, &app(&["liba.so"])), ["liba.so => /usr/lib/liba.so"]);
+    }
+
+    #[test]
+    fn a_search_path_is_inherited_and_runpath_stands_before_rpath() {
+        let sample = base()
+            .elf("/opt/lib/liba.so", &Forge { needed: vec!["libb.so".into()], ..library() })
+            .elf("/opt/lib/libb.so", &library());
+        let forge = Forge { runpath: Some("$ORIGIN/../opt/lib".into()), rpath: Some("/x".into()), ..app(&["liba.so"]) };
+        assert_eq!(run(sample, &forge), ["liba.so => /bin/../opt/lib/liba.so", "libb.so => /bin/../opt/lib/libb.so"]);
+        let sample = base().elf("/opt/liba.so", &library());
+        assert_eq!(run(sample, &Forge { runpath: Some("/opt:$LIB/x".into()), ..app(&["liba.so"]) }), ["! liba.so"]);
+    }
+
+    #[test]
+    fn origin_of_the_program_is_its_real_path() {
+        let forge = Forge { runpath: Some("$ORIGIN/lib".into()), ..app(&["liba.so"]) };
+        let sample =
+            base().elf("/opt/x/run", &forge).elf("/opt/x/lib/liba.so", &library()).link("/bin/run", "/opt/x/run");
+        assert_eq!(lines(&closure(&sample, "/bin/run")), ["liba.so => /opt/x/lib/liba.so"]);
+    }
+
+    #[test]
+    fn names_are_file_names_and_never_sonames() {
+        let sample = || base().elf("/lib/liba.so", &Forge::library("libz.so.1"));
+        assert_eq!(run(sample(), &app(&["liba.so", "libz.so.1"])), ["liba.so => /lib/liba.so", "! libz.so.1"]);
+        let linked = sample().link("/lib/libz.so.1", "liba.so");
+        assert_eq!(
+            run(linked, &app(&["liba.so", "libz.so.1"])),
+            ["liba.so => /lib/liba.so", "libz.so.1 => /lib/liba.so"],
+            "one inode is loaded once"
+        );
+        let by_path = base().elf("/opt/liba.so", &library());
+        assert_eq!(run(by_path, &app(&["/opt/liba.so", "liba.so"])), ["/opt/liba.so => /opt/liba.so", "! liba.so"]);
+    }
+
+    #[test]
+    fn the_first_file_that_opens_decides() {
+        let sample = || base().elf("/usr/lib/liba.so", &library());
+        for blocked in [sample().directory("/lib/liba.so"), sample().text("/lib/liba.so", 0o644, "GROUP ( libc.so.6 )")]
+        {
+            assert_eq!(run(blocked, &app(&["liba.so"])), ["! liba.so"]);
+        }
+        assert_eq!(run(sample().link("/lib/liba.so", "liba.so"), &app(&["liba.so"])), ["! liba.so"], "a loop ends it");
+        assert_eq!(run(sample().link("/lib/liba.so", "gone"), &app(&["liba.so"])), ["liba.so => /usr/lib/liba.so"]);
+        let foreign =
+            sample().elf("/lib/liba.so", &Forge { machine: 183, ..library() }).elf("/bin/app", &app(&["liba.so"]));
+        assert_eq!(codes(&foreign, &[]), ["error lib-wrong-arch"]);
+    }
+
+    #[test]
+    fn a_second_libc_is_swapped_for_the_loader() {
+        let libc = Forge { defines: vec!["__libc_start_main".into(), "stdin".into()], ..library() };
+        let sample = base().elf("/opt/libc.so.6", &libc);
+        assert_eq!(run(sample, &app(&["/opt/libc.so.6"])), [format!("/opt/libc.so.6 => {LOADER}")]);
+    }
+
+    #[test]
+    fn the_environment_of_the_image_counts() {
+        let sample = base().elf("/opt/liba.so", &library()).elf("/bin/app", &app(&["liba.so"]));
+        assert_eq!(codes(&sample, &[]), ["error lib-missing"]);
+        assert_eq!(codes(&sample, &[("LD_LIBRARY_PATH", "/opt")]), Vec::<String>::new());
+        assert_eq!(codes(&sample, &[("LD_LIBRARY_PATH", "/opt"), ("LD_PRELOAD", "x.so")]), ["warning preload-bad"]);
+    }
+
+    #[test]
+    fn one_missing_symbol_is_fatal_weak_ones_are_not() {
+        let sample = |forge: &Forge| base().elf("/bin/app", forge);
+        let unresolved = |forge: &Forge| closure(&sample(forge), "/bin/app").unresolved.len();
+        let with = |calls: &[&str]| Forge {
+            calls: calls.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            ..app(&["libc.so"])
+        };
+        assert_eq!(unresolved(&with(&["puts"])), 0);
+        assert_eq!(unresolved(&with(&["puts", "__printf_chk"])), 1);
+        assert_eq!(unresolved(&Forge { needed: Vec::new(), ..with(&["puts"]) }), 1, "nobody asked for libc");
+        assert_eq!(unresolved(&Forge { weak_calls: vec!["gone".into()], ..with(&[]) }), 0);
+        assert_eq!(unresolved(&Forge { uses: vec!["gone".into()], ..with(&[]) }), 1);
+        assert_eq!(codes(&sample(&with(&["gone"])), &[]), ["error symbol-missing"]);
+        assert_eq!(codes(&sample(&Forge { relocations: vec![37], ..with(&[]) }), &[]), ["error reloc-unsupported"]);
+        let glibc = Forge { version_needs: vec![("libc.so.6".into(), vec!["GLIBC_2.34".into()])], ..with(&["gone"]) };
+        assert_eq!(codes(&sample(&glibc), &[]), ["error libc-mix"]);
+        let resolved = Forge { calls: vec!["puts".into()], ..glibc.clone() };
+        assert_eq!(codes(&sample(&resolved), &[]), ["warning libc-mix"]);
+        let compiler = Forge { version_needs: vec![("libgcc_s.so.1".into(), vec!["GLIBC_2.0".into()])], ..with(&[]) };
+        assert_eq!(codes(&sample(&compiler), &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_a_version_of_musl_knows() {
+        let program = |forge: Forge, new: bool| {
+            let loader = Forge { defines: vec!["readdir".into(), "posix_fallocate".into()], ..Forge::musl(new) };
+            codes(&Sample::new().elf(LOADER, &loader).elf("/bin/app", &forge), &[])
+        };
+        let calls = |name: &str| Forge { calls: vec![name.into()], ..app(&["libc.so"]) };
+        assert_eq!(program(calls("readdir64"), true), Vec::<String>::new());
+        assert_eq!(program(calls("readdir64"), false), ["error symbol-missing"]);
+        assert_eq!(
+            program(calls("posix_fallocate64"), true),
+            ["error symbol-missing"],
+            "17 bytes are too many for 1.2.5"
+        );
+        let relr = Forge { tags: vec![(0x24, 0x40)], ..app(&[]) };
+        assert_eq!(program(relr.clone(), true), Vec::<String>::new());
+        assert_eq!(program(relr, false), ["error relr-old-musl"]);
+    }
+
+    #[test]
+    fn without_proc_the_origin_of_init_is_unknown() {
+        let forge = Forge { runpath: Some("$ORIGIN/lib".into()), ..app(&["liba.so"]) };
+        let sample = base().elf("/init", &forge).elf("/lib/liba.so", &library());
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: None,
+            purpose: Purpose::Initramfs { init: "/init".parse().unwrap() },
+            policy: &policy,
+        };
+        let found: Vec<&str> = verify(&subject).report.findings.iter().map(|finding| finding.code.0).collect();
+        assert_eq!(found, ["origin-needs-proc"], "the library itself is found in the default directories");
+    }
+}

@@ -1,0 +1,268 @@
+//! musl's loader: symbols and relocations. musl binds everything when the program starts, so one missing function kills
+//! the start even if it is never called.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::elf::{Symbol, Symbols};
+use crate::path::display_bytes;
+use crate::platform::Arch;
+use crate::report::Code;
+
+use super::draft::Draft;
+use super::musl::Musl;
+use super::process::{Object, Process, SYMBOL_MISSING, listed};
+
+/// A library is built for another C library than the one that loads it.
+pub const LIBC_MIX: Code = Code("libc-mix");
+/// A relocation of a type that musl does not know.
+pub const RELOC_UNSUPPORTED: Code = Code("reloc-unsupported");
+/// Packed relative relocations, and a musl that ignores them.
+pub const RELR_OLD_MUSL: Code = Code("relr-old-musl");
+
+/// The functions that had a twin with `64` at the end before musl 1.2.4.
+const LFS64: &[&str] = &[
+    "aio_cancel",
+    "aio_error",
+    "aio_fsync",
+    "aio_read",
+    "aio_return",
+    "aio_suspend",
+    "aio_write",
+    "alphasort",
+    "creat",
+    "fallocate",
+    "fgetpos",
+    "fopen",
+    "freopen",
+    "fseeko",
+    "fsetpos",
+    "fstat",
+    "fstatat",
+    "fstatfs",
+    "fstatvfs",
+    "ftello",
+    "ftruncate",
+    "ftw",
+    "getdents",
+    "getrlimit",
+    "glob",
+    "globfree",
+    "lio_listio",
+    "lockf",
+    "lseek",
+    "lstat",
+    "mkostemp",
+    "mkostemps",
+    "mkstemp",
+    "mkstemps",
+    "mmap",
+    "nftw",
+    "open",
+    "openat",
+    "posix_fadvise",
+    "posix_fallocate",
+    "pread",
+    "preadv",
+    "prlimit",
+    "pwrite",
+    "pwritev",
+    "readdir",
+    "scandir",
+    "sendfile",
+    "setrlimit",
+    "stat",
+    "statfs",
+    "statvfs",
+    "tmpfile",
+    "truncate",
+    "versionsort",
+    "__fxstat",
+    "__fxstatat",
+    "__lxstat",
+    "__xstat",
+];
+
+/// The longest name that 1.2.4 and 1.2.5 look at.
+const LFS64_NAME: usize = 16;
+
+/// Relocation types: which the loader knows, which copies, which calls through the PLT.
+struct Types {
+    known: &'static [u32],
+    copy: u32,
+    plt: u32,
+}
+
+const AMD64: Types = Types { known: &[0, 1, 2, 5, 6, 7, 8, 16, 17, 18, 36], copy: 5, plt: 7 };
+const ARM64: Types = Types { known: &[0, 257, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031], copy: 1024, plt: 1026 };
+
+impl Musl<'_> {
+    /// Checks every relocation of every object.
+    pub fn bind(&mut self) {
+        let types = match self.process.files.arch {
+            Arch::Amd64 => AMD64,
+            Arch::Arm64 => ARM64,
+        };
+        let objects = self.loaded.objects.clone();
+        for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
+            let Some(deep) = self.process.files.deep(object.id) else { continue };
+            let path = display_bytes(&object.path);
+            let unknown: Vec<u32> =
+                deep.symbols.kinds.iter().filter(|kind| !types.known.contains(kind)).copied().collect();
+            for kind in unknown {
+                self.loaded.drafts.push(
+                    Draft::error(
+                        RELOC_UNSUPPORTED,
+                        format!("loads {path}, which has relocations of type {kind}; musl knows none"),
+                    )
+                    .says(format!("Error relocating {path}: unsupported relocation type {kind} (exit code 127)"))
+                    .because(
+                        Process::chain(&objects, index),
+                        "type 37 (amd64) and 1032 (arm64) are IFUNC, which only glibc has",
+                    )
+                    .fix(format!("take a build of {path} for musl")),
+                );
+            }
+            let relr = self
+                .process
+                .facts(object)
+                .and_then(|facts| facts.dynamic.as_ref())
+                .is_some_and(crate::elf::Dynamic::has_relr);
+            if relr && !self.loader.since_1_2_4 {
+                let version = self.loader.version.as_deref().unwrap_or("before 1.2.4");
+                self.loaded.drafts.push(
+                    Draft::error(
+                        RELR_OLD_MUSL,
+                        format!("loads {path}, whose packed relocations (RELR) musl {version} ignores"),
+                    )
+                    .killed("SIGSEGV", 139)
+                    .because(Process::chain(&objects, index), "DT_RELR")
+                    .fix("use musl 1.2.4 or later, or link it with `-z nopack-relative-relocs`"),
+                );
+            }
+            let missing = self.missing_symbols(&objects, &deep.symbols, &types);
+            self.tell_symbols(&objects, index, &missing);
+            let path = &object.path;
+            self.loaded.unresolved.extend(missing.into_iter().map(|name| (path.clone(), name)));
+        }
+    }
+
+    fn missing_symbols(&self, objects: &[Object], symbols: &Symbols, types: &Types) -> BTreeSet<Vec<u8>> {
+        let mut missing = BTreeSet::new();
+        // Several relocations may ask for one symbol: what was found is not looked for again.
+        let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
+        for relocation in &symbols.bound {
+            let Some(symbol) = symbols.all.get(relocation.symbol as usize) else { continue };
+            if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
+                continue;
+            }
+            let (copy, plt) = (relocation.kind == types.copy, relocation.kind == types.plt);
+            let found = *known.entry((relocation.symbol, copy, plt)).or_insert_with(|| {
+                let name = symbols.name(symbol);
+                self.finds(objects, name, usize::from(copy), plt) || self.finds_lfs64(name)
+            });
+            // A weak definition of its own that nobody accepts is an error as well: only undefined ones are forgiven.
+            if !found {
+                missing.insert(symbols.name(symbol).to_vec());
+            }
+        }
+        missing
+    }
+
+    /// `find_sym`: the first object that offers the name.
+    fn finds(&self, objects: &[Object], name: &[u8], from: usize, needs_definition: bool) -> bool {
+        objects.iter().skip(from).any(|object| {
+            let Some(deep) = self.process.files.deep(object.id) else { return false };
+            deep.symbols.find(name).any(|symbol| accepted(symbol, needs_definition))
+        })
+    }
+
+    /// Since 1.2.4 the twins with `64` are found by their plain names.
+    fn finds_lfs64(&self, name: &[u8]) -> bool {
+        let old_limit = !matches!(self.loader.version.as_deref(), Some(version) if after_1_2_5(version));
+        if !self.loader.since_1_2_4 || (old_limit && name.len() > LFS64_NAME) {
+            return false;
+        }
+        let plain: &[u8] = if name == b"readdir64_r" {
+            b"readdir_r"
+        } else {
+            match name.strip_suffix(b"64") {
+                Some(plain) if LFS64.iter().any(|known| known.as_bytes() == plain) => plain,
+                Some(_) | None => return false,
+            }
+        };
+        let Some(deep) = self.process.files.deep(self.process.loader) else { return false };
+        deep.symbols.find(plain).any(|symbol| accepted(symbol, true))
+    }
+
+    fn tell_symbols(&mut self, objects: &[Object], index: usize, missing: &BTreeSet<Vec<u8>>) {
+        let object = &objects[index];
+        let path = display_bytes(&object.path);
+        let foreign = self.is_for_glibc(object);
+        let says =
+            |name: &[u8]| format!("Error relocating {path}: {}: symbol not found (exit code 127)", display_bytes(name));
+        let names = listed(missing.iter().map(Vec::as_slice));
+        let draft = match (missing.first(), foreign) {
+            (None, None) => return,
+            (None, Some(reason)) => Draft::warning(LIBC_MIX, format!("loads {path}, which is built for glibc, into a musl process"))
+                .because(Process::chain(objects, index), reason)
+                .because("symbols", "all are found, but what is behind them may differ")
+                .fix(format!("take the musl build of {path} (Alpine package, musllinux wheel, `-musl` npm package)")),
+            (Some(first), Some(reason)) => Draft::error(LIBC_MIX, format!("loads {path}, which is built for glibc; musl lacks what it needs"))
+                .says(says(first))
+                .because(Process::chain(objects, index), reason)
+                .because("not found", names)
+                .fix(format!(
+                    "take the musl build of {path} (Alpine package, musllinux wheel, `-musl` npm package); gcompat is a last resort"
+                )),
+            (Some(first), None) => {
+                let message = if index == 0 {
+                    format!("needs symbols that no library has: {names}")
+                } else {
+                    format!("loads {path}, which needs symbols that no library has: {names}")
+                };
+                Draft::error(SYMBOL_MISSING, message)
+                    .says(says(first))
+                    .because(Process::chain(objects, index), "musl binds every symbol at the start")
+                    .fix("its libraries are of another version than it was built with: take both from one place")
+            }
+        };
+        self.loaded.drafts.push(draft);
+    }
+
+    /// Why an object counts as built for glibc. A version name alone does not say so: musl's compilers put `GLIBC_2.0`
+    /// of libgcc_s into their output.
+    fn is_for_glibc(&self, object: &Object) -> Option<String> {
+        const FILES: [&[u8]; 6] =
+            [b"libc.so.6", b"libm.so.6", b"libpthread.so.0", b"libdl.so.2", b"librt.so.1", b"libresolv.so.2"];
+        let of_glibc = |name: &[u8]| FILES.contains(&name) || name.starts_with(b"ld-linux-");
+        let versions = &self.process.files.deep(object.id)?.versions;
+        if let Some(need) =
+            versions.needed.iter().find(|need| need.version.starts_with(b"GLIBC_") && of_glibc(&need.file))
+        {
+            return Some(format!("needs {} of {}", display_bytes(&need.version), display_bytes(&need.file)));
+        }
+        let dynamic = self.process.facts(object)?.dynamic.as_ref()?;
+        let needed = dynamic.needed.iter().find(|name| ***name == *b"libc.so.6" || name.starts_with(b"ld-linux-"))?;
+        Some(format!("needs {}", display_bytes(needed)))
+    }
+}
+
+/// Whether musl takes a symbol for an answer.
+fn accepted(symbol: &Symbol, needs_definition: bool) -> bool {
+    let thread_local = symbol.kind() == 6;
+    if symbol.is_hidden() || (symbol.is_undefined() && (needs_definition || thread_local)) {
+        return false;
+    }
+    (symbol.value != 0 || thread_local)
+        && matches!(symbol.kind(), 0 | 1 | 2 | 5 | 6)
+        && matches!(symbol.binding(), 1 | 2 | 10)
+}
+
+/// Whether a version is 1.2.6 or later.
+fn after_1_2_5(version: &str) -> bool {
+    let mut numbers =
+        version.split(|character: char| !character.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    let triple: (u32, u32, u32) =
+        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    triple > (1, 2, 5)
+}

@@ -1,0 +1,242 @@
+//! What both loader models share: the process that is being made, and how a library's file is opened.
+
+use std::collections::BTreeSet;
+
+use crate::elf::ElfFacts;
+use crate::oci::Settings;
+use crate::path::{ImagePath, display_bytes};
+use crate::report::Code;
+use crate::tree::{Errno, InodeId, Kind, Resolved};
+
+use super::draft::Draft;
+use super::files::{Files, words_of};
+use super::person::Person;
+
+/// A needed library is not found.
+pub const LIB_MISSING: Code = Code("lib-missing");
+/// A file that is no library stands before the library.
+pub const LIB_BLOCKED: Code = Code("lib-blocked");
+/// A library is for another machine.
+pub const LIB_WRONG_ARCH: Code = Code("lib-wrong-arch");
+/// A library is shorter than its segments.
+pub const LIB_TRUNCATED: Code = Code("lib-truncated");
+/// Nothing has a symbol that is bound when the program starts.
+pub const SYMBOL_MISSING: Code = Code("symbol-missing");
+/// `$ORIGIN` in the program's search path needs `/proc`.
+pub const ORIGIN_NEEDS_PROC: Code = Code("origin-needs-proc");
+/// A search path depends on the working directory.
+pub const RPATH_CWD: Code = Code("rpath-cwd");
+/// An object that is to be preloaded is not there.
+pub const PRELOAD_BAD: Code = Code("preload-bad");
+
+/// How many objects one process may load.
+pub(super) const OBJECTS_MAX: usize = 4096;
+
+/// How many names are listed in one line of evidence.
+const NAMES_SHOWN: usize = 12;
+
+/// A process as its loader finds it.
+pub(super) struct Process<'a> {
+    pub files: &'a Files<'a>,
+    pub app: InodeId,
+    /// The program's path without links: what `/proc/self/exe` shows.
+    pub app_path: &'a ImagePath,
+    /// PT_INTERP, as it is written.
+    pub interpreter: &'a [u8],
+    /// The file of the loader.
+    pub loader: InodeId,
+    pub environment: Environment,
+    pub cwd: &'a ImagePath,
+    pub person: &'a Person,
+    /// Whether `/proc` is mounted: not before an initramfs's init mounts it.
+    pub proc: bool,
+}
+
+/// The variables that a loader reads.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Environment {
+    pub library_path: Option<Vec<u8>>,
+    pub preload: Option<Vec<u8>>,
+}
+
+/// A loaded file.
+#[derive(Clone, Debug)]
+pub(super) struct Object {
+    pub id: InodeId,
+    /// The path by which it was opened; the loader takes `$ORIGIN` from it.
+    pub path: Vec<u8>,
+    /// Names by which it is known, without a search.
+    pub names: Vec<Vec<u8>>,
+    /// Which object asked for it first.
+    pub by: Option<usize>,
+    pub is_loader: bool,
+}
+
+/// What a loader made of a program.
+#[derive(Debug, Default)]
+pub(super) struct Loaded {
+    pub objects: Vec<Object>,
+    /// Each needed name with the path that was taken, in order of loading; every name once.
+    pub resolved: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Needed names that were not found, with who asked.
+    pub missing: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Symbols that nothing has: the object that asks, and the name.
+    pub unresolved: BTreeSet<(Vec<u8>, Vec<u8>)>,
+    pub drafts: Vec<Draft>,
+}
+
+/// Why a library's file does not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum OpenError {
+    NotFound(String),
+    NotADirectory(String),
+    NameTooLong(String),
+    Denied(String),
+    Loop(String),
+}
+
+/// What an opened file is to a loader.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Candidate {
+    Library(Resolved),
+    Directory(Resolved),
+    /// No ELF file, or one that cannot be loaded; why, in words.
+    Unfit(Resolved, String),
+    /// An ELF file for another machine.
+    Foreign(Resolved, u16),
+}
+
+impl Environment {
+    /// The variables of an image's processes.
+    pub fn of(settings: Option<&Settings>) -> Environment {
+        let value = |name: &str| {
+            let value = settings.and_then(|settings| settings.env(name))?;
+            (!value.is_empty()).then(|| value.as_bytes().to_vec())
+        };
+        Environment { library_path: value("LD_LIBRARY_PATH"), preload: value("LD_PRELOAD") }
+    }
+}
+
+impl OpenError {
+    pub fn words(&self) -> &str {
+        match self {
+            OpenError::NotFound(words)
+            | OpenError::NotADirectory(words)
+            | OpenError::NameTooLong(words)
+            | OpenError::Denied(words)
+            | OpenError::Loop(words) => words,
+        }
+    }
+}
+
+impl<'a> Process<'a> {
+    /// Opens a file for reading, as open(2) does.
+    pub fn open(&self, path: &[u8]) -> Result<Resolved, OpenError> {
+        let found = self.files.find(self.cwd, path).map_err(|error| {
+            let words = words_of(&error);
+            match error.errno {
+                Errno::NotFound => OpenError::NotFound(words),
+                Errno::NotADirectory => OpenError::NotADirectory(words),
+                Errno::Loop => OpenError::Loop(words),
+                Errno::NameTooLong => OpenError::NameTooLong(words),
+            }
+        })?;
+        if let Some(at) = self.person.barred(self.files.tree, &found) {
+            return Err(OpenError::Denied(format!("{at} may not be entered by uid {}", self.person.uid)));
+        }
+        let meta = &self.files.tree.inode(found.id).meta;
+        if !self.person.may_read(meta) {
+            return Err(OpenError::Denied(format!("may not be read by uid {}: mode {}", self.person.uid, meta.mode)));
+        }
+        Ok(found)
+    }
+
+    /// What an opened file is.
+    pub fn candidate(&self, found: Resolved) -> Candidate {
+        match &self.files.tree.inode(found.id).kind {
+            Kind::File(_) => {}
+            Kind::Directory(_) => return Candidate::Directory(found),
+            Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
+                return Candidate::Unfit(found, "no regular file".into());
+            }
+        }
+        let Some(probe) = self.files.probe(found.id) else { return Candidate::Unfit(found, "no file".into()) };
+        if let Some(error) = &probe.error {
+            return Candidate::Unfit(found, format!("unreadable: {error}"));
+        }
+        let Some(facts) = &probe.elf else {
+            let words = match probe.size {
+                0 => "empty".to_string(),
+                size if size < 64 => format!("no ELF file: {size} bytes"),
+                _ if !probe.head.contains(&0) => "no ELF file but a text, such as a linker script".to_string(),
+                _ => "no ELF file".to_string(),
+            };
+            return Candidate::Unfit(found, words);
+        };
+        if facts.machine != self.files.machine() {
+            return Candidate::Foreign(found, facts.machine);
+        }
+        if !matches!(facts.kind, 2 | 3) {
+            return Candidate::Unfit(found, "an object file, not a library".into());
+        }
+        if facts.fault.is_some() || facts.dynamic.is_none() {
+            return Candidate::Unfit(found, "an ELF file without a dynamic section".into());
+        }
+        Candidate::Library(found)
+    }
+
+    /// Facts of a loaded object.
+    pub fn facts(&self, object: &Object) -> Option<&'a ElfFacts> {
+        self.files.elf(object.id)
+    }
+
+    /// A needed library that was found is shorter than it should be.
+    pub fn truncated(&self, object: &Object) -> Option<Draft> {
+        let facts = self.facts(object)?;
+        let needed = facts.size_needed();
+        (needed > facts.size).then(|| {
+            let path = display_bytes(&object.path);
+            Draft::error(LIB_TRUNCATED, format!("loads {path}, which is cut off: {} of {needed} bytes", facts.size))
+                .killed("SIGBUS", 135)
+                .fix(format!("copy {path} again"))
+        })
+    }
+
+    /// The chain of those who asked for an object: `/bin/app, /usr/lib/libx.so.1`.
+    pub fn chain(objects: &[Object], mut at: usize) -> String {
+        let mut parts = Vec::new();
+        while let Some(object) = objects.get(at) {
+            parts.push(display_bytes(&object.path));
+            match object.by {
+                Some(by) if parts.len() < 64 => at = by,
+                Some(_) | None => break,
+            }
+        }
+        parts.reverse();
+        parts.join(" \u{2192} ")
+    }
+
+    /// Where a file of this name does lie in the tree.
+    pub fn elsewhere(&self, name: &[u8]) -> Vec<&'a ImagePath> {
+        let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        self.files.by_name(base)
+    }
+}
+
+/// Some names, and how many more.
+pub(super) fn listed<'n>(names: impl ExactSizeIterator<Item = &'n [u8]>) -> String {
+    let count = names.len();
+    let mut shown: Vec<String> = names.take(NAMES_SHOWN).map(display_bytes).collect();
+    if count > NAMES_SHOWN {
+        shown.push(format!("and {} more", count - NAMES_SHOWN));
+    }
+    shown.join(", ")
+}
+
+/// The directory part of a path: what `$ORIGIN` stands for.
+pub(super) fn directory_of(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|&byte| byte == b'/') {
+        Some(at) => &path[..at],
+        None => b".",
+    }
+}
