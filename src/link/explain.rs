@@ -2,7 +2,7 @@
 
 use crate::report::Code;
 
-use super::{accept, kernel, lookup, musl, musl_symbols, process, script, verify};
+use super::{accept, glibc, glibc_symbols, kernel, lookup, musl, musl_symbols, process, script, verify};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +57,7 @@ pub const CODES: &[Explanation] = pages! {
     kernel::LOADER_FLAVOUR => "loader-flavour",
     kernel::LOADER_UNKNOWN => "loader-unknown",
     musl::MUSL_PATH_FILE => "musl-path-file",
+    glibc::NEEDS_ISA_LEVEL => "needs-isa-level",
     kernel::NOT_A_PROGRAM => "not-a-program",
     process::ORIGIN_NEEDS_PROC => "origin-needs-proc",
     kernel::PACKED => "packed",
@@ -79,6 +80,8 @@ pub const CODES: &[Explanation] = pages! {
     process::SYMBOL_MISSING => "symbol-missing",
     verify::UNREADABLE => "unreadable",
     lookup::USER_MISSING => "user-missing",
+    glibc_symbols::VERSION_MISSING => "version-missing",
+    glibc_symbols::VERSION_NO_INFO => "version-no-info",
     kernel::WRONG_ARCH => "wrong-arch",
     kernel::WRONG_ARCH_32 => "wrong-arch-32",
 };

@@ -4,6 +4,7 @@ use crate::path::ImagePath;
 use crate::tree::{InodeId, Resolved};
 
 use super::flavour::Flavour;
+use super::glibc::Glibc;
 use super::musl::Musl;
 use super::process::{Environment, Loaded, Process};
 
@@ -38,7 +39,12 @@ impl Loading<'_> {
                 musl.bind();
                 Some(musl.loaded)
             }
-            Flavour::Glibc(_) => None,
+            Flavour::Glibc(loader) => {
+                let mut glibc = Glibc::load(&process, loader);
+                glibc.check_versions();
+                glibc.bind();
+                Some(glibc.loaded)
+            }
             Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
         }
     }

@@ -30,9 +30,13 @@ mod tell;
 
 mod process;
 
+mod ld_cache;
 mod musl;
 
+mod glibc;
 mod musl_symbols;
+
+mod glibc_symbols;
 
 mod load;
 

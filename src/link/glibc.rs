@@ -1,0 +1,714 @@
+//! glibc's loader (`elf/dl-load.c`, `elf/rtld.c`, 2.36 to 2.41): which files it loads.
+
+use crate::path::display_bytes;
+use crate::platform::Arch;
+use crate::report::{Code, Evidence};
+use crate::tree::{InodeId, Resolved};
+
+use super::draft::Draft;
+use super::flavour::GlibcLoader;
+use super::kernel::machine_name;
+use super::ld_cache::{CACHE_MAX, Cache};
+use super::process::{
+    Candidate, LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError,
+    PRELOAD_BAD, Process, RPATH_CWD, directory_of,
+};
+
+/// A library exists for newer CPUs only.
+pub const NEEDS_ISA_LEVEL: Code = Code("needs-isa-level");
+
+/// Subdirectories for newer CPUs, which the loader tries first.
+const HWCAPS: [&[u8]; 3] = [b"glibc-hwcaps/x86-64-v2", b"glibc-hwcaps/x86-64-v3", b"glibc-hwcaps/x86-64-v4"];
+
+/// One directory that is searched, with the rule that it comes from.
+struct Place {
+    rule: String,
+    directory: Vec<u8>,
+}
+
+/// How a search ended.
+enum Search {
+    Found(Vec<u8>, Resolved),
+    /// Not here: go on with the next list.
+    Nothing,
+    /// A file that ends the start: its path, what it is, and glibc's words.
+    Fatal(Vec<u8>, String, &'static str),
+}
+
+/// A process under glibc's loader.
+pub(super) struct Glibc<'a> {
+    pub process: &'a Process<'a>,
+    pub loader: &'a GlibcLoader,
+    pub loaded: Loaded,
+    cache: Vec<u8>,
+}
+
+impl<'a> Glibc<'a> {
+    /// Loads a program.
+    pub fn load(process: &'a Process<'a>, loader: &'a GlibcLoader) -> Glibc<'a> {
+        let cache = process.open(b"/etc/ld.so.cache").ok().and_then(|found| {
+            let content = process.files.content(found.id)?;
+            content.head(CACHE_MAX).ok()
+        });
+        let mut glibc = Glibc { process, loader, loaded: Loaded::default(), cache: cache.unwrap_or_default() };
+        let object = |id: InodeId, path: &[u8], is_loader: bool| Object {
+            id,
+            path: path.to_vec(),
+            names: vec![path.to_vec()],
+            by: None,
+            is_loader,
+        };
+        // The loader is there from the beginning: its name never needs a search.
+        glibc.loaded.objects.push(object(process.app, process.app_path.as_bytes(), false));
+        glibc.loaded.objects.push(object(process.loader, process.interpreter, true));
+        glibc.preload();
+        let mut at = 0;
+        while at < glibc.loaded.objects.len() && glibc.loaded.objects.len() <= OBJECTS_MAX {
+            if !glibc.loaded.objects[at].is_loader {
+                glibc.check_search_path(at);
+                if let Some(dynamic) = process.facts(&glibc.loaded.objects[at]).and_then(|facts| facts.dynamic.as_ref())
+                {
+                    for name in &dynamic.needed {
+                        glibc.need(name, at);
+                    }
+                    for name in &dynamic.filters {
+                        glibc.need(name, at);
+                    }
+                    for name in &dynamic.auxiliary {
+                        let _ = glibc.resolve(name, at);
+                    }
+                }
+            }
+            at += 1;
+        }
+        glibc
+    }
+
+    fn preload(&mut self) {
+        let from_environment = self.process.environment.preload.clone().unwrap_or_default();
+        let mut names: Vec<(Vec<u8>, &str)> = from_environment
+            .split(|&byte| byte == b' ' || byte == b':')
+            .map(|name| (name.to_vec(), "LD_PRELOAD"))
+            .collect();
+        if let Ok(found) = self.process.open(b"/etc/ld.so.preload")
+            && let Some(Ok(bytes)) = self.process.files.content(found.id).map(|content| content.head(1 << 20))
+        {
+            for line in bytes.split(|&byte| byte == b'\n') {
+                let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+                names.extend(
+                    line.split(|byte| b" \t:".contains(byte)).map(|name| (name.to_vec(), "/etc/ld.so.preload")),
+                );
+            }
+        }
+        for (name, source) in names.into_iter().filter(|(name, _)| !name.is_empty()) {
+            if self.resolve(&name, 0).is_err() {
+                let name = display_bytes(&name);
+                self.loaded.drafts.push(
+                    Draft::warning(PRELOAD_BAD, format!("is started with {name} of {source}, which is not loaded"))
+                        .says(format!(
+                            "ERROR: ld.so: object '{name}' from {source} cannot be preloaded (cannot open shared object file): ignored."
+                        ))
+                        .fix("add the object, or take the setting away"),
+                );
+            }
+        }
+    }
+
+    fn need(&mut self, name: &[u8], by: usize) {
+        match self.resolve(name, by) {
+            Ok(index) => {
+                if !self.loaded.resolved.iter().any(|(known, _)| known == name) {
+                    let path = self.loaded.objects[index].path.clone();
+                    self.loaded.resolved.push((name.to_vec(), path));
+                }
+            }
+            Err(draft) => {
+                let asking = self.loaded.objects[by].path.clone();
+                if !self.loaded.missing.iter().any(|(known, _)| known == name) {
+                    self.loaded.drafts.push(*draft);
+                }
+                self.loaded.missing.push((name.to_vec(), asking));
+            }
+        }
+    }
+
+    /// The object of a needed name, or what is wrong.
+    fn resolve(&mut self, name: &[u8], by: usize) -> Result<usize, Box<Draft>> {
+        if let Some(index) = self.known(name) {
+            return Ok(index);
+        }
+        let mut tried = Vec::new();
+        let expanded = self.expand(name, by);
+        let search = match &expanded {
+            None => Search::Nothing,
+            Some(path) if path.contains(&b'/') => {
+                self.look(path.clone(), "named by its path", &mut tried).unwrap_or(Search::Nothing)
+            }
+            Some(name) => self.search(name, by, &mut tried),
+        };
+        let (path, found) = match search {
+            Search::Found(path, found) => (path, found),
+            Search::Nothing => return Err(Box::new(self.missing(name, by, tried))),
+            Search::Fatal(path, what, words) => return Err(Box::new(self.blocked(name, by, &path, &what, words))),
+        };
+        if let Some(index) = self.loaded.objects.iter().position(|object| object.id == found.id) {
+            self.loaded.objects[index].names.push(name.to_vec());
+            return Ok(index);
+        }
+        let object =
+            Object { id: found.id, names: vec![name.to_vec(), path.clone()], path, by: Some(by), is_loader: false };
+        if let Some(draft) = self.process.truncated(&object) {
+            self.loaded.drafts.push(draft);
+        }
+        self.loaded.objects.push(object);
+        Ok(self.loaded.objects.len() - 1)
+    }
+
+    /// An object that is loaded already, by one of its names or its SONAME.
+    pub fn known(&self, name: &[u8]) -> Option<usize> {
+        self.loaded
+            .objects
+            .iter()
+            .position(|object| object.names.iter().any(|known| known == name) || self.soname(object) == Some(name))
+    }
+
+    fn soname(&self, object: &Object) -> Option<&[u8]> {
+        self.process.facts(object)?.dynamic.as_ref()?.soname.as_deref()
+    }
+
+    fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Search {
+        let mut newer = None;
+        for list in self.lists(by) {
+            for place in list {
+                let path = [place.directory.as_slice(), b"/", name].concat();
+                match self.look(path, &place.rule, tried) {
+                    Some(Search::Nothing) => {
+                        if newer.is_none() {
+                            newer = self.newer(&place.directory, name);
+                        }
+                    }
+                    Some(end) => return end,
+                    // An error of another kind ends this list; the next one is still searched.
+                    None => break,
+                }
+            }
+        }
+        let nodeflib = self.dynamic(by).is_some_and(crate::elf::Dynamic::has_nodeflib);
+        if let Some(end) = self.from_cache(name, nodeflib, tried) {
+            return end;
+        }
+        if !nodeflib {
+            for directory in &self.loader.directories {
+                let path = [directory.as_slice(), b"/", name].concat();
+                match self.look(path, "system directory", tried) {
+                    Some(Search::Nothing) => {
+                        if newer.is_none() {
+                            newer = self.newer(directory, name);
+                        }
+                    }
+                    Some(end) => return end,
+                    None => break,
+                }
+            }
+        }
+        match newer {
+            Some((path, found)) => Search::Found(path, found),
+            None => Search::Nothing,
+        }
+    }
+
+    /// RPATH chain, LD_LIBRARY_PATH, RUNPATH: each a list.
+    fn lists(&self, by: usize) -> Vec<Vec<Place>> {
+        let mut lists = Vec::new();
+        let runpath = self.dynamic(by).and_then(|dynamic| dynamic.runpath.as_deref());
+        if runpath.is_none() {
+            let mut chain = Vec::new();
+            let mut at = Some(by);
+            while let Some(index) = at.filter(|_| chain.len() < OBJECTS_MAX) {
+                chain.push(index);
+                at = self.loaded.objects[index].by;
+            }
+            if !chain.contains(&0) {
+                chain.push(0);
+            }
+            for index in chain {
+                let Some(dynamic) = self.dynamic(index).filter(|dynamic| dynamic.runpath.is_none()) else { continue };
+                if let Some(text) = &dynamic.rpath {
+                    lists.push(self.places(text, b":", index, "RPATH"));
+                }
+            }
+        }
+        if let Some(text) = &self.process.environment.library_path {
+            let mut list = self.places(text, b":;", 0, "LD_LIBRARY_PATH");
+            list.iter_mut().for_each(|place| place.rule = "LD_LIBRARY_PATH".into());
+            lists.push(list);
+        }
+        if let Some(text) = runpath {
+            lists.push(self.places(text, b":", by, "RUNPATH"));
+        }
+        lists
+    }
+
+    fn places(&self, text: &[u8], separators: &[u8], index: usize, word: &str) -> Vec<Place> {
+        if text.is_empty() {
+            return Vec::new();
+        }
+        let rule = format!("{word} of {}", display_bytes(&self.loaded.objects[index].path));
+        let elements = text.split(|byte| separators.contains(byte));
+        let directories = elements.filter_map(|element| self.expand(element, index));
+        directories
+            .map(|directory| {
+                let end = directory.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+                // An empty element is the working directory.
+                let directory = if directory.is_empty() { b".".to_vec() } else { directory[..end].to_vec() };
+                Place { rule: rule.clone(), directory }
+            })
+            .collect()
+    }
+
+    /// Fills `$ORIGIN`, `$LIB` and `$PLATFORM` in; `None` when one of them has no value.
+    fn expand(&self, text: &[u8], index: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(at) = rest.iter().position(|&byte| byte == b'$') {
+            out.extend_from_slice(&rest[..at]);
+            rest = &rest[at..];
+            let (word, value): (&[u8], Vec<u8>) = if let Some(length) = token(rest, b"ORIGIN") {
+                if index == 0 && !self.process.proc {
+                    return None;
+                }
+                (&rest[..length], directory_of(&self.loaded.objects[index].path).to_vec())
+            } else if let Some(length) = token(rest, b"LIB") {
+                (&rest[..length], self.loader.lib.clone())
+            } else if let Some(length) = token(rest, b"PLATFORM") {
+                (&rest[..length], self.process.files.arch.facts().gnu.as_bytes().to_vec())
+            } else {
+                (&rest[..1], b"$".to_vec())
+            };
+            out.extend_from_slice(&value);
+            rest = &rest[word.len()..];
+        }
+        out.extend_from_slice(rest);
+        Some(out)
+    }
+
+    /// Tries one path; `None` when an error ends the list.
+    fn look(&self, path: Vec<u8>, rule: &str, tried: &mut Vec<Evidence>) -> Option<Search> {
+        let note = |words: &str| Evidence { subject: display_bytes(&path), detail: format!("{words}; {rule}") };
+        let found = match self.process.open(&path) {
+            Ok(found) => found,
+            Err(error @ (OpenError::Loop(_) | OpenError::NameTooLong(_))) => {
+                tried.push(note(&format!("{}, which ends this list", error.words())));
+                return None;
+            }
+            Err(error) => {
+                tried.push(note(error.words()));
+                return Some(Search::Nothing);
+            }
+        };
+        let facts = self.process.files.elf(found.id);
+        if let Some(facts) = facts
+            && facts.size >= 64
+        {
+            if facts.ident[4] != 2 {
+                tried.push(note("for 32-bit machines, skipped"));
+                return Some(Search::Nothing);
+            }
+            if let Some(words) = ident_fault(&facts.ident, facts.version) {
+                return Some(Search::Fatal(path, words.to_string(), words));
+            }
+        }
+        match self.process.candidate(found) {
+            Candidate::Library(found) => Some(Search::Found(path, found)),
+            Candidate::Foreign(_, machine) => {
+                tried.push(note(&format!("for {}, skipped", machine_name(machine))));
+                Some(Search::Nothing)
+            }
+            Candidate::Directory(_) => {
+                Some(Search::Fatal(path, "a directory".into(), "cannot read file data: Is a directory"))
+            }
+            Candidate::Unfit(found, what) => {
+                let size = self.process.files.content(found.id).map_or(0, crate::tree::Content::size);
+                let words = match self.process.files.elf(found.id) {
+                    _ if size < 64 => "file too short",
+                    None => "invalid ELF header",
+                    Some(facts) if !matches!(facts.kind, 2 | 3) => "only ET_DYN and ET_EXEC can be loaded",
+                    Some(_) => "object file has no dynamic section",
+                };
+                Some(Search::Fatal(path, what, words))
+            }
+        }
+    }
+
+    /// A library that is there for newer CPUs only.
+    fn newer(&self, directory: &[u8], name: &[u8]) -> Option<(Vec<u8>, Resolved)> {
+        if self.process.files.arch != Arch::Amd64 {
+            return None;
+        }
+        HWCAPS.iter().find_map(|level| {
+            let path = [directory, b"/", level, b"/", name].concat();
+            match self.process.candidate(self.process.open(&path).ok()?) {
+                Candidate::Library(found) => Some((path, found)),
+                Candidate::Directory(_) | Candidate::Unfit(..) | Candidate::Foreign(..) => None,
+            }
+        })
+    }
+
+    fn from_cache(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
+        let flags = match self.process.files.arch {
+            Arch::Amd64 => 0x0303,
+            Arch::Arm64 => 0x0a03,
+        };
+        let Some(cache) = Cache::read(&self.cache) else {
+            let detail = if self.cache.is_empty() { "absent or empty" } else { "not a cache: ignored" };
+            tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail: detail.into() });
+            return None;
+        };
+        let hit = cache.find(name, flags);
+        let Some(path) = hit.plain.or(hit.newer) else {
+            let detail = format!("has no such name among {}", cache.len());
+            tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail });
+            return None;
+        };
+        if nodeflib && self.loader.directories.iter().any(|directory| directory_of(path) == directory.as_slice()) {
+            tried.push(Evidence {
+                subject: display_bytes(path),
+                detail: "in a system directory, which NODEFLIB forbids".into(),
+            });
+            return None;
+        }
+        match self.look(path.to_vec(), "/etc/ld.so.cache", tried) {
+            Some(Search::Nothing) | None => None,
+            Some(end) => Some(end),
+        }
+    }
+
+    fn dynamic(&self, index: usize) -> Option<&'a crate::elf::Dynamic> {
+        self.process.facts(&self.loaded.objects[index])?.dynamic.as_ref()
+    }
+
+    /// What is wrong with an object's own search path, and whether it was found for newer CPUs only.
+    fn check_search_path(&mut self, index: usize) {
+        let path = display_bytes(&self.loaded.objects[index].path);
+        if crate::elf::contains(&self.loaded.objects[index].path, b"/glibc-hwcaps/") {
+            self.loaded.drafts.push(
+                Draft::warning(NEEDS_ISA_LEVEL, format!("loads {path}, which is there for newer CPUs only"))
+                    .because(Process::chain(&self.loaded.objects, index), "no file of that name outside glibc-hwcaps")
+                    .fix("add the library for every CPU as well"),
+            );
+        }
+        let Some(dynamic) = self.dynamic(index) else { return };
+        let Some(text) = dynamic.runpath.as_deref().or(dynamic.rpath.as_deref()).filter(|text| !text.is_empty()) else {
+            return;
+        };
+        let shown = display_bytes(text);
+        if index == 0 && !self.process.proc && crate::elf::contains(text, b"ORIGIN") {
+            self.loaded.drafts.push(
+                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, and /proc is not mounted yet"))
+                    .because(path, "without /proc elements with $ORIGIN are dropped")
+                    .fix("link init statically, or give it an absolute path"),
+            );
+        } else if text
+            .split(|&byte| byte == b':')
+            .any(|element| !element.starts_with(b"/") && !element.starts_with(b"$"))
+        {
+            self.loaded.drafts.push(
+                Draft::warning(RPATH_CWD, format!("has a search path that depends on the working directory: {shown}"))
+                    .because(path, "an empty element is the working directory")
+                    .fix("use absolute directories or $ORIGIN"),
+            );
+        }
+    }
+
+    fn missing(&self, name: &[u8], by: usize, tried: Vec<Evidence>) -> Draft {
+        let shown = display_bytes(name);
+        let app = self.process.app_path;
+        let asking = display_bytes(&self.loaded.objects[by].path);
+        let skipped = tried.iter().any(|evidence| evidence.detail.contains(", skipped;"));
+        let who = if by == 0 { String::new() } else { format!("loads {asking}, which ") };
+        let mut draft = if skipped {
+            Draft::error(LIB_WRONG_ARCH, format!("{who}needs the library {shown}, which is there for another machine only"))
+        } else {
+            Draft::error(LIB_MISSING, format!("{who}needs the library {shown}, which glibc's loader does not find"))
+        }
+        .says(format!(
+            "{app}: error while loading shared libraries: {shown}: cannot open shared object file: No such file or directory (exit code 127)"
+        ))
+        .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
+        draft.evidence.extend(tried);
+        let elsewhere = self.process.elsewhere(name);
+        let arch = self.process.files.arch.facts();
+        let fix = match elsewhere.first().and_then(|path| path.parent()) {
+            Some(directory) if !skipped => {
+                draft = draft.because(
+                    elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
+                    "a file of that name, where nothing looks for it",
+                );
+                format!(
+                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or give the tree an /etc/ld.so.cache made \
+                     for {} that knows it (ldconfig of this machine cannot index another architecture)",
+                    arch.oci
+                )
+            }
+            Some(_) | None => {
+                format!(
+                    "add the package that holds {shown} for {} to a source, or gather it with `sazare bundle`",
+                    arch.oci
+                )
+            }
+        };
+        draft.fix(fix)
+    }
+
+    fn blocked(&self, name: &[u8], by: usize, path: &[u8], what: &str, words: &str) -> Draft {
+        let (name, path) = (display_bytes(name), display_bytes(path));
+        let app = self.process.app_path;
+        Draft::error(
+            LIB_BLOCKED,
+            format!("needs the library {name}, and the first file of that name is {what}: {path}"),
+        )
+        .says(format!("{app}: error while loading shared libraries: {path}: {words} (exit code 127)"))
+        .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
+        .because(path.clone(), "glibc stops at such a file")
+        .fix(format!("replace or remove {path}"))
+    }
+}
+
+/// Whether `$NAME` or `${NAME}` stands at the beginning, and how long it is.
+fn token(text: &[u8], name: &[u8]) -> Option<usize> {
+    let rest = text.strip_prefix(b"$".as_slice())?;
+    if let Some(inner) = rest.strip_prefix(b"{".as_slice()) {
+        return inner.strip_prefix(name)?.starts_with(b"}").then_some(name.len() + 3);
+    }
+    let after = rest.strip_prefix(name)?;
+    let goes_on = after.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    (!goes_on).then_some(name.len() + 1)
+}
+
+/// What glibc finds wrong in a library's `e_ident` and `e_version`, in its words.
+fn ident_fault(ident: &[u8; 16], version: u32) -> Option<&'static str> {
+    if ident[5] != 1 {
+        Some("ELF file data encoding not little-endian")
+    } else if ident[6] != 1 {
+        Some("ELF file version ident does not match current one")
+    } else if !matches!(ident[7], 0 | 3) {
+        Some("ELF file OS ABI invalid")
+    } else if ident[8] != 0 && ident[7] != 3 {
+        Some("ELF file ABI version invalid")
+    } else if ident[9..].iter().any(|byte| *byte != 0) {
+        Some("nonzero padding in e_ident")
+    } else if version != 1 {
+        Some("ELF file version does not match current one")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::ld_cache::tests::forged;
+    use crate::link::sample::Sample;
+    use crate::link::{Closure, Closures, Policy, Purpose, Subject, verify};
+    use crate::oci::Settings;
+    use crate::platform::Platform;
+
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+    const LIB: &str = "/lib/x86_64-linux-gnu";
+
+    fn app(needed: &[&str]) -> Forge {
+        Forge { needed: needed.iter().map(|name| name.as_bytes().to_vec()).collect(), ..Forge::dynamic(LOADER) }
+    }
+
+    fn base() -> Sample {
+        Sample::new().elf(LOADER, &Forge::glibc())
+    }
+
+    fn library() -> Forge {
+        Forge { soname: None, ..Forge::library("") }
+    }
+
+    fn closure(sample: &Sample, path: &str) -> Closure {
+        Closures::new(&sample.tree, &Platform::new(Arch::Amd64)).of(&path.parse().unwrap()).unwrap()
+    }
+
+    fn run(sample: Sample, forge: &Forge) -> Vec<String> {
+        let closure = closure(&sample.elf("/bin/app", forge), "/bin/app");
+        let found =
+            closure.libraries.iter().map(|(name, path)| format!("{} => {}", display_bytes(name), display_bytes(path)));
+        found.chain(closure.missing.iter().map(|(name, _)| format!("! {}", display_bytes(name)))).collect()
+    }
+
+    fn codes(sample: &Sample, env: &[(&str, &str)]) -> Vec<String> {
+        let settings = Settings {
+            entrypoint: vec!["/bin/app".into()],
+            env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            ..Settings::default()
+        };
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: Some(&settings),
+            purpose: Purpose::Container,
+            policy: &policy,
+        };
+        verify(&subject)
+            .report
+            .findings
+            .iter()
+            .map(|finding| format!("{} {}", finding.severity, finding.code))
+            .collect()
+    }
+
+    #[test]
+    fn system_directories_are_those_of_the_loader() {
+        let in_directory =
+            |directory: &str| run(base().elf(&format!("{directory}/liba.so"), &library()), &app(&["liba.so"]));
+        for directory in [LIB, "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib"] {
+            assert_eq!(in_directory(directory), [format!("liba.so => {directory}/liba.so")]);
+        }
+        for directory in ["/lib64", "/usr/lib64", "/usr/local/lib"] {
+            assert_eq!(in_directory(directory), ["! liba.so"]);
+        }
+    }
+
+    #[test]
+    fn a_soname_answers_for_a_file_of_another_name() {
+        let sample = base().elf("/lib/libfoo.so", &Forge::library("libbar.so.1"));
+        assert_eq!(
+            run(sample, &app(&["libfoo.so", "libbar.so.1", "ld-linux-x86-64.so.2"])),
+            [
+                "libfoo.so => /lib/libfoo.so".to_string(),
+                "libbar.so.1 => /lib/libfoo.so".to_string(),
+                format!("ld-linux-x86-64.so.2 => {LOADER}")
+            ]
+        );
+    }
+
+    #[test]
+    fn rpath_is_inherited_and_runpath_is_not() {
+        let sample = || {
+            base()
+                .elf("/opt/liba.so", &Forge { needed: vec!["libb.so".into()], ..library() })
+                .elf("/opt/libb.so", &library())
+        };
+        let rpath = Forge { rpath: Some("$ORIGIN/../opt".into()), ..app(&["liba.so"]) };
+        assert_eq!(run(sample(), &rpath), ["liba.so => /bin/../opt/liba.so", "libb.so => /bin/../opt/libb.so"]);
+        let runpath = Forge { runpath: Some("/opt".into()), ..app(&["liba.so"]) };
+        assert_eq!(run(sample(), &runpath), ["liba.so => /opt/liba.so", "! libb.so"]);
+        let both = Forge { rpath: Some("/opt".into()), runpath: Some("/nowhere".into()), ..app(&["liba.so"]) };
+        assert_eq!(run(sample(), &both), ["! liba.so"], "RPATH beside RUNPATH counts for nothing");
+    }
+
+    #[test]
+    fn tokens_are_filled_in() {
+        let with = |text: &str, at: &str| {
+            let forge = Forge { rpath: Some(text.into()), ..app(&["liba.so"]) };
+            run(base().elf(&format!("{at}/liba.so"), &library()), &forge)
+        };
+        assert_eq!(with("/opt/$LIB", "/opt/lib/x86_64-linux-gnu"), ["liba.so => /opt/lib/x86_64-linux-gnu/liba.so"]);
+        assert_eq!(with("/opt/${PLATFORM}", "/opt/x86_64"), ["liba.so => /opt/x86_64/liba.so"]);
+        assert_eq!(with("/opt/$NOPE/$ORIGINAL:/x", "/x"), ["liba.so => /x/liba.so"]);
+        assert_eq!(with(":/y", "/"), ["liba.so => ./liba.so"], "an empty element is the working directory");
+        assert_eq!(
+            run(base().elf("/opt/x.so", &library()), &app(&["$ORIGIN/../opt/x.so"])),
+            ["$ORIGIN/../opt/x.so => /bin/../opt/x.so"]
+        );
+    }
+
+    #[test]
+    fn the_cache_stands_before_the_system_directories() {
+        let cache = |path: &str, flags: u32| {
+            base().elf("/opt/liba.so", &library()).elf("/lib/liba.so", &library()).bytes(
+                "/etc/ld.so.cache",
+                0o644,
+                &forged(&[("liba.so", path, flags)]),
+            )
+        };
+        assert_eq!(run(cache("/opt/liba.so", 0x303), &app(&["liba.so"])), ["liba.so => /opt/liba.so"]);
+        assert_eq!(run(cache("/opt/liba.so", 0xa03), &app(&["liba.so"])), ["liba.so => /lib/liba.so"]);
+        assert_eq!(run(cache("/gone/liba.so", 0x303), &app(&["liba.so"])), ["liba.so => /lib/liba.so"]);
+        let empty = cache("/opt/empty.so", 0x303).text("/opt/empty.so", 0o644, "");
+        assert_eq!(run(empty, &app(&["liba.so"])), ["! liba.so"], "what stands behind the cache is fatal");
+        let corrupt = base().elf("/lib/liba.so", &library()).text("/etc/ld.so.cache", 0o644, "glibc-ld.so");
+        assert_eq!(run(corrupt, &app(&["liba.so"])), ["liba.so => /lib/liba.so"]);
+        let forge = Forge { flags_1: 0x800, ..app(&["liba.so"]) };
+        assert_eq!(run(cache("/lib/liba.so", 0x303), &forge), ["! liba.so"], "NODEFLIB");
+        assert_eq!(run(cache("/opt/liba.so", 0x303), &forge), ["liba.so => /opt/liba.so"]);
+    }
+
+    #[test]
+    fn files_of_another_machine_are_skipped_and_others_end_the_start() {
+        let second = || base().elf("/usr/lib/liba.so", &library());
+        let foreign = Forge { machine: 183, ..library() };
+        assert_eq!(run(second().elf("/lib/liba.so", &foreign), &app(&["liba.so"])), ["liba.so => /usr/lib/liba.so"]);
+        let only = base().elf("/lib/liba.so", &foreign).elf("/bin/app", &app(&["liba.so"]));
+        assert_eq!(codes(&only, &[]), ["error lib-wrong-arch"]);
+        for blocked in [
+            second().text("/lib/liba.so", 0o644, ""),
+            second().text("/lib/liba.so", 0o644, &"/* GNU ld script */".repeat(9)),
+            second().directory("/lib/liba.so"),
+            second().elf("/lib/liba.so", &Forge { kind: 1, ..library() }),
+        ] {
+            assert_eq!(codes(&blocked.elf("/bin/app", &app(&["liba.so"])), &[]), ["error lib-blocked"]);
+        }
+        let mut bytes = library().build();
+        bytes[7] = 9;
+        let abi = second().bytes("/lib/liba.so", 0o644, &bytes);
+        assert_eq!(codes(&abi.elf("/bin/app", &app(&["liba.so"])), &[]), ["error lib-blocked"]);
+        assert_eq!(
+            run(second().link("/lib/liba.so", "liba.so"), &app(&["liba.so"])),
+            ["! liba.so"],
+            "a loop ends the list"
+        );
+    }
+
+    #[test]
+    fn newer_cpus_have_their_own_directories() {
+        let sample = base().elf("/lib/glibc-hwcaps/x86-64-v3/liba.so", &library()).elf("/bin/app", &app(&["liba.so"]));
+        assert_eq!(codes(&sample, &[]), ["warning needs-isa-level"]);
+        let both = sample.elf("/lib/liba.so", &library());
+        assert_eq!(codes(&both, &[]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_environment_and_preloads_count() {
+        let sample = base().elf("/opt/liba.so", &library()).elf("/bin/app", &app(&["liba.so"]));
+        assert_eq!(codes(&sample, &[("LD_LIBRARY_PATH", "/x;/opt/")]), Vec::<String>::new());
+        let sample = base().elf("/bin/app", &app(&[])).text("/etc/ld.so.preload", 0o644, "# none\n/x.so # y.so\n");
+        assert_eq!(codes(&sample, &[("LD_PRELOAD", "z.so")]), ["warning preload-bad", "warning preload-bad"]);
+    }
+
+    #[test]
+    fn versions_are_compared_as_names() {
+        let libc = |versions: &[&str]| Forge {
+            version_definitions: versions.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            ..Forge::library("libc.so.6")
+        };
+        let needs =
+            Forge { version_needs: vec![("libc.so.6".into(), vec!["GLIBC_2.38".into()])], ..app(&["libc.so.6"]) };
+        let with = |libc: &Forge| codes(&base().elf("/lib/libc.so.6", libc).elf("/bin/app", &needs), &[]);
+        assert_eq!(with(&libc(&["libc.so.6", "GLIBC_2.36", "GLIBC_2.38"])), Vec::<String>::new());
+        assert_eq!(with(&libc(&["libc.so.6", "GLIBC_2.36", "GLIBC_2.39"])), ["error version-missing"]);
+        assert_eq!(with(&libc(&[])), ["error version-no-info"], "2.36 stops at a library without version numbers");
+    }
+
+    #[test]
+    fn what_is_bound_later_is_a_warning() {
+        let with = |forge: Forge| codes(&base().elf("/bin/app", &forge), &[]);
+        assert_eq!(with(Forge { calls: vec!["gone".into()], ..app(&[]) }), ["warning symbol-missing"]);
+        assert_eq!(with(Forge { calls: vec!["gone".into()], flags_1: 1, ..app(&[]) }), ["error symbol-missing"]);
+        assert_eq!(with(Forge { uses: vec!["gone".into()], ..app(&[]) }), ["error symbol-missing"]);
+        assert_eq!(with(Forge { weak_calls: vec!["gone".into()], flags_1: 1, ..app(&[]) }), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_token_ends_with_its_name() {
+        assert_eq!(token(b"$ORIGIN/x", b"ORIGIN"), Some(7));
+        assert_eq!(token(b"${ORIGIN}x", b"ORIGIN"), Some(9));
+        assert_eq!(token(b"$ORIGINAL", b"ORIGIN"), None);
+        assert_eq!(token(b"${ORIGIN", b"ORIGIN"), None);
+    }
+}

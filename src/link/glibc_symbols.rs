@@ -1,0 +1,225 @@
+//! glibc's loader: versions and symbols (`elf/dl-version.c`, `elf/dl-lookup.c`).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::elf::{NeededVersion, Symbol};
+use crate::path::display_bytes;
+use crate::platform::Arch;
+use crate::report::Code;
+
+use super::draft::Draft;
+use super::files::Deep;
+use super::glibc::Glibc;
+use super::process::{Object, Process, SYMBOL_MISSING, listed};
+
+/// A library does not have a version that is needed of it.
+pub const VERSION_MISSING: Code = Code("version-missing");
+/// A library has no versions at all, and some are needed of it.
+pub const VERSION_NO_INFO: Code = Code("version-no-info");
+
+/// Relocation types: which copies, which are bound like calls through the PLT.
+struct Types {
+    copy: u32,
+    /// Bound when first called, unless the object asks for all at once.
+    slot: u32,
+    /// Wants a definition: calls and everything thread-local.
+    definition: &'static [u32],
+}
+
+const AMD64: Types = Types { copy: 5, slot: 7, definition: &[7, 16, 17, 18, 36] };
+const ARM64: Types = Types { copy: 1024, slot: 1026, definition: &[1026, 1028, 1029, 1030, 1031] };
+
+/// One object with what a lookup needs.
+struct Scope<'a> {
+    deep: &'a Deep,
+    /// Version names by number: what it offers and what it needs, the base version left out.
+    versions: BTreeMap<u16, &'a [u8]>,
+}
+
+impl Glibc<'_> {
+    /// Checks that every version that is needed is there.
+    pub fn check_versions(&mut self) {
+        let objects = self.loaded.objects.clone();
+        for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
+            let Some(deep) = self.process.files.deep(object.id) else { continue };
+            let mut files: BTreeMap<&[u8], Vec<&NeededVersion>> = BTreeMap::new();
+            for need in &deep.versions.needed {
+                files.entry(&need.file).or_default().push(need);
+            }
+            for (file, needs) in files {
+                if let Some(draft) = self.version_fault(&objects, index, file, &needs) {
+                    self.loaded.drafts.push(draft);
+                }
+            }
+        }
+    }
+
+    fn version_fault(&self, objects: &[Object], index: usize, file: &[u8], needs: &[&NeededVersion]) -> Option<Draft> {
+        let object = &objects[index];
+        let provider = objects.get(self.known(file)?)?;
+        let there = &self.process.files.deep(provider.id)?.versions;
+        let (path, provider_path) = (display_bytes(&object.path), display_bytes(&provider.path));
+        let app = self.process.app_path;
+        let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
+        let chain = Process::chain(objects, index);
+        if there.defined.is_none() {
+            let message = format!("{who}needs versions of {provider_path}, which has none at all");
+            let fatal = self.loader.version.is_some_and(|version| version <= (2, 36)) && !there.has_versym;
+            let draft =
+                if fatal { Draft::error(VERSION_NO_INFO, message) } else { Draft::warning(VERSION_NO_INFO, message) };
+            return Some(
+                draft
+                    .says(format!("{app}: {provider_path}: no version information available (required by {path})"))
+                    .because(chain, "its versions come from the build of another distribution")
+                    .fix("take the library and what was built with it from one place"),
+            );
+        }
+        let missing: BTreeSet<&[u8]> = needs
+            .iter()
+            .filter(|need| !need.weak && !there.defines(&need.version))
+            .map(|need| &*need.version)
+            .collect();
+        let first = display_bytes(missing.first()?);
+        let names = listed(missing.iter().copied());
+        let newest =
+            there.defined.iter().flatten().filter(|version| !version.base && version.name.starts_with(b"GLIBC_2"));
+        let newest = newest.max_by_key(|version| numbers(&version.name)).map(|version| display_bytes(&version.name));
+        let mut draft =
+            Draft::error(VERSION_MISSING, format!("{who}needs {names} of {provider_path}, which does not have it"))
+                .says(format!("{app}: {provider_path}: version `{first}' not found (required by {path}) (exit code 1)"))
+                .because(chain, format!("verneed of {path}"));
+        if let Some(newest) = newest {
+            draft = draft.because(provider_path, format!("its newest version is {newest}"));
+        }
+        Some(draft.fix(
+            "build it on an older distribution, use a base with a newer library, or link it statically against musl",
+        ))
+    }
+
+    /// Looks up what is bound when the program starts, and what is bound later.
+    pub fn bind(&mut self) {
+        let types = match self.process.files.arch {
+            Arch::Amd64 => AMD64,
+            Arch::Arm64 => ARM64,
+        };
+        let objects = self.loaded.objects.clone();
+        let scopes: Vec<Option<Scope<'_>>> = objects
+            .iter()
+            .map(|object| {
+                let deep = self.process.files.deep(object.id)?;
+                let defined = deep.versions.defined.iter().flatten().filter(|version| !version.base);
+                let needed = deep.versions.needed.iter().map(|need| (need.index, &*need.version));
+                let versions = defined.map(|version| (version.index, &*version.name)).chain(needed).collect();
+                Some(Scope { deep, versions })
+            })
+            .collect();
+        for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
+            let Some(Some(scope)) = scopes.get(index) else { continue };
+            let now = self
+                .process
+                .facts(object)
+                .and_then(|facts| facts.dynamic.as_ref())
+                .is_some_and(crate::elf::Dynamic::binds_now);
+            let (mut at_start, mut later) = (BTreeSet::new(), BTreeSet::new());
+            let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
+            for relocation in &scope.deep.symbols.bound {
+                let Some(symbol) = scope.deep.symbols.all.get(relocation.symbol as usize) else { continue };
+                if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
+                    continue;
+                }
+                let (copy, definition) = (relocation.kind == types.copy, types.definition.contains(&relocation.kind));
+                let found = *known
+                    .entry((relocation.symbol, copy, definition))
+                    .or_insert_with(|| finds(&scopes, scope, symbol, usize::from(copy), definition));
+                if !found {
+                    let name = scope.deep.symbols.name(symbol).to_vec();
+                    let lazy = relocation.plt && relocation.kind == types.slot && !now;
+                    if lazy {
+                        later.insert(name)
+                    } else {
+                        at_start.insert(name)
+                    };
+                }
+            }
+            self.tell_symbols(&objects, index, &at_start, &later);
+            let path = &object.path;
+            self.loaded.unresolved.extend(at_start.into_iter().chain(later).map(|name| (path.clone(), name)));
+        }
+    }
+
+    fn tell_symbols(
+        &mut self,
+        objects: &[Object],
+        index: usize,
+        at_start: &BTreeSet<Vec<u8>>,
+        later: &BTreeSet<Vec<u8>>,
+    ) {
+        let path = display_bytes(&objects[index].path);
+        let app = self.process.app_path;
+        let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
+        for (names, now) in [(at_start, true), (later, false)] {
+            let Some(first) = names.first() else { continue };
+            let message =
+                format!("{who}needs symbols that no library has: {}", listed(names.iter().map(Vec::as_slice)));
+            let draft =
+                if now { Draft::error(SYMBOL_MISSING, message) } else { Draft::warning(SYMBOL_MISSING, message) };
+            let when = if now { "bound when the program starts" } else { "bound when it is first called" };
+            self.loaded.drafts.push(
+                draft
+                    .says(format!(
+                        "{app}: symbol lookup error: {path}: undefined symbol: {} (exit code 127)",
+                        display_bytes(first)
+                    ))
+                    .because(Process::chain(objects, index), when)
+                    .fix("its libraries are of another version than it was built with: take both from one place"),
+            );
+        }
+    }
+}
+
+/// `_dl_lookup_symbol_x`: whether any object of the scope answers.
+fn finds(scopes: &[Option<Scope<'_>>], asking: &Scope<'_>, symbol: &Symbol, from: usize, definition: bool) -> bool {
+    let name = asking.deep.symbols.name(symbol);
+    let number = symbol.version & 0x7fff;
+    let version = if asking.deep.versions.has_versym { asking.versions.get(&number).copied() } else { None };
+    scopes.iter().skip(from).flatten().any(|scope| {
+        let mut newer = 0;
+        let answered = scope.deep.symbols.find(name).any(|candidate| {
+            if !is_answer(candidate, definition) {
+                return false;
+            }
+            if !scope.deep.versions.has_versym {
+                return true;
+            }
+            let number = candidate.version & 0x7fff;
+            match version {
+                Some(version) => match scope.versions.get(&number) {
+                    Some(own) => *own == version,
+                    None => !candidate.is_hidden(),
+                },
+                // Without a version the base one is taken, or the only other one.
+                None if number >= 3 => {
+                    newer += u32::from(!candidate.is_hidden());
+                    false
+                }
+                None => true,
+            }
+        });
+        answered || newer == 1
+    })
+}
+
+fn is_answer(symbol: &Symbol, definition: bool) -> bool {
+    const ABSOLUTE: u16 = 0xfff1;
+    let thread_local = symbol.kind() == 6;
+    (symbol.value != 0 || symbol.section == ABSOLUTE || thread_local)
+        && !(definition && symbol.is_undefined())
+        && matches!(symbol.kind(), 0 | 1 | 2 | 5 | 6 | 10)
+        && matches!(symbol.binding(), 1 | 2 | 10)
+}
+
+/// The numbers in a version's name, for ordering: `GLIBC_2.9` before `GLIBC_2.34`.
+fn numbers(name: &[u8]) -> Vec<u32> {
+    let text = String::from_utf8_lossy(name);
+    text.split(|character: char| !character.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}

@@ -1,0 +1,215 @@
+//! `/etc/ld.so.cache`: what ldconfig left for glibc's loader (`sysdeps/generic/dl-cache.h`).
+
+use std::cmp::Ordering;
+
+use crate::elf::cut_at_nul;
+
+/// The magic of the form that every glibc since 2.2 writes.
+const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
+
+/// The magic of the old form, which may stand before the new one.
+const OLD_MAGIC: &[u8] = b"ld.so-1.7.0";
+
+const HEADER: usize = 48;
+const ENTRY: usize = 24;
+const OLD_HEADER: usize = 16;
+const OLD_ENTRY: usize = 12;
+
+/// The largest cache that is read, in bytes.
+pub(super) const CACHE_MAX: u64 = 64 << 20;
+
+/// A cache, checked as the loader checks it.
+pub(super) struct Cache<'b> {
+    /// From the new header on: offsets start here.
+    bytes: &'b [u8],
+    count: usize,
+}
+
+/// What a cache says about a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Hit<'b> {
+    /// The path for every CPU.
+    pub plain: Option<&'b [u8]>,
+    /// A path for newer CPUs only.
+    pub newer: Option<&'b [u8]>,
+}
+
+impl<'b> Cache<'b> {
+    /// A cache from its bytes; `None` when the loader would ignore it.
+    pub fn read(bytes: &'b [u8]) -> Option<Cache<'b>> {
+        let bytes = if bytes.starts_with(OLD_MAGIC) {
+            let count = number(bytes, 12)? as usize;
+            let end = count.checked_mul(OLD_ENTRY)?.checked_add(OLD_HEADER)?.checked_next_multiple_of(8)?;
+            bytes.get(end..)?
+        } else {
+            bytes
+        };
+        if !bytes.starts_with(MAGIC) {
+            return None;
+        }
+        // 0 is not set, 2 is little-endian.
+        if !matches!(bytes.get(28)? & 3, 0 | 2) {
+            return None;
+        }
+        let count = number(bytes, 20)? as usize;
+        let end = count.checked_mul(ENTRY)?.checked_add(HEADER)?;
+        (end <= bytes.len()).then_some(Cache { bytes, count })
+    }
+
+    /// How many entries it has.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Looks a name up for objects with these flags, as the loader does: by halves, then back to the first equal name.
+    pub fn find(&self, name: &[u8], flags: u32) -> Hit<'b> {
+        let mut hit = Hit::default();
+        let (mut left, mut right) = (0, self.count);
+        while left < right {
+            let middle = (left + right) / 2;
+            match compare(name, self.name(middle)) {
+                Ordering::Equal => {
+                    let mut at = middle;
+                    while at > 0 && compare(name, self.name(at - 1)) == Ordering::Equal {
+                        at -= 1;
+                    }
+                    while at < self.count && compare(name, self.name(at)) == Ordering::Equal {
+                        self.take(at, flags, &mut hit);
+                        at += 1;
+                    }
+                    return hit;
+                }
+                // Sorted downwards.
+                Ordering::Less => left = middle + 1,
+                Ordering::Greater => right = middle,
+            }
+        }
+        hit
+    }
+
+    fn take(&self, index: usize, flags: u32, hit: &mut Hit<'b>) {
+        let at = HEADER + index * ENTRY;
+        if number(self.bytes, at) != Some(flags) {
+            return;
+        }
+        let Some(path) = number(self.bytes, at + 8).and_then(|value| self.string(value)) else { return };
+        let (low, high) = (number(self.bytes, at + 16), number(self.bytes, at + 20));
+        if low == Some(0) && high == Some(0) {
+            hit.plain = hit.plain.or(Some(path));
+        } else if high.is_some_and(|high| high & 1 << 30 != 0) {
+            hit.newer = hit.newer.or(Some(path));
+        }
+    }
+
+    fn name(&self, index: usize) -> &'b [u8] {
+        number(self.bytes, HEADER + index * ENTRY + 4).and_then(|key| self.string(key)).unwrap_or_default()
+    }
+
+    fn string(&self, offset: u32) -> Option<&'b [u8]> {
+        Some(cut_at_nul(self.bytes.get(offset as usize..)?))
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+}
+
+/// `_dl_cache_libcmp`: runs of digits are numbers.
+fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
+    loop {
+        match (a.first(), b.first()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(one), other) if one.is_ascii_digit() => match other {
+                Some(other) if other.is_ascii_digit() => {
+                    let ((x, rest_a), (y, rest_b)) = (digits(a), digits(b));
+                    if x != y {
+                        return x.cmp(&y);
+                    }
+                    (a, b) = (rest_a, rest_b);
+                }
+                Some(_) | None => return Ordering::Greater,
+            },
+            (Some(_), Some(other)) if other.is_ascii_digit() => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some(one), Some(other)) if one != other => return one.cmp(other),
+            (Some(_), Some(_)) => (a, b) = (&a[1..], &b[1..]),
+        }
+    }
+}
+
+fn digits(bytes: &[u8]) -> (u64, &[u8]) {
+    let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+    let value =
+        bytes[..end].iter().fold(0u64, |value, byte| value.wrapping_mul(10).wrapping_add(u64::from(byte - b'0')));
+    (value, &bytes[end..])
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A cache of these names, paths and flags, which must be sorted downwards.
+    pub(crate) fn forged(entries: &[(&str, &str, u32)]) -> Vec<u8> {
+        let mut strings = Vec::new();
+        let mut table = Vec::new();
+        let base = HEADER + entries.len() * ENTRY;
+        for (name, path, flags) in entries {
+            let key = (base + strings.len()) as u32;
+            strings.extend_from_slice(name.as_bytes());
+            strings.push(0);
+            let value = (base + strings.len()) as u32;
+            strings.extend_from_slice(path.as_bytes());
+            strings.push(0);
+            for number in [*flags, key, value, 0, 0, 0] {
+                table.extend_from_slice(&number.to_le_bytes());
+            }
+        }
+        let mut out = MAGIC.to_vec();
+        out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(strings.len() as u32).to_le_bytes());
+        out.push(2);
+        out.resize(HEADER, 0);
+        [out, table, strings].concat()
+    }
+
+    #[test]
+    fn names_are_found_in_both_forms() {
+        let new = forged(&[
+            ("libz.so.1", "/lib/libz.so.1", 0x303),
+            ("libx.so.10", "/lib/libx.so.10", 0x303),
+            ("libx.so.9", "/arm/libx.so.9", 0xa03),
+            ("libx.so.9", "/lib/libx.so.9", 0x303),
+            ("liba.so", "/lib/liba.so", 0x303),
+        ]);
+        let mut old = OLD_MAGIC.to_vec();
+        old.push(0);
+        old.extend_from_slice(&1u32.to_le_bytes());
+        old.resize(OLD_HEADER + OLD_ENTRY, 0);
+        old.resize(old.len().next_multiple_of(8), 0);
+        old.extend_from_slice(&new);
+        for bytes in [&new, &old] {
+            let cache = Cache::read(bytes).unwrap();
+            for name in ["libz.so.1", "libx.so.10", "libx.so.9", "liba.so"] {
+                assert_eq!(cache.find(name.as_bytes(), 0x303).plain, Some(format!("/lib/{name}").as_bytes()), "{name}");
+            }
+            assert_eq!(cache.find(b"libx.so.09", 0x303).plain, Some(&b"/lib/libx.so.9"[..]), "digits are numbers");
+            assert_eq!(cache.find(b"libx.so.9", 0xa03).plain, Some(&b"/arm/libx.so.9"[..]));
+            assert_eq!(cache.find(b"libq.so", 0x303), Hit::default());
+        }
+    }
+
+    #[test]
+    fn what_the_loader_ignores_is_ignored() {
+        let whole = forged(&[("liba.so", "/lib/liba.so", 0x303)]);
+        for length in 0..HEADER + ENTRY {
+            assert!(Cache::read(&whole[..length]).is_none(), "{length}");
+        }
+        let mut big_endian = whole.clone();
+        big_endian[28] = 3;
+        assert!(Cache::read(&big_endian).is_none());
+        let mut outside = whole;
+        outside[HEADER + 4..HEADER + 8].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(Cache::read(&outside).unwrap().find(b"liba.so", 0x303), Hit::default());
+    }
+}
