@@ -194,7 +194,7 @@ impl<'a> Glibc<'a> {
             }
         }
         let nodeflib = self.dynamic(by).is_some_and(crate::elf::Dynamic::has_nodeflib);
-        if let Some(end) = self.from_cache(name, nodeflib, tried) {
+        if let Some(end) = self.cached(name, nodeflib, tried) {
             return end;
         }
         if !nodeflib {
@@ -354,7 +354,7 @@ impl<'a> Glibc<'a> {
         })
     }
 
-    fn from_cache(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
+    fn cached(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
         let flags = match self.process.files.arch {
             Arch::Amd64 => 0x0303,
             Arch::Arm64 => 0x0a03,
