@@ -13,6 +13,7 @@ use super::process::{
     Candidate, LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError,
     PRELOAD_BAD, Process, RPATH_CWD, directory_of,
 };
+use super::tokens::token;
 
 /// A library exists for newer CPUs only.
 pub const NEEDS_ISA_LEVEL: Code = Code("needs-isa-level");
@@ -474,17 +475,6 @@ impl<'a> Glibc<'a> {
     }
 }
 
-/// Whether `$NAME` or `${NAME}` stands at the beginning, and how long it is.
-fn token(text: &[u8], name: &[u8]) -> Option<usize> {
-    let rest = text.strip_prefix(b"$".as_slice())?;
-    if let Some(inner) = rest.strip_prefix(b"{".as_slice()) {
-        return inner.strip_prefix(name)?.starts_with(b"}").then_some(name.len() + 3);
-    }
-    let after = rest.strip_prefix(name)?;
-    let goes_on = after.first().is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-    (!goes_on).then_some(name.len() + 1)
-}
-
 /// What glibc finds wrong in a library's `e_ident` and `e_version`, in its words.
 fn ident_fault(ident: &[u8; 16], version: u32) -> Option<&'static str> {
     if ident[5] != 1 {
@@ -702,13 +692,5 @@ mod tests {
         assert_eq!(with(Forge { calls: vec!["gone".into()], flags_1: 1, ..app(&[]) }), ["error symbol-missing"]);
         assert_eq!(with(Forge { uses: vec!["gone".into()], ..app(&[]) }), ["error symbol-missing"]);
         assert_eq!(with(Forge { weak_calls: vec!["gone".into()], flags_1: 1, ..app(&[]) }), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_token_ends_with_its_name() {
-        assert_eq!(token(b"$ORIGIN/x", b"ORIGIN"), Some(7));
-        assert_eq!(token(b"${ORIGIN}x", b"ORIGIN"), Some(9));
-        assert_eq!(token(b"$ORIGINAL", b"ORIGIN"), None);
-        assert_eq!(token(b"${ORIGIN", b"ORIGIN"), None);
     }
 }

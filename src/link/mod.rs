@@ -32,6 +32,7 @@ mod process;
 
 mod ld_cache;
 mod musl;
+mod tokens;
 
 mod glibc;
 mod musl_symbols;
