@@ -136,7 +136,11 @@ impl<'a> Section<'a> {
     pub(crate) fn check_image_path(&self, template: &Placed<Template>) -> bool {
         if !template.value.as_str().starts_with('/') {
             let fault = Fault::new(&template.place, "a path of the image starts with `/`");
-            self.fault(fault.help(format!("write \"/{}\"", template.value.as_str().trim_start_matches("./"))));
+            let absolute = format!("/{}", template.value.as_str().trim_start_matches("./"));
+            self.fault(match absolute.parse::<ImagePath>() {
+                Ok(_) => fault.help(format!("write \"{absolute}\"")),
+                Err(_) => fault,
+            });
             return false;
         }
         // The longest of the words that can be filled in, so that what is too long is told here.

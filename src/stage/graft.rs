@@ -8,17 +8,17 @@ use crate::tree::{Inode, InodeId, Kind, Metadata, Tree};
 
 /// Which names of a source are taken.
 pub(crate) enum Taken {
-    /// All.
-    All,
+    /// All but these, and what is below them.
+    AllBut(BTreeSet<ImagePath>),
     /// These, each with all its parents.
     These(BTreeSet<ImagePath>),
 }
 
 impl Taken {
-    /// Whether this one is.
-    pub(crate) fn has(&self, path: &ImagePath) -> bool {
+    /// Whether this one is, if its parent is.
+    fn has(&self, path: &ImagePath) -> bool {
         match self {
-            Taken::All => true,
+            Taken::AllBut(paths) => !paths.contains(path),
             Taken::These(paths) => paths.contains(path),
         }
     }
@@ -43,7 +43,7 @@ pub(crate) fn graft(
         if !taken.has(&entry.path) {
             continue;
         }
-        // A parent is a directory, which has one name only, and came before what it holds.
+        // A parent is a directory, which has one name only, and came before what it holds, unless it was left out.
         let Some(directory) = source.get(&parent).and_then(|id| arrived.get(&id)).copied() else { continue };
         let path = ImagePath::parse(to.join_path(&entry.path).as_bytes()).map_err(PlaceError::Path)?;
         if let Kind::Directory(_) = &entry.inode.kind {

@@ -56,7 +56,6 @@ impl Sources<'_> {
         let taken = self.choose(source, &host, &found.tree, &exclude, notes).map_err(at)?;
         let times = source.times.unwrap_or(found.times);
         let lists = RefCell::new(0_usize);
-        check_capabilities(source, &found.tree, &taken).map_err(at)?;
         let when = ground.when.seconds();
         let meta = |inode: &Inode| {
             let (meta, list) = metadata(inode, source, times, when);
@@ -128,36 +127,43 @@ impl Sources<'_> {
         let include = source.include.matcher(self.platform);
         let mut matched = vec![false; include.patterns().len()];
         let mut devices: Vec<ImagePath> = Vec::new();
-        let mut left_out: Option<ImagePath> = None;
-        let mut taken = BTreeSet::new();
-        let mut all = true;
+        let mut left_out = BTreeSet::new();
+        let mut named = BTreeSet::new();
+        let mut count = 0_usize;
+        let mut above: Option<ImagePath> = None;
         for entry in tree.walk() {
             // What is below an excluded directory follows it directly.
-            if left_out.as_ref().is_some_and(|above| entry.path.starts_with(above)) {
+            if above.as_ref().is_some_and(|above| entry.path.starts_with(above)) {
                 continue;
             }
             if exclude.matches(&entry.path) {
-                left_out = Some(entry.path);
-                all = false;
+                above = Some(entry.path.clone());
+                left_out.insert(entry.path);
                 continue;
             }
             for number in include.matching(&entry.path) {
                 matched[number] = true;
             }
             if !source.include.is_empty() && !include.covers(&entry.path) {
-                all = false;
                 continue;
             }
+            count += usize::from(!entry.path.is_root());
             if self.output == Output::Image && matches!(entry.inode.kind, Kind::CharDevice(_) | Kind::BlockDevice(_)) {
-                devices.push(entry.path);
-                all = false;
+                devices.push(entry.path.clone());
+                left_out.insert(entry.path);
                 continue;
             }
-            let mut here = Some(entry.path);
-            while let Some(path) = here {
-                here = path.parent();
-                if !taken.insert(path) {
-                    break;
+            // A value that cannot be read would be carried along without a meaning.
+            if let Some(value) = entry.inode.meta.xattrs.get(capability::ATTRIBUTE).filter(|_| source.xattrs) {
+                Capabilities::from_bytes(value).map_err(|error| Problem::Capabilities(entry.path.clone(), error))?;
+            }
+            if !source.include.is_empty() {
+                let mut here = Some(entry.path);
+                while let Some(path) = here {
+                    here = path.parent();
+                    if !named.insert(path) {
+                        break;
+                    }
                 }
             }
         }
@@ -171,10 +177,10 @@ impl Sources<'_> {
             };
             notes.push(format!("device nodes go into an initramfs only, and are left out: {first}{more}"));
         }
-        if taken.iter().all(ImagePath::is_root) && devices.is_empty() {
+        if count == 0 {
             return Err(Problem::NothingTaken(host.into()));
         }
-        Ok(if all { Taken::All } else { Taken::These(taken) })
+        Ok(if source.include.is_empty() { Taken::AllBut(left_out) } else { Taken::These(named) })
     }
 }
 
@@ -186,16 +192,6 @@ fn form(host: &Path) -> io::Result<Form> {
     let mut start = Vec::new();
     File::open(host)?.take(8).read_to_end(&mut start)?;
     Ok(if start == b"!<arch>\n" { Form::Deb } else { Form::Tar })
-}
-
-/// A value of `security.capability` that cannot be read would be carried along without a meaning.
-fn check_capabilities(source: &Source, tree: &Tree, taken: &Taken) -> Result<(), Problem> {
-    for entry in tree.walk().filter(|entry| source.xattrs && taken.has(&entry.path)) {
-        if let Some(value) = entry.inode.meta.xattrs.get(capability::ATTRIBUTE) {
-            Capabilities::from_bytes(value).map_err(|error| Problem::Capabilities(entry.path, error))?;
-        }
-    }
-    Ok(())
 }
 
 /// What an inode of the source gets, and whether it had an access control list.
