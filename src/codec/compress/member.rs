@@ -4,6 +4,24 @@ use std::io;
 #[cfg(not(feature = "native"))]
 use std::io::Write;
 
+/// One gzip member, at the start of a buffer that may be longer: so the buffer is not cleared before it is used again.
+pub(super) struct Member {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Member {
+    /// The member.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+
+    /// The buffer, for the next one.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
+    }
+}
+
 /// Makes gzip members.
 #[cfg(feature = "native")]
 pub(super) struct MemberWriter(libdeflater::Compressor);
@@ -18,11 +36,15 @@ impl MemberWriter {
         }
     }
 
-    pub fn write(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
-        let mut out = vec![0; self.0.gzip_compress_bound(block.len())];
-        let length = self.0.gzip_compress(block, &mut out).map_err(|error| io::Error::other(format!("{error:?}")))?;
-        out.truncate(length);
-        Ok(out)
+    /// Compresses a block, into a buffer that may hold anything.
+    pub fn write(&mut self, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Member> {
+        let bound = self.0.gzip_compress_bound(block.len());
+        if buffer.len() < bound {
+            buffer.resize(bound, 0);
+        }
+        let length =
+            self.0.gzip_compress(block, &mut buffer).map_err(|error| io::Error::other(format!("{error:?}")))?;
+        Ok(Member { buffer, length })
     }
 }
 
@@ -36,11 +58,14 @@ impl MemberWriter {
         if (1..=9).contains(&level) { Ok(MemberWriter(level)) } else { Err(no_level("gzip", "1 to 9", level)) }
     }
 
-    pub fn write(&mut self, block: &[u8]) -> io::Result<Vec<u8>> {
+    /// Compresses a block, into a buffer that may hold anything.
+    pub fn write(&mut self, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Member> {
+        buffer.clear();
         // The whole block in one call: zlib-rs makes other bytes when the same input comes in parts.
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(u32::from(self.0)));
+        let mut encoder = flate2::write::GzEncoder::new(buffer, flate2::Compression::new(u32::from(self.0)));
         encoder.write_all(block)?;
-        encoder.finish()
+        let buffer = encoder.finish()?;
+        Ok(Member { length: buffer.len(), buffer })
     }
 }
 

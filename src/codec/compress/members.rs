@@ -5,20 +5,38 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use super::member::MemberWriter;
+use super::member::{Member, MemberWriter};
 
 /// The length of a gzip member's contents, in bytes.
 pub(super) const BLOCK: usize = 1 << 20;
 
 /// A block on its way: the promise of its compressed form, which the collector waits for in order.
-type Promise = Receiver<io::Result<Vec<u8>>>;
+type Promise = Receiver<io::Result<Member>>;
 
 /// What a worker takes: a block, and where its compressed form was promised.
-type Work = (Vec<u8>, SyncSender<io::Result<Vec<u8>>>);
+type Work = (Vec<u8>, SyncSender<io::Result<Member>>);
+
+/// Buffers that nobody uses at the moment. What is used again need not be cleared, and musl's allocator gives memory of
+/// this size back to the system at every turn.
+#[derive(Clone, Default)]
+struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Spare {
+    fn take(&self) -> Vec<u8> {
+        self.0.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        if let Ok(mut spare) = self.0.lock() {
+            spare.push(buffer);
+        }
+    }
+}
 
 /// Cuts a stream into blocks and compresses them side by side.
 pub struct Members<W> {
     block: Vec<u8>,
+    blocks: Spare,
     cut_any: bool,
     work: Option<SyncSender<Work>>,
     order: Option<SyncSender<Promise>>,
@@ -34,21 +52,26 @@ impl<W: Write + Send + 'static> Members<W> {
         let (order, promises) = sync_channel::<Promise>(2 * jobs);
         let work_receiver = Arc::new(Mutex::new(work_receiver));
         let mut workers = Vec::new();
+        let (blocks, members) = (Spare::default(), Spare::default());
         for _ in 0..jobs {
-            let mut member = MemberWriter::new(level)?;
+            let mut writer = MemberWriter::new(level)?;
             let receiver = work_receiver.clone();
+            let (blocks, members) = (blocks.clone(), members.clone());
             workers.push(std::thread::Builder::new().name("compress".into()).spawn(move || {
                 loop {
                     let next = receiver.lock().map(|receiver| receiver.recv());
                     let Ok(Ok((block, promise))) = next else { return };
                     // Nobody waits for it any more when the writer failed: then the result does not matter.
-                    let _ = promise.send(member.write(&block));
+                    let _ = promise.send(writer.write(&block, members.take()));
+                    blocks.give(block);
                 }
             })?);
         }
-        let collector = std::thread::Builder::new().name("collect".into()).spawn(move || collect(out, promises))?;
+        let collector =
+            std::thread::Builder::new().name("collect".into()).spawn(move || collect(out, promises, &members))?;
         Ok(Members {
             block: Vec::with_capacity(BLOCK),
+            blocks,
             cut_any: false,
             work: Some(work),
             order: Some(order),
@@ -58,7 +81,10 @@ impl<W: Write + Send + 'static> Members<W> {
     }
 
     fn send(&mut self) -> io::Result<()> {
-        let block = std::mem::replace(&mut self.block, Vec::with_capacity(BLOCK));
+        let mut fresh = self.blocks.take();
+        fresh.clear();
+        fresh.reserve_exact(BLOCK);
+        let block = std::mem::replace(&mut self.block, fresh);
         let (sender, promise) = sync_channel(1);
         self.cut_any = true;
         let sent = match (&self.order, &self.work) {
@@ -110,10 +136,11 @@ impl<W: Write + Send + 'static> Write for Members<W> {
     }
 }
 
-fn collect<W: Write>(mut out: W, promises: Receiver<Promise>) -> io::Result<W> {
+fn collect<W: Write>(mut out: W, promises: Receiver<Promise>, members: &Spare) -> io::Result<W> {
     for promise in promises {
         let member = promise.recv().map_err(|_| io::Error::other("a compression thread failed"))??;
-        out.write_all(&member)?;
+        out.write_all(member.bytes())?;
+        members.give(member.into_buffer());
     }
     Ok(out)
 }
