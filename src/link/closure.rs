@@ -62,7 +62,7 @@ impl<'t> Closures<'t> {
         let environment = Environment::default();
         let loading =
             Loading { files: &self.files, environment: &environment, cwd: &root, person: &person, proc: true };
-        let loaded = loading.load(found.id, &found.path, loader, flavour)?;
+        let loaded = loading.load(found.id, &found.path, loader, flavour, false)?;
         Some(Closure {
             loader: Some(loader.path.clone()),
             libraries: loaded.resolved,

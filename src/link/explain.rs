@@ -60,6 +60,7 @@ pub const CODES: &[Explanation] = pages! {
     glibc::NEEDS_ISA_LEVEL => "needs-isa-level",
     kernel::NOT_A_PROGRAM => "not-a-program",
     process::ORIGIN_NEEDS_PROC => "origin-needs-proc",
+    process::ORIGIN_SECURE => "origin-secure",
     kernel::PACKED => "packed",
     lookup::PATH_RELATIVE => "path-relative",
     accept::POLICY_LIBC => "policy-libc",

@@ -86,7 +86,8 @@ impl<'a> Glibc<'a> {
     }
 
     fn preload(&mut self) {
-        let from_environment = self.process.environment.preload.clone().unwrap_or_default();
+        let from_environment = self.process.environment.preload.clone().filter(|_| !self.process.secure);
+        let from_environment = from_environment.unwrap_or_default();
         let mut names: Vec<(Vec<u8>, &str)> = from_environment
             .split(|&byte| byte == b' ' || byte == b':')
             .map(|name| (name.to_vec(), "LD_PRELOAD"))
@@ -239,7 +240,7 @@ impl<'a> Glibc<'a> {
                 }
             }
         }
-        if let Some(text) = &self.process.environment.library_path {
+        if let Some(text) = self.process.environment.library_path.as_ref().filter(|_| !self.process.secure) {
             let mut list = self.places(text, b":;", 0, "LD_LIBRARY_PATH");
             list.iter_mut().for_each(|place| place.rule = "LD_LIBRARY_PATH".into());
             lists.push(list);
@@ -275,7 +276,10 @@ impl<'a> Glibc<'a> {
             out.extend_from_slice(&rest[..at]);
             rest = &rest[at..];
             let (word, value): (&[u8], Vec<u8>) = if let Some(length) = token(rest, b"ORIGIN") {
-                if index == 0 && !self.process.proc {
+                let own = directory_of(&self.loaded.objects[index].path);
+                let trusted =
+                    || out.is_empty() && self.loader.directories.iter().any(|directory| own.starts_with(directory));
+                if (index == 0 && !self.process.proc) || (self.process.secure && !trusted()) {
                     return None;
                 }
                 (&rest[..length], directory_of(&self.loaded.objects[index].path).to_vec())

@@ -11,6 +11,7 @@ use super::draft::Draft;
 use super::files::Deep;
 use super::glibc::Glibc;
 use super::process::{Object, Process, SYMBOL_MISSING, listed};
+use super::subject::Demand;
 
 /// A library does not have a version that is needed of it.
 pub const VERSION_MISSING: Code = Code("version-missing");
@@ -40,8 +41,26 @@ impl Glibc<'_> {
     /// Checks that every version that is needed is there.
     pub fn check_versions(&mut self) {
         let objects = self.loaded.objects.clone();
+        let mut newest = Vec::new();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(deep) = self.process.files.deep(object.id) else { continue };
+            // glibc's own libraries ask each other for what they have themselves.
+            let own = deep.versions.defines(b"GLIBC_PRIVATE");
+            for need in deep.versions.needed.iter().filter(|need| !own && need.version.starts_with(b"GLIBC_2")) {
+                let version = numbers(&need.version);
+                if version > newest && self.is_glibc(&need.file) {
+                    let mut symbols = deep.symbols.all.iter().filter(|symbol| symbol.version & 0x7fff == need.index);
+                    self.loaded.demand = Some(Demand {
+                        version: display_bytes(&need.version).trim_start_matches("GLIBC_").to_string(),
+                        file: display_bytes(&object.path),
+                        symbol: symbols
+                            .next()
+                            .map(|symbol| display_bytes(deep.symbols.name(symbol)))
+                            .unwrap_or_default(),
+                    });
+                    newest = version;
+                }
+            }
             let mut files: BTreeMap<&[u8], Vec<&NeededVersion>> = BTreeMap::new();
             for need in &deep.versions.needed {
                 files.entry(&need.file).or_default().push(need);
@@ -52,6 +71,12 @@ impl Glibc<'_> {
                 }
             }
         }
+    }
+
+    /// Whether a needed file is one of glibc's own: others define versions of that name too.
+    fn is_glibc(&self, file: &[u8]) -> bool {
+        let provider = self.known(file).and_then(|index| self.process.files.deep(self.loaded.objects[index].id));
+        provider.is_some_and(|deep| deep.versions.defines(b"GLIBC_PRIVATE"))
     }
 
     fn version_fault(&self, objects: &[Object], index: usize, file: &[u8], needs: &[&NeededVersion]) -> Option<Draft> {

@@ -3,10 +3,11 @@
 use crate::path::ImagePath;
 use crate::tree::{InodeId, Resolved};
 
+use super::draft::Draft;
 use super::flavour::Flavour;
 use super::glibc::Glibc;
 use super::musl::Musl;
-use super::process::{Environment, Loaded, Process};
+use super::process::{Environment, Loaded, ORIGIN_SECURE, Process, listed};
 
 /// Around a program that its loader takes over.
 pub(super) struct Loading<'a> {
@@ -20,7 +21,14 @@ pub(super) struct Loading<'a> {
 
 impl Loading<'_> {
     /// Loads a program as its loader would; `None` when the loader is none whose rules are known.
-    pub fn load(&self, app: InodeId, path: &ImagePath, loader: &Resolved, flavour: &Flavour) -> Option<Loaded> {
+    pub fn load(
+        &self,
+        app: InodeId,
+        path: &ImagePath,
+        loader: &Resolved,
+        flavour: &Flavour,
+        secure: bool,
+    ) -> Option<Loaded> {
         let interpreter = self.files.elf(app)?.interpreter.path()?;
         let process = Process {
             files: self.files,
@@ -32,6 +40,7 @@ impl Loading<'_> {
             cwd: self.cwd,
             person: self.person,
             proc: self.proc,
+            secure,
         };
         match flavour {
             Flavour::Musl(loader) => {
@@ -47,5 +56,35 @@ impl Loading<'_> {
             }
             Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
         }
+    }
+
+    /// As [`Loading::load`]; and for a program that gets more rights than its caller, what fails for that reason only.
+    pub fn load_twice(
+        &self,
+        app: InodeId,
+        path: &ImagePath,
+        loader: &Resolved,
+        flavour: &Flavour,
+        secure: bool,
+    ) -> Option<Loaded> {
+        let mut loaded = self.load(app, path, loader, flavour, false)?;
+        if secure && loaded.missing.is_empty() {
+            let strict = self.load(app, path, loader, flavour, true)?;
+            if !strict.missing.is_empty() {
+                let names = listed(strict.missing.iter().map(|(name, _)| name.as_slice()));
+                loaded.drafts.push(
+                    Draft::error(
+                        ORIGIN_SECURE,
+                        format!("does not find {names} when it gets more rights than its caller"),
+                    )
+                    .because(
+                        "set-user-id, set-group-id or file capabilities",
+                        "the loader then ignores $ORIGIN and LD_LIBRARY_PATH",
+                    )
+                    .fix("give it an absolute RUNPATH, or take the rights away"),
+                );
+            }
+        }
+        Some(loaded)
     }
 }

@@ -56,5 +56,5 @@ pub(crate) mod sample;
 pub use closure::{Closure, Closures};
 pub use explain::{CODES, Explanation, explain};
 pub use policy::{Allowance, Baseline, Libc, Policy};
-pub use subject::{Judgement, Program, Purpose, Subject, Verdict};
+pub use subject::{Demand, Judgement, Program, Purpose, Subject, Verdict};
 pub use verify::verify;

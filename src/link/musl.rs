@@ -84,7 +84,8 @@ impl<'a> Musl<'a> {
     }
 
     fn preload(&mut self) {
-        let Some(list) = self.process.environment.preload.clone() else { return };
+        // Trusted programs could preload from system directories; nobody does.
+        let Some(list) = self.process.environment.preload.clone().filter(|_| !self.process.secure) else { return };
         for name in list.split(|byte| byte.is_ascii_whitespace() || *byte == b':').filter(|name| !name.is_empty()) {
             let before = self.loaded.drafts.len();
             if self.resolve(name, 0).is_none() {
@@ -219,7 +220,7 @@ impl<'a> Musl<'a> {
 
     fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, crate::tree::Resolved)> {
         let mut lists = Vec::new();
-        if let Some(directories) = &self.process.environment.library_path {
+        if let Some(directories) = self.process.environment.library_path.as_ref().filter(|_| !self.process.secure) {
             lists.push(List { rule: "LD_LIBRARY_PATH".into(), directories: directories.clone() });
         }
         let mut at = Some(by);
@@ -272,7 +273,8 @@ impl<'a> Musl<'a> {
             (None, Some(text)) => (text, "RPATH"),
             (None, None) => return None,
         };
-        let origin = if index == 0 && !self.process.proc { None } else { Some(directory_of(&object.path)) };
+        let blind = !self.process.proc || self.process.secure;
+        let origin = if index == 0 && blind { None } else { Some(directory_of(&object.path)) };
         let directories = expand(text, origin)?;
         Some(List { rule: format!("{word} of {}", display_bytes(&object.path)), directories })
     }

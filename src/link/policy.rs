@@ -46,6 +46,8 @@ pub struct Policy {
     pub allow: Vec<Allowance>,
     /// Findings that were there before.
     pub baseline: Baseline,
+    /// How many threads judge; 0 counts as 1. It never changes what is found.
+    pub threads: usize,
 }
 
 /// One kind of finding that is accepted, with its reason.

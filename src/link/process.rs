@@ -11,6 +11,7 @@ use crate::tree::{Errno, InodeId, Kind, Resolved};
 use super::draft::Draft;
 use super::files::{Files, words_of};
 use super::person::Person;
+use super::subject::Demand;
 
 /// A needed library is not found.
 pub const LIB_MISSING: Code = Code("lib-missing");
@@ -26,6 +27,8 @@ pub const SYMBOL_MISSING: Code = Code("symbol-missing");
 pub const ORIGIN_NEEDS_PROC: Code = Code("origin-needs-proc");
 /// A search path depends on the working directory.
 pub const RPATH_CWD: Code = Code("rpath-cwd");
+/// A program with more rights than its caller loses `$ORIGIN` in its search path.
+pub const ORIGIN_SECURE: Code = Code("origin-secure");
 /// An object that is to be preloaded is not there.
 pub const PRELOAD_BAD: Code = Code("preload-bad");
 
@@ -50,6 +53,8 @@ pub(super) struct Process<'a> {
     pub person: &'a Person,
     /// Whether `/proc` is mounted: not before an initramfs's init mounts it.
     pub proc: bool,
+    /// Whether the program gets more rights than its caller (`AT_SECURE`): the loader then trusts nobody.
+    pub secure: bool,
 }
 
 /// The variables that a loader reads.
@@ -83,6 +88,8 @@ pub(super) struct Loaded {
     /// Symbols that nothing has: the object that asks, and the name.
     pub unresolved: BTreeSet<(Vec<u8>, Vec<u8>)>,
     pub drafts: Vec<Draft>,
+    /// The newest version of glibc that is asked for.
+    pub demand: Option<Demand>,
 }
 
 /// Why a library's file does not open.

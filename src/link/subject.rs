@@ -67,6 +67,21 @@ pub struct Program {
     pub size: u64,
     /// Whether it would start.
     pub verdict: Verdict,
+    /// The newest version of glibc that it and its libraries ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_glibc: Option<Demand>,
+}
+
+/// Which glibc is needed, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Demand {
+    /// Such as `2.34`.
+    pub version: String,
+    /// The file that asks for it.
+    pub file: String,
+    /// The first symbol of that version; empty when no symbol has it.
+    pub symbol: String,
 }
 
 /// Whether a program would start.

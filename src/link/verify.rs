@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::elf::Linkage;
 use crate::oci::Settings;
@@ -59,6 +60,13 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
     let mut programs = judge.programs;
     programs.sort_by(|a, b| a.path.cmp(&b.path));
     Judgement { report, programs, accepted }
+}
+
+/// What is known of one target.
+#[derive(Debug, Default)]
+struct Judged {
+    drafts: Vec<Draft>,
+    program: Option<Program>,
 }
 
 struct Judge<'a> {
@@ -194,35 +202,76 @@ impl<'a> Judge<'a> {
         targets.sort_by(|(_, a), (_, b)| {
             b.weight.eq(&Weight::Named).cmp(&a.weight.eq(&Weight::Named)).then(a.path.cmp(&b.path))
         });
-        for (id, target) in targets {
-            let Some(probe) = self.files.probe(id) else { continue };
-            let person = self.person_for(target.weight).clone();
-            let mut drafts = Vec::new();
-            if let Some(error) = &probe.error {
-                let draft = Draft::error(UNREADABLE, format!("cannot be judged: {error}"));
-                drafts.push(draft.fix("make it readable and keep it as it is while it is judged"));
-            } else if target.weight == Weight::Named && !person.may_execute(&self.subject.tree.inode(id).meta) {
-                drafts.push(self.not_for_this_person(id, &person));
-            } else if let Some(facts) = &probe.elf {
-                let start = self.scene(target.weight, &person).start(id, &target.path, facts);
-                drafts = start.drafts;
-                if let Some((loader, flavour)) = &start.loader {
-                    let loading = self.loading(&target, &person);
-                    if let Some(loaded) = loading.load(id, &target.path, loader, flavour) {
-                        drafts.extend(loaded.drafts);
-                    }
-                }
-                drafts.extend(policy_drafts(self.subject.policy, start.linkage, start.libc));
-                self.list(id, &target, start.linkage, start.libc, probe.size, &drafts);
-            } else {
-                let search = Search { path: &self.path, directory: &self.directory };
-                drafts = self.scene(target.weight, &person).script(id, probe, &search).drafts;
-            }
-            for draft in drafts {
-                let finding = self.subject.finding(self.names.of_inode(id), &target, draft);
+        let judged = self.judge_all(&targets);
+        for ((id, target), judged) in targets.iter().zip(judged) {
+            self.programs.extend(judged.program);
+            for draft in judged.drafts {
+                let finding = self.subject.finding(self.names.of_inode(*id), target, draft);
                 self.findings.push((target.path.clone(), finding));
             }
         }
+    }
+
+    /// Judges each target; several threads take them in turn, and the results keep their order.
+    fn judge_all(&self, targets: &[(InodeId, Target)]) -> Vec<Judged> {
+        let next = AtomicUsize::new(0);
+        let slots: Vec<OnceLock<Judged>> = std::iter::repeat_with(OnceLock::new).take(targets.len()).collect();
+        let work = || {
+            while let Some((at, (id, target))) = {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                targets.get(at).map(|target| (at, target))
+            } {
+                if let Some(slot) = slots.get(at) {
+                    let _ = slot.set(self.judge_one(*id, target));
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.subject.policy.threads.min(targets.len()) {
+                scope.spawn(work);
+            }
+            work();
+        });
+        slots.into_iter().map(|slot| slot.into_inner().unwrap_or_default()).collect()
+    }
+
+    fn judge_one(&self, id: InodeId, target: &Target) -> Judged {
+        let mut judged = Judged::default();
+        let Some(probe) = self.files.probe(id) else { return judged };
+        let person = self.person_for(target.weight);
+        if let Some(error) = &probe.error {
+            let draft = Draft::error(UNREADABLE, format!("cannot be judged: {error}"));
+            judged.drafts.push(draft.fix("make it readable and keep it as it is while it is judged"));
+        } else if target.weight == Weight::Named && !person.may_execute(&self.subject.tree.inode(id).meta) {
+            judged.drafts.push(self.not_for_this_person(id, person));
+        } else if let Some(facts) = &probe.elf {
+            let start = self.scene(target.weight, person).start(id, &target.path, facts);
+            judged.drafts = start.drafts;
+            let mut demand = None;
+            if let Some((loader, flavour)) = &start.loader {
+                let loading = self.loading(target, person);
+                if let Some(loaded) = loading.load_twice(id, &target.path, loader, flavour, self.is_privileged(id)) {
+                    judged.drafts.extend(loaded.drafts);
+                    demand = loaded.demand;
+                }
+            }
+            judged.program = self.listed(id, target, start.linkage, start.libc, probe.size, &judged.drafts);
+            if let Some(program) = &mut judged.program {
+                program.needs_glibc = demand;
+            }
+            judged.drafts.extend(policy_drafts(self.subject.policy, start.linkage, start.libc));
+        } else {
+            let search = Search { path: &self.path, directory: &self.directory };
+            judged.drafts = self.scene(target.weight, person).script(id, probe, &search).drafts;
+        }
+        judged
+    }
+
+    /// Whether a program gets more rights than who starts it. File capabilities give root nothing that it has not.
+    fn is_privileged(&self, id: InodeId) -> bool {
+        let meta = &self.subject.tree.inode(id).meta;
+        meta.mode.bits() & 0o6000 != 0
+            || (self.person.uid != 0 && meta.xattrs.contains_key(b"security.capability".as_slice()))
     }
 
     fn not_for_this_person(&self, id: InodeId, person: &Person) -> Draft {
@@ -233,21 +282,21 @@ impl<'a> Judge<'a> {
             .fix("give it an execute bit for that user, or run the image as its owner")
     }
 
-    fn list(
-        &mut self,
+    fn listed(
+        &self,
         id: InodeId,
         target: &Target,
         linkage: Linkage,
         libc: Option<Libc>,
         size: u64,
         drafts: &[Draft],
-    ) {
+    ) -> Option<Program> {
         let word = match linkage {
             Linkage::Static => "static",
             Linkage::StaticPie | Linkage::StaticPieLikely => "static-pie",
             Linkage::Dynamic => "dynamic",
             Linkage::Foreign => "foreign",
-            Linkage::Object | Linkage::SharedObject => return,
+            Linkage::Object | Linkage::SharedObject => return None,
         };
         let worst = drafts.iter().map(|draft| draft.severity).max();
         let unknown = [PACKED, LOADER_UNKNOWN];
@@ -258,14 +307,15 @@ impl<'a> Judge<'a> {
             _ if linkage == Linkage::StaticPieLikely => Verdict::MayFail,
             Some(Severity::Note) | None => Verdict::Starts,
         };
-        self.programs.push(Program {
+        Some(Program {
             path: target.path.to_string(),
             names: self.names.of_inode(id).len(),
             linkage: word,
             libc,
             size,
             verdict,
-        });
+            needs_glibc: None,
+        })
     }
 
     fn judge_size(&mut self) {
@@ -602,5 +652,43 @@ mod tests {
         let id = sample.tree.get(&"/bin/other".parse().unwrap()).unwrap();
         sample.tree.meta_mut(id).mode = Mode::FILE;
         assert_eq!(codes(&judge(&sample, "/bin/app")), ["cmd-not-executable"]);
+    }
+
+    #[test]
+    fn a_program_with_more_rights_than_its_caller_loses_its_origin() {
+        let app =
+            Forge { needed: vec!["liba.so".into()], runpath: Some("$ORIGIN/../opt".into()), ..Forge::dynamic(LOADER) };
+        let tree = |mode: u32| {
+            Sample::new().elf(LOADER, &Forge::musl(true)).elf("/opt/liba.so", &Forge::library("liba.so")).bytes(
+                "/bin/app",
+                mode,
+                &app.build(),
+            )
+        };
+        assert_eq!(codes(&judge(&tree(0o755), "/bin/app")), Vec::<&str>::new());
+        assert_eq!(codes(&judge(&tree(0o4755), "/bin/app")), ["origin-secure"]);
+        let mut capable = tree(0o755);
+        let id = capable.tree.get(&"/bin/app".parse().unwrap()).unwrap();
+        capable.tree.meta_mut(id).xattrs.insert((*b"security.capability").into(), [1].into());
+        let as_user = |user: &str| {
+            codes(&judge_with(&capable, &Settings { user: user.into(), ..entry("/bin/app") }, &Policy::default()))
+        };
+        assert_eq!(as_user("0"), Vec::<&str>::new());
+        assert_eq!(as_user("7:7"), ["origin-secure"]);
+    }
+
+    #[test]
+    fn threads_change_nothing() {
+        let mut sample = Sample::new().elf(LOADER, &Forge::musl(true)).text("/bin/run", 0o755, "#!/bin/p3\n");
+        for number in 0..40 {
+            let needed = vec![format!("lib{number}.so").into_bytes()];
+            sample = sample.elf(&format!("/bin/p{number}"), &Forge { needed, ..Forge::dynamic(LOADER) });
+        }
+        let with = |threads: usize| {
+            let judgement = judge_with(&sample, &entry("/bin/run"), &Policy { threads, ..Policy::default() });
+            (judgement.report, judgement.programs)
+        };
+        assert_eq!(with(0).0.findings.len(), 40);
+        assert_eq!(with(0), with(7));
     }
 }

@@ -140,7 +140,22 @@ pub fn programs(verdicts: &[Verdict]) -> String {
         out.push_str(line.trim_end());
         out.push('\n');
     }
+    for verdict in verdicts {
+        let demands = verdict.judgement.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
+        if let Some(most) = demands.max_by_key(|demand| numbers(&demand.version)) {
+            let _ = writeln!(
+                out,
+                "{}: glibc {} or later is needed: {} uses {}",
+                verdict.platform, most.version, most.file, most.symbol
+            );
+        }
+    }
     out
+}
+
+/// `2.34` as numbers, to be compared.
+fn numbers(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
 /// As JSON: counts, findings, and per platform the programs.
@@ -307,6 +322,7 @@ mod tests {
             libc: Some(Libc::Musl),
             size: 1_000_000,
             verdict: Start::Fails,
+            needs_glibc: Some(link::Demand { version: "2.34".into(), file: "/bin/x".into(), symbol: "y".into() }),
         };
         let judgement = Judgement { programs: vec![program], ..Judgement::default() };
         vec![Verdict { platform: "linux/arm64".into(), judgement }]
@@ -372,9 +388,22 @@ mod tests {
         assert_eq!(
             programs(&verdicts()),
             "program       linked   libc     size  names\n\
-             /bin/busybox  dynamic  musl  1000000    303  fails\n"
+             /bin/busybox  dynamic  musl  1000000    303  fails\n\
+             linux/arm64: glibc 2.34 or later is needed: /bin/x uses y\n"
         );
         assert_eq!(programs(&[]), "");
+        let mut verdicts = verdicts();
+        for (version, symbol) in [("2.9", "a"), ("2.34", "__libc_start_main"), ("2.4", "b")] {
+            let mut program = verdicts[0].judgement.programs[0].clone();
+            let demand = link::Demand { version: version.into(), file: "/bin/x".into(), symbol: symbol.into() };
+            program.needs_glibc = Some(demand);
+            verdicts[0].judgement.programs.push(program);
+        }
+        let table = programs(&verdicts);
+        assert_eq!(
+            table.lines().last(),
+            Some("linux/arm64: glibc 2.34 or later is needed: /bin/x uses __libc_start_main")
+        );
     }
 
     /// Whether a value has only what the schema knows, and all that it requires.
