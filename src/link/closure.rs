@@ -4,14 +4,14 @@ use std::sync::OnceLock;
 
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::tree::Tree;
+use crate::tree::{InodeId, Resolved, Tree};
 
 use super::files::Files;
 use super::flavour::Flavour;
 use super::kernel::Scene;
 use super::load::Loading;
 use super::person::Person;
-use super::process::Environment;
+use super::process::{Environment, Loaded};
 
 /// The programs of one tree. Facts about libraries are kept, so ask one value for all programs.
 pub struct Closures<'t> {
@@ -39,10 +39,35 @@ impl<'t> Closures<'t> {
         Closures { files: Files::new(tree, platform.arch), loaders }
     }
 
+    /// The files of the tree, as programs see them.
+    pub(super) fn files(&self) -> &Files<'t> {
+        &self.files
+    }
+
     /// What the program at a path would load, started by root from `/` with an empty environment; `None` when it is no
     /// program of this platform that could start, or its loader is none whose rules are known. A static program has an
     /// empty closure.
     pub fn of(&self, path: &ImagePath) -> Option<Closure> {
+        let (start, id, at) = self.start(path)?;
+        let Some((loader, flavour)) = &start else { return Some(Closure::default()) };
+        let loaded = self.run(id, &at, loader, flavour)?;
+        Some(Closure {
+            loader: Some(loader.path.clone()),
+            libraries: loaded.resolved,
+            missing: loaded.missing,
+            unresolved: loaded.unresolved.into_iter().collect(),
+        })
+    }
+
+    /// As [`Closures::of`], with the loader and all that is known; `None` for static programs too.
+    pub(super) fn load(&self, path: &ImagePath) -> Option<(&Flavour, Loaded)> {
+        let (start, id, at) = self.start(path)?;
+        let (loader, flavour) = start?;
+        Some((flavour, self.run(id, &at, &loader, flavour)?))
+    }
+
+    #[expect(clippy::type_complexity, reason = "a file's loader, its number and its path: taken apart at once")]
+    fn start(&self, path: &ImagePath) -> Option<(Option<(Resolved, &Flavour)>, InodeId, ImagePath)> {
         let (root, person) = (ImagePath::root(), Person::root());
         let found = self.files.find(&root, path.as_bytes()).ok()?;
         let facts = self.files.elf(found.id)?;
@@ -58,16 +83,15 @@ impl<'t> Closures<'t> {
         if start.drafts.iter().any(|draft| draft.severity == crate::report::Severity::Error) {
             return None;
         }
-        let Some((loader, flavour)) = &start.loader else { return Some(Closure::default()) };
-        let environment = Environment::default();
+        let loader = start.loader.map(|(loader, _)| loader);
+        let flavour = loader.as_ref().and_then(|loader| self.loaders.get(loader.id.index())?.get());
+        Some((loader.zip(flavour), found.id, found.path))
+    }
+
+    fn run(&self, id: InodeId, path: &ImagePath, loader: &Resolved, flavour: &Flavour) -> Option<Loaded> {
+        let (root, person, environment) = (ImagePath::root(), Person::root(), Environment::default());
         let loading =
             Loading { files: &self.files, environment: &environment, cwd: &root, person: &person, proc: true };
-        let loaded = loading.load(found.id, &found.path, loader, flavour, false)?;
-        Some(Closure {
-            loader: Some(loader.path.clone()),
-            libraries: loaded.resolved,
-            missing: loaded.missing,
-            unresolved: loaded.unresolved.into_iter().collect(),
-        })
+        loading.load(id, path, loader, flavour, false)
     }
 }

@@ -7,6 +7,7 @@ use crate::tree::{InodeId, Resolved};
 
 use super::draft::Draft;
 use super::flavour::GlibcLoader;
+use super::ident::ident_fault;
 use super::kernel::machine_name;
 use super::ld_cache::{CACHE_MAX, Cache};
 use super::process::{
@@ -29,7 +30,7 @@ struct Place {
 
 /// How a search ended.
 enum Search {
-    Found(Vec<u8>, Resolved),
+    Found(Vec<u8>, Resolved, String),
     /// Not here: go on with the next list.
     Nothing,
     /// A file that ends the start: its path, what it is, and glibc's words.
@@ -58,6 +59,7 @@ impl<'a> Glibc<'a> {
             names: vec![path.to_vec()],
             by: None,
             is_loader,
+            rule: "PT_INTERP".into(),
         };
         // The loader is there from the beginning: its name never needs a search.
         glibc.loaded.objects.push(object(process.app, process.app_path.as_bytes(), false));
@@ -148,8 +150,8 @@ impl<'a> Glibc<'a> {
             }
             Some(name) => self.search(name, by, &mut tried),
         };
-        let (path, found) = match search {
-            Search::Found(path, found) => (path, found),
+        let (path, found, rule) = match search {
+            Search::Found(path, found, rule) => (path, found, rule),
             Search::Nothing => return Err(Box::new(self.missing(name, by, tried))),
             Search::Fatal(path, what, words) => return Err(Box::new(self.blocked(name, by, &path, &what, words))),
         };
@@ -157,8 +159,14 @@ impl<'a> Glibc<'a> {
             self.loaded.objects[index].names.push(name.to_vec());
             return Ok(index);
         }
-        let object =
-            Object { id: found.id, names: vec![name.to_vec(), path.clone()], path, by: Some(by), is_loader: false };
+        let object = Object {
+            id: found.id,
+            names: vec![name.to_vec(), path.clone()],
+            path,
+            by: Some(by),
+            is_loader: false,
+            rule,
+        };
         if let Some(draft) = self.process.truncated(&object) {
             self.loaded.drafts.push(draft);
         }
@@ -214,7 +222,7 @@ impl<'a> Glibc<'a> {
             }
         }
         match newer {
-            Some((path, found)) => Search::Found(path, found),
+            Some((path, found)) => Search::Found(path, found, "glibc-hwcaps".into()),
             None => Search::Nothing,
         }
     }
@@ -324,7 +332,7 @@ impl<'a> Glibc<'a> {
             }
         }
         match self.process.candidate(found) {
-            Candidate::Library(found) => Some(Search::Found(path, found)),
+            Candidate::Library(found) => Some(Search::Found(path, found, rule.to_string())),
             Candidate::Foreign(_, machine) => {
                 tried.push(note(&format!("for {}, skipped", machine_name(machine))));
                 Some(Search::Nothing)
@@ -476,25 +484,6 @@ impl<'a> Glibc<'a> {
         .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
         .because(path.clone(), "glibc stops at such a file")
         .fix(format!("replace or remove {path}"))
-    }
-}
-
-/// What glibc finds wrong in a library's `e_ident` and `e_version`, in its words.
-fn ident_fault(ident: &[u8; 16], version: u32) -> Option<&'static str> {
-    if ident[5] != 1 {
-        Some("ELF file data encoding not little-endian")
-    } else if ident[6] != 1 {
-        Some("ELF file version ident does not match current one")
-    } else if !matches!(ident[7], 0 | 3) {
-        Some("ELF file OS ABI invalid")
-    } else if ident[8] != 0 && ident[7] != 3 {
-        Some("ELF file ABI version invalid")
-    } else if ident[9..].iter().any(|byte| *byte != 0) {
-        Some("nonzero padding in e_ident")
-    } else if version != 1 {
-        Some("ELF file version does not match current one")
-    } else {
-        None
     }
 }
 

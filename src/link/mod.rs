@@ -30,6 +30,7 @@ mod tell;
 
 mod process;
 
+mod ident;
 mod ld_cache;
 mod musl;
 mod tokens;
@@ -42,6 +43,8 @@ mod glibc_symbols;
 mod load;
 
 mod closure;
+
+mod portrait;
 
 mod accept;
 mod interpret;
@@ -56,5 +59,6 @@ pub(crate) mod sample;
 pub use closure::{Closure, Closures};
 pub use explain::{CODES, Explanation, explain};
 pub use policy::{Allowance, Baseline, Libc, Policy};
+pub use portrait::{Library, Portrait, portrait};
 pub use subject::{Demand, Judgement, Program, Purpose, Subject, Verdict};
 pub use verify::verify;

@@ -2,6 +2,7 @@
 
 use crate::path::display_bytes;
 use crate::report::{Code, Evidence};
+use crate::tree::Resolved;
 
 use super::draft::Draft;
 use super::flavour::MuslLoader;
@@ -34,7 +35,7 @@ struct List {
 
 /// How a search ended.
 enum Search {
-    Found(Vec<u8>, crate::tree::Resolved),
+    Found(Vec<u8>, Resolved),
     /// Not in these lists: go on with the next.
     Nothing,
     /// An error that stops all further searching.
@@ -65,6 +66,7 @@ impl<'a> Musl<'a> {
             names: Vec::new(),
             by: None,
             is_loader: false,
+            rule: "PT_INTERP".into(),
         });
         musl.preload();
         let mut at = 0;
@@ -131,9 +133,9 @@ impl<'a> Musl<'a> {
             return Some(self.loader_object(by));
         }
         let mut tried = Vec::new();
-        let (path, found, searched) = if name.contains(&b'/') {
+        let (path, found, rule) = if name.contains(&b'/') {
             match self.process.open(name) {
-                Ok(found) => (name.to_vec(), found, false),
+                Ok(found) => (name.to_vec(), found, None),
                 Err(error) => {
                     tried.push(Evidence {
                         subject: display_bytes(name),
@@ -150,7 +152,7 @@ impl<'a> Musl<'a> {
                 return Some(index);
             }
             match self.search(name, by, &mut tried) {
-                Some((path, found)) => (path, found, true),
+                Some((path, found, rule)) => (path, found, Some(rule)),
                 None => {
                     self.missing(name, by, tried);
                     return None;
@@ -162,7 +164,7 @@ impl<'a> Musl<'a> {
             self.loaded.objects.iter().skip(1).position(|object| object.id == found.id && !object.is_loader)
         {
             let index = index + 1;
-            if searched && self.loaded.objects[index].names.is_empty() {
+            if rule.is_some() && self.loaded.objects[index].names.is_empty() {
                 let own = directory_and_name(&self.loaded.objects[index].path).1.to_vec();
                 self.loaded.objects[index].names.push(own);
             }
@@ -187,8 +189,15 @@ impl<'a> Musl<'a> {
         if self.is_libc(id) {
             return Some(self.loader_object(by));
         }
-        let names = if searched { vec![short] } else { Vec::new() };
-        let object = Object { id, path, names, by: Some(by), is_loader: false };
+        let names = if rule.is_some() { vec![short] } else { Vec::new() };
+        let object = Object {
+            id,
+            path,
+            names,
+            by: Some(by),
+            is_loader: false,
+            rule: rule.unwrap_or_else(|| "named by its path".into()),
+        };
         if let Some(draft) = self.process.truncated(&object) {
             self.loaded.drafts.push(draft);
         }
@@ -206,6 +215,7 @@ impl<'a> Musl<'a> {
             names: Vec::new(),
             by: Some(by),
             is_loader: true,
+            rule: "the loader is the C library".into(),
         });
         self.loaded.objects.len() - 1
     }
@@ -218,7 +228,7 @@ impl<'a> Musl<'a> {
         })
     }
 
-    fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, crate::tree::Resolved)> {
+    fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, Resolved, String)> {
         let mut lists = Vec::new();
         if let Some(directories) = self.process.environment.library_path.as_ref().filter(|_| !self.process.secure) {
             lists.push(List { rule: "LD_LIBRARY_PATH".into(), directories: directories.clone() });
@@ -233,7 +243,7 @@ impl<'a> Musl<'a> {
         lists.push(self.system.clone());
         for list in lists {
             match self.search_list(name, &list, tried) {
-                Search::Found(path, found) => return Some((path, found)),
+                Search::Found(path, found) => return Some((path, found, list.rule)),
                 Search::Nothing => {}
                 Search::Stopped => return None,
             }

@@ -75,6 +75,8 @@ pub(super) struct Object {
     /// Which object asked for it first.
     pub by: Option<usize>,
     pub is_loader: bool,
+    /// The rule by which it was found.
+    pub rule: String,
 }
 
 /// What a loader made of a program.

@@ -37,6 +37,8 @@ pub enum Purpose {
     },
     /// A root file system of which nothing more is known.
     Plain,
+    /// Only these files of the tree are judged, wherever they are; libraries among them are no fault.
+    Programs(Vec<ImagePath>),
 }
 
 /// What is known of a tree.
@@ -104,7 +106,7 @@ impl Purpose {
         match self {
             Purpose::Container => "the image",
             Purpose::Initramfs { .. } => "the initramfs",
-            Purpose::Plain => "the tree",
+            Purpose::Plain | Purpose::Programs(_) => "the tree",
         }
     }
 }

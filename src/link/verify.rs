@@ -12,7 +12,7 @@ use crate::tree::{Content, InodeId};
 
 use super::accept::{accept, policy_drafts, size_draft};
 use super::draft::{Draft, Ending, ExecError};
-use super::files::Files;
+use super::files::{Files, words_of};
 use super::flavour::Flavour;
 use super::interpret::Search;
 use super::kernel::{LOADER_UNKNOWN, PACKED, Scene};
@@ -95,6 +95,14 @@ impl<'a> Judge<'a> {
             }
             Purpose::Initramfs { init } => self.look_for_init(init),
             Purpose::Plain => {}
+            Purpose::Programs(paths) => {
+                for path in paths {
+                    match self.files.find(&ImagePath::root(), path.as_bytes()) {
+                        Ok(found) => self.raise(found.id, Weight::Found, None),
+                        Err(error) => self.tell_of_path(path.clone(), Draft::error(CMD_NOT_FOUND, words_of(&error))),
+                    }
+                }
+            }
         }
         for path in &subject.policy.programs {
             match lookup::find(self.files, "asked for", path.as_bytes(), &[], b"/") {
@@ -156,6 +164,9 @@ impl<'a> Judge<'a> {
     }
 
     fn look_for_programs(&mut self) {
+        if matches!(self.subject.purpose, Purpose::Programs(_)) {
+            return;
+        }
         for (_, id) in self.names.files(self.subject.tree) {
             if let Some(weight) = weight(self.files, id, self.names.of_inode(id), &self.path) {
                 self.raise(id, weight, None);

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::link;
-use crate::link::Verdict as Start;
+use crate::link::{Portrait, Verdict as Start};
 use crate::pipeline::Verdict;
 use crate::report::{Evidence, Finding, Report, Severity};
 
@@ -149,6 +149,44 @@ pub fn programs(verdicts: &[Verdict]) -> String {
                 verdict.platform, most.version, most.file, most.symbol
             );
         }
+    }
+    out
+}
+
+/// One file, as `file` and `ldd` would tell it.
+pub fn portrait(portrait: &Portrait) -> String {
+    let mut out = format!("{}: {}", portrait.path, portrait.kind);
+    let _ = writeln!(
+        out,
+        "{}, {} bytes",
+        portrait.machine.as_ref().map(|one| format!(" for {one}")).unwrap_or_default(),
+        portrait.size
+    );
+    let libc = portrait.libc.map(|libc| match &portrait.libc_version {
+        Some(version) => format!("{libc} {version}"),
+        None => libc.to_string(),
+    });
+    let demand = portrait.needs_glibc.as_ref();
+    let demand = demand.map(|demand| format!("{} or later: {} uses {}", demand.version, demand.file, demand.symbol));
+    for (label, value) in [
+        ("interpreter", &portrait.interpreter),
+        ("loader", &libc),
+        ("android", &portrait.android),
+        ("soname", &portrait.soname),
+        ("rpath", &portrait.rpath),
+        ("runpath", &portrait.runpath),
+        ("needs glibc", &demand),
+    ] {
+        if let Some(value) = value {
+            let _ = writeln!(out, "  {label}: {value}");
+        }
+    }
+    if portrait.libraries.is_empty() && !portrait.needed.is_empty() {
+        let _ = writeln!(out, "  needs: {}", portrait.needed.join(", "));
+    }
+    for library in &portrait.libraries {
+        let path = library.path.as_deref().unwrap_or("not found");
+        let _ = writeln!(out, "  {} => {path} ({})", library.name, library.rule);
     }
     out
 }
@@ -381,6 +419,36 @@ mod tests {
             github(&report()).lines().nth(1).unwrap().starts_with("::notice title=packed::/opt/100%25 größe needs")
         );
         assert!(github(&report()).lines().next().unwrap().contains("%0Afix: link it"));
+    }
+
+    #[test]
+    fn one_file_is_told_as_file_and_ldd_would() {
+        let library = |name: &str, path: Option<&str>, rule: &str| link::Library {
+            name: name.into(),
+            path: path.map(str::to_string),
+            rule: rule.into(),
+        };
+        let app = Portrait {
+            path: "/bin/app".into(),
+            kind: "dynamic",
+            size: 42,
+            machine: Some("arm64".into()),
+            interpreter: Some("/lib/ld-musl-aarch64.so.1".into()),
+            libc: Some(Libc::Musl),
+            libc_version: Some("1.2.5".into()),
+            libraries: vec![
+                library("libz.so.1", Some("/lib/libz.so.1"), "musl's default path"),
+                library("libx.so", None, "needed by /bin/app"),
+            ],
+            ..Portrait::default()
+        };
+        assert_eq!(
+            portrait(&app),
+            "/bin/app: dynamic for arm64, 42 bytes\n  interpreter: /lib/ld-musl-aarch64.so.1\n  loader: musl 1.2.5\n  \
+               libz.so.1 => /lib/libz.so.1 (musl's default path)\n  libx.so => not found (needed by /bin/app)\n"
+        );
+        let data = Portrait { path: "/x".into(), kind: "data", needed: vec!["a".into()], ..Portrait::default() };
+        assert_eq!(portrait(&data), "/x: data, 0 bytes\n  needs: a\n");
     }
 
     #[test]

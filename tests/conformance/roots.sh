@@ -8,7 +8,10 @@
 # Each root is FOLDER/NAME-ARCH. Nothing of arm64 is run here: its packages are only unpacked.
 set -eu
 out=${1:?usage: roots.sh FOLDER}
-mirror=${MIRROR:-http://deb.debian.org/debian}
+# The mirror is the one that this machine's own apt uses.
+mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' | grep -m1 '/debian/*$' || true)}
+[ -n "$mirror" ] || { echo 'apt knows no Debian mirror: set MIRROR=' >&2; exit 1; }
+mirror=${mirror%/}
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 

@@ -1,0 +1,187 @@
+//! What one file is, and what it would load: the answer to "what is this?" without running it, for any machine.
+
+use serde::Serialize;
+
+use crate::elf::Linkage;
+use crate::path::{ImagePath, display_bytes};
+use crate::platform::Platform;
+use crate::tree::Tree;
+
+use super::closure::Closures;
+use super::flavour::Flavour;
+use super::kernel::machine_name;
+use super::policy::Libc;
+use super::script::FirstLine;
+use super::subject::Demand;
+
+/// One file, described.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Portrait {
+    /// Its path without links.
+    pub path: String,
+    /// `static`, `static-pie`, `dynamic`, `library`, `object`, `script`, or `data`.
+    pub kind: &'static str,
+    /// Size in bytes.
+    pub size: u64,
+    /// The machine of an ELF file, in OCI's word where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    /// PT_INTERP of a program, or the interpreter of a script with its argument, as it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<String>,
+    /// The C library of its loader.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libc: Option<Libc>,
+    /// The version of the loader, where it says one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libc_version: Option<String>,
+    /// DT_SONAME.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soname: Option<String>,
+    /// DT_RPATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rpath: Option<String>,
+    /// DT_RUNPATH.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runpath: Option<String>,
+    /// Its own DT_NEEDED, in order.
+    pub needed: Vec<String>,
+    /// Everything that would be loaded, in order.
+    pub libraries: Vec<Library>,
+    /// The newest version of glibc that it and its libraries ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needs_glibc: Option<Demand>,
+    /// Android's API level and NDK, from its note.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub android: Option<String>,
+}
+
+/// One needed library.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Library {
+    /// The name that is asked for.
+    pub name: String,
+    /// The path that is taken, as the loader spells it; absent when nothing is found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The rule by which it is found, or who asks for what is not found.
+    pub rule: String,
+}
+
+/// Describes a file of a tree; `None` when there is no regular file at that path. Platform decides which machine counts as
+/// its own.
+pub fn portrait(tree: &Tree, platform: &Platform, path: &ImagePath) -> Option<Portrait> {
+    let closures = Closures::new(tree, platform);
+    let files = closures.files();
+    let found = files.find(&ImagePath::root(), path.as_bytes()).ok()?;
+    let probe = files.probe(found.id)?;
+    let mut portrait = Portrait { path: found.path.to_string(), size: probe.size, kind: "data", ..Portrait::default() };
+    let Some(facts) = &probe.elf else {
+        if let FirstLine::Interpreter { path, argument } = FirstLine::read(&probe.head) {
+            portrait.kind = "script";
+            let line = [path, argument.unwrap_or_default()].join(&b' ');
+            portrait.interpreter = Some(display_bytes(line.trim_ascii()));
+        }
+        return Some(portrait);
+    };
+    // Its own machine, so that a foreign file is told by what it is rather than that it is foreign.
+    portrait.kind = match facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute()) {
+        Linkage::Object | Linkage::Foreign => "object",
+        Linkage::Dynamic => "dynamic",
+        Linkage::Static => "static",
+        Linkage::StaticPie | Linkage::StaticPieLikely => "static-pie",
+        Linkage::SharedObject => "library",
+    };
+    portrait.machine = Some(machine_name(facts.machine));
+    portrait.interpreter = facts.interpreter.path().map(display_bytes);
+    portrait.android =
+        facts.android.as_ref().map(|note| format!("API {} {}", note.api, note.ndk).trim_end().to_string());
+    if let Some(dynamic) = &facts.dynamic {
+        let text = |text: &Option<Box<[u8]>>| text.as_deref().map(display_bytes);
+        portrait.soname = text(&dynamic.soname);
+        portrait.rpath = text(&dynamic.rpath);
+        portrait.runpath = text(&dynamic.runpath);
+        portrait.needed = dynamic.needed.iter().map(|name| display_bytes(name)).collect();
+    }
+    let Some((flavour, loaded)) = closures.load(path) else { return Some(portrait) };
+    portrait.libc = flavour.libc();
+    portrait.libc_version = match flavour {
+        Flavour::Musl(loader) => loader.version.clone(),
+        Flavour::Glibc(loader) => loader.version.map(|(major, minor)| format!("{major}.{minor}")),
+        Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
+    };
+    portrait.needs_glibc = loaded.demand.clone();
+    for (name, path) in &loaded.resolved {
+        let rule = loaded.objects.iter().find(|object| object.path == *path).map(|object| object.rule.clone());
+        let path = Some(display_bytes(path));
+        portrait.libraries.push(Library { name: display_bytes(name), path, rule: rule.unwrap_or_default() });
+    }
+    for (name, by) in &loaded.missing {
+        let rule = format!("needed by {}", display_bytes(by));
+        portrait.libraries.push(Library { name: display_bytes(name), path: None, rule });
+    }
+    Some(portrait)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::platform::Arch;
+
+    fn of(sample: &Sample, path: &str) -> Portrait {
+        portrait(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_program_is_described_with_what_it_loads() {
+        let loader = "/lib/ld-musl-x86_64.so.1";
+        let app = Forge {
+            needed: vec!["liba.so".into(), "libc.so".into(), "gone.so".into()],
+            runpath: Some("$ORIGIN/../opt".into()),
+            ..Forge::dynamic(loader)
+        };
+        let sample = Sample::new()
+            .elf(loader, &Forge::musl(true))
+            .elf("/opt/liba.so", &Forge::library("liba.so"))
+            .elf("/bin/app", &app)
+            .link("/bin/run", "app");
+        let portrait = of(&sample, "/bin/run");
+        assert_eq!(
+            (portrait.path.as_str(), portrait.kind, portrait.machine.as_deref()),
+            ("/bin/app", "dynamic", Some("amd64"))
+        );
+        assert_eq!((portrait.libc, portrait.libc_version.as_deref()), (Some(Libc::Musl), Some("1.2.5")));
+        let lines: Vec<String> = portrait
+            .libraries
+            .iter()
+            .map(|library| format!("{} => {} ({})", library.name, library.path.as_deref().unwrap_or("?"), library.rule))
+            .collect();
+        assert_eq!(
+            lines,
+            [
+                "liba.so => /bin/../opt/liba.so (RUNPATH of /bin/app)",
+                "libc.so => /lib/ld-musl-x86_64.so.1 (the loader is the C library)",
+                "gone.so => ? (needed by /bin/app)",
+            ]
+        );
+    }
+
+    #[test]
+    fn everything_else_is_described_too() {
+        let sample = Sample::new()
+            .elf("/a", &Forge { machine: 183, ..Forge::program() })
+            .elf("/b", &Forge::library("libb.so.1"))
+            .text("/c", 0o755, "#!/usr/bin/env sh\n")
+            .text("/d", 0o644, "text");
+        let kinds = ["/a", "/b", "/c", "/d"].map(|path| of(&sample, path).kind);
+        assert_eq!(kinds, ["static", "library", "script", "data"]);
+        assert_eq!(of(&sample, "/a").machine.as_deref(), Some("arm64"));
+        assert_eq!(of(&sample, "/b").soname.as_deref(), Some("libb.so.1"));
+        assert_eq!(of(&sample, "/c").interpreter.as_deref(), Some("/usr/bin/env sh"));
+        assert_eq!(portrait(&sample.tree, &Platform::new(Arch::Amd64), &"/nowhere".parse().unwrap()), None);
+    }
+}
