@@ -9,6 +9,7 @@ pub mod whiteout;
 
 pub mod compress;
 
+pub mod cpio;
 pub mod dir;
 pub mod tar;
 
