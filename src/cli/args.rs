@@ -13,7 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     long_version = LONG_VERSION,
     max_term_width = 110,
     after_help = "Exit codes: 0 fine, 1 refused (findings of severity error), 2 usage, 3 the recipe is wrong,\n4 an input is missing, unreadable or corrupt, 5 an output failed, 70 a bug of ours.",
-    after_long_help = "Exit codes:\n  0   fine\n  1   refused: findings of severity error\n  2   usage\n  3   the recipe is wrong\n  4   an input is missing, unreadable or corrupt\n  5   an output failed\n  70  a bug of ours\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR  tar:FILE       root file system as a directory or a tar, to read\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output"
+    after_long_help = "Exit codes:\n  0   fine\n  1   refused: findings of severity error\n  2   usage\n  3   the recipe is wrong\n  4   an input is missing, unreadable or corrupt\n  5   an output failed\n  70  a bug of ours\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR  tar:FILE       root file system as a directory or a tar, to read\n  cpio:FILE                  initramfs; the ending of its name says how it is compressed\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
 )]
 pub struct Args {
     /// What to do.
@@ -80,7 +80,7 @@ pub struct Build {
     /// A recipe (a .toml file, or a folder with recipe.toml), or the folder of a root file system
     #[arg(value_name = "RECIPE|ROOTFS", required_unless_present_any = ["example", "platform"])]
     pub what: Option<PathBuf>,
-    /// Where the image goes: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or - (repeatable)
+    /// Where it goes: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or -; cpio:FILE, FILE.cpio.gz or .img for an initramfs (repeatable)
     #[arg(short, long = "output", value_name = "PLACE", required = true)]
     pub output: Vec<String>,
     /// Build the example that is part of this program: a greeting for linux/amd64 and linux/arm64
@@ -162,10 +162,10 @@ pub struct Config {
 /// Flags of `verify`.
 #[derive(Debug, ClapArgs)]
 pub struct Verify {
-    /// What to judge: oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, or a path that tells by itself
+    /// What to judge: oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or a path that tells by itself
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
-    /// Only these platforms of an image; the platform of a root file system
+    /// Only these platforms of an image; the platform of a root file system or an initramfs
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// Accept findings of this code, on the paths that match (repeatable)
@@ -177,6 +177,9 @@ pub struct Verify {
     /// List what is found now in this file, so that only new findings are told from then on
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub write_baseline: Option<PathBuf>,
+    /// What a kernel starts in an initramfs, as its parameter rdinit= says
+    #[arg(long, value_name = "PATH", default_value = "/init")]
+    pub init: String,
     /// Explain a code, such as interp-missing
     #[arg(long, value_name = "CODE", conflicts_with = "place")]
     pub explain: Option<String>,

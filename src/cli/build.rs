@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::image::{LayerOptions, Staging};
-use sazare::pipeline::{self, BuildError, Built, Outcome};
+use sazare::pipeline::{self, BuildError, Built, Initramfs, Outcome, Verdict};
 use sazare::reference::Tag;
 use sazare::render;
-use sazare::transport::{Place, WriteOptions};
+use sazare::transport::{Archived, Place, WriteOptions};
 
 use super::args::{Build, Format, Global};
 use super::console::Console;
@@ -36,55 +36,95 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
     let wanted = request::platforms(&build.platform)?;
     let recipe = request::recipe(build, what, &wanted)?;
     let places: Vec<Place> = build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
+    let (archives, places): (Vec<Place>, Vec<Place>) =
+        places.into_iter().partition(|place| matches!(place, Place::Cpio(_)));
     let name = recipe.name.clone().or_else(|| request::fallback_name(what));
-    let outcome = pipeline::build(
-        &pipeline::Build {
-            recipe: &recipe,
-            platforms: &recipe.platforms,
-            name: name.clone(),
-            tags: recipe.tags.clone(),
-            when: request::when(&recipe)?,
-            places: &places,
-            temporary: &request::temporary(),
-            layers: LayerOptions { compression: request::compression(build)?, jobs: request::jobs(build.jobs) },
-            write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
-            allow: &verify::allowances(&build.allow)?,
-            baseline: &verify::baseline(build.baseline.as_deref())?,
-        },
-        &mut std::io::stdout().lock(),
-        console,
-    )?;
-    match outcome {
-        Outcome::Refused(verdicts) => {
-            let report = verify::merged(&verdicts);
-            match global.format {
-                Format::Human => console.tell(&verify::human(&report, console)),
-                format => console.result(&verify::render(&report, &verdicts, format, console))?,
-            }
-            console.tell("refused: nothing was written\n");
-            Ok(ExitCode::from(REFUSED))
-        }
-        Outcome::Built(built) => {
-            let report = verify::merged(&built.verdicts);
-            if !report.findings.is_empty() {
-                console.say(&verify::human(&report, console));
-            }
-            let metadata = render::built(&built, &recipe.platforms, request::compression(build)?);
-            if let Some(file) = &build.metadata_file {
-                std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
-            }
-            let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
-            console.say(&summary(&built, &places, name.map(|name| name.familiar(&tag)), build.flat_index));
-            // An archive on standard output is the result itself.
-            if !places.contains(&Place::Stdio) {
-                match global.format {
-                    Format::Human => console.result(&format!("{}\n", built.digest))?,
-                    Format::Json | Format::Sarif | Format::Github => console.result(&metadata)?,
-                }
-            }
-            Ok(ExitCode::SUCCESS)
+    let asked = pipeline::Build {
+        recipe: &recipe,
+        platforms: &recipe.platforms,
+        name: name.clone(),
+        tags: recipe.tags.clone(),
+        when: request::when(&recipe)?,
+        places: &places,
+        temporary: &request::temporary(),
+        layers: LayerOptions { compression: request::compression(build)?, jobs: request::jobs(build.jobs) },
+        write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
+        allow: &verify::allowances(&build.allow)?,
+        baseline: &verify::baseline(build.baseline.as_deref())?,
+    };
+    let mut verdicts = Vec::new();
+    let mut judged = None;
+    if !archives.is_empty() {
+        match pipeline::initramfs(&pipeline::Build { places: &archives, ..asked.clone() }, console)? {
+            Initramfs::Refused(verdicts) => return refused(&verdicts, global, console),
+            Initramfs::Judged(archives) => judged = Some(archives),
         }
     }
+    let mut built = None;
+    if !places.is_empty() {
+        match pipeline::build(&asked, &mut std::io::stdout().lock(), console)? {
+            Outcome::Refused(verdicts) => return refused(&verdicts, global, console),
+            Outcome::Built(mut image) => {
+                verdicts.append(&mut image.verdicts);
+                built = Some(image);
+            }
+        }
+    }
+    // Only now: nothing is written when any of the outputs is refused.
+    let mut archived = Vec::new();
+    if let Some(mut judged) = judged {
+        archived = judged.write(console)?;
+        verdicts.append(&mut judged.verdicts);
+    }
+    let report = verify::merged(&verdicts);
+    if !report.findings.is_empty() {
+        console.say(&verify::human(&report, console));
+    }
+    let metadata = render::built(built.as_deref(), &archived, &recipe.platforms, request::compression(build)?);
+    if let Some(file) = &build.metadata_file {
+        std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
+    }
+    let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
+    if let Some(built) = &built {
+        console.say(&summary(built, &places, name.map(|name| name.familiar(&tag)), build.flat_index));
+    }
+    console.say(&archives_summary(&archived));
+    // An archive on standard output is the result itself.
+    if !places.contains(&Place::Stdio) {
+        match global.format {
+            Format::Human => {
+                let image = built.iter().map(|built| format!("{}\n", built.digest));
+                let files = archived.iter().map(|one| format!("{}  {}\n", one.digest, one.file.display()));
+                console.result(&image.chain(files).collect::<String>())?;
+            }
+            Format::Json | Format::Sarif | Format::Github => console.result(&metadata)?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells why nothing was written.
+fn refused(verdicts: &[Verdict], global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let report = verify::merged(verdicts);
+    match global.format {
+        Format::Human => console.tell(&verify::human(&report, console)),
+        format => console.result(&verify::render(&report, verdicts, format, console))?,
+    }
+    console.tell("refused: nothing was written\n");
+    Ok(ExitCode::from(REFUSED))
+}
+
+/// Which archives were made, and how one is booted.
+fn archives_summary(archives: &[Archived]) -> String {
+    let mut text = String::new();
+    for one in archives {
+        let (file, size) = (one.file.display(), render::size(one.size));
+        let _ = writeln!(text, "wrote cpio:{file} ({size}, {} unpacked)", render::size(one.unpacked));
+    }
+    if let Some(one) = archives.first() {
+        let _ = writeln!(text, "boot it: qemu-system-… -kernel VMLINUZ -initrd {}", one.file.display());
+    }
+    text
 }
 
 /// What was made, and what to do with it.

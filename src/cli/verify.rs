@@ -30,6 +30,7 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         baseline: baseline(verify.baseline.as_deref())?,
         ..Policy::default()
     };
+    let init = verify.init.parse().map_err(|error| Trouble::Usage(format!("--init: {error}"), None))?;
     let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
     let scratch = Scratch::new(staging.scratch_folder());
     let mut verdicts = Vec::new();
@@ -38,11 +39,11 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
         if image.is_none() && wanted.is_empty() {
             return Err(Trouble::usage(
-                format!("the platform of a root file system must be named: {text}"),
+                format!("the platform of a root file system or an initramfs must be named: {text}"),
                 "add --platform linux/amd64 or --platform linux/arm64: it is never taken from this machine",
             ));
         }
-        verdicts.extend(pipeline::verify(&seen, &wanted, &policy, console)?);
+        verdicts.extend(pipeline::verify(&seen, &wanted, &init, &policy, console)?);
     }
     let report = merged(&verdicts);
     if let Some(file) = &verify.write_baseline {

@@ -5,9 +5,26 @@ use serde_json::{Value, json};
 use crate::codec::compress::{Compression, writer_id};
 use crate::pipeline::Built;
 use crate::platform::Platform;
+use crate::transport::Archived;
 
 /// The result of a build as JSON: what `--metadata-file` and `--format json` give.
-pub fn built(built: &Built, platforms: &[Platform], compression: Compression) -> String {
+pub fn built(built: Option<&Built>, archives: &[Archived], platforms: &[Platform], compression: Compression) -> String {
+    let mut document = built.map(|built| image(built, platforms, compression)).unwrap_or_else(|| json!({}));
+    document["version"] = json!(env!("CARGO_PKG_VERSION"));
+    if !archives.is_empty() {
+        document["archives"] = archives.iter().map(archive).collect();
+    }
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn archive(archived: &Archived) -> Value {
+    json!({
+        "file": archived.file.display().to_string(), "digest": archived.digest.to_string(),
+        "size": archived.size, "unpacked-size": archived.unpacked, "compressor": archived.form.writer_id(),
+    })
+}
+
+fn image(built: &Built, platforms: &[Platform], compression: Compression) -> Value {
     let images: Vec<Value> = built
         .image
         .platforms
@@ -46,14 +63,12 @@ pub fn built(built: &Built, platforms: &[Platform], compression: Compression) ->
             json!({"place": written.place, "names": names, "references": written.references})
         })
         .collect();
-    let document = json!({
+    json!({
         "digest": built.digest.to_string(),
         "platforms": images,
         "places": places,
         "compressor": writer_id(compression),
-        "version": env!("CARGO_PKG_VERSION"),
-    });
-    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    })
 }
 
 /// A number of bytes for people, in decimal units as image tools use them: `1.5 MB`.

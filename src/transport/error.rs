@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::place::PlaceError;
+use crate::codec::cpio::{CpioError, CpioReadError};
 use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
 use crate::failure::{Failure, Kind};
@@ -22,6 +23,10 @@ pub enum TransportError {
     Dir(DirError),
     /// A root file system in a tar.
     Tar(TarError),
+    /// An initramfs that cannot be read.
+    CpioRead(CpioReadError),
+    /// A tree that cannot be an initramfs.
+    Cpio(CpioError),
     /// A file or folder of the output cannot be written.
     Write(PathBuf, io::Error),
     /// A file or folder of the input cannot be read.
@@ -106,6 +111,8 @@ impl fmt::Display for TransportError {
             TransportError::Store(error) => error.fmt(f),
             TransportError::Dir(error) => error.fmt(f),
             TransportError::Tar(error) => error.fmt(f),
+            TransportError::CpioRead(error) => error.fmt(f),
+            TransportError::Cpio(error) => error.fmt(f),
             TransportError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
             TransportError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
             TransportError::Malformed { place, fault } => write!(f, "{place}: {fault}"),
@@ -132,6 +139,8 @@ impl Error for TransportError {
             TransportError::Store(error) => Some(error),
             TransportError::Dir(error) => Some(error),
             TransportError::Tar(error) => Some(error),
+            TransportError::CpioRead(error) => Some(error),
+            TransportError::Cpio(error) => Some(error),
             TransportError::Write(_, error) | TransportError::Read(_, error) => Some(error),
             TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
@@ -151,6 +160,8 @@ impl Failure for TransportError {
             TransportError::Store(error) => error.kind(),
             TransportError::Dir(error) => error.kind(),
             TransportError::Tar(error) => error.kind(),
+            TransportError::CpioRead(error) => error.kind(),
+            TransportError::Cpio(error) => error.kind(),
             TransportError::Write(..) | TransportError::Occupied(_) | TransportError::Layout { .. } => Kind::Output,
             TransportError::Read(..)
             | TransportError::Malformed { .. }
@@ -166,6 +177,8 @@ impl Failure for TransportError {
             TransportError::Store(error) => return error.hint(),
             TransportError::Dir(error) => return error.hint(),
             TransportError::Tar(error) => return error.hint(),
+            TransportError::CpioRead(error) => return error.hint(),
+            TransportError::Cpio(error) => return error.hint(),
             TransportError::Write(path, error) => {
                 // The same words for the same trouble, whoever met it.
                 let error = io::Error::new(error.kind(), error.to_string());

@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::codec::compress;
@@ -39,6 +40,11 @@ pub(super) fn look(path: &Path) -> io::Result<Look> {
     let meta = file.metadata()?;
     if !meta.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file; use - for standard input"));
+    }
+    // Nothing else comes in LZ4's legacy form.
+    let mut magic = [0; 4];
+    if file.read_at(&mut magic, 0)? == 4 && magic == [0x02, 0x21, 0x4c, 0x18] {
+        return Ok(Look::Cpio);
     }
     let compressed = compress::form(&file)? != compress::Form::Plain;
     let mut head = Vec::new();

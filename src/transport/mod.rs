@@ -36,7 +36,10 @@ mod docker;
 mod open;
 mod write;
 
+mod initramfs;
+
 pub use error::TransportError;
+pub use initramfs::{Archived, archive_form, write_initramfs};
 pub use open::{Opened, open};
 pub use place::{Place, PlaceError};
 pub use write::{WriteOptions, Written, check, write};

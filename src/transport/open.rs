@@ -13,6 +13,7 @@ use super::layout::{INDEX_MAX, read_bounded};
 use super::load::load;
 use super::members::Members;
 use super::place::Place;
+use crate::codec::cpio::{Cpio, read_cpio};
 use crate::codec::dir::{self, ScanOptions, Scanned};
 use crate::codec::tar::read_tar;
 use crate::codec::{Scratch, compress};
@@ -31,6 +32,13 @@ pub enum Opened {
         /// Its blobs. Each is proved while it is read.
         blobs: Box<dyn Blobs>,
         /// What was left out, and what does not fit together.
+        notes: Vec<String>,
+    },
+    /// An initramfs: the root that a kernel would have.
+    Initramfs {
+        /// Its files.
+        tree: Tree,
+        /// What a kernel would leave out, and what is odd.
         notes: Vec<String>,
     },
     /// A root file system.
@@ -68,7 +76,10 @@ pub fn open(place: &Place, scratch: &Scratch) -> Result<Opened, TransportError> 
             Ok(Opened::Tree { tree, notes })
         }
         Place::Tar(path) => Ok(Opened::Tree { tree: read_tar(path, scratch)?, notes: Vec::new() }),
-        Place::Cpio(_) => Err(TransportError::Usage(format!("an initramfs cannot be read yet: {place}"))),
+        Place::Cpio(path) => {
+            let Cpio { tree, notes } = read_cpio(path, scratch).map_err(TransportError::CpioRead)?;
+            Ok(Opened::Initramfs { tree, notes })
+        }
     }
 }
 

@@ -164,7 +164,7 @@ impl Place {
             Some(place) => place,
             None if text.ends_with('/') => Place::Layout { folder: text.into(), reference: None },
             None if text.ends_with(".tar") => Place::Archive { file: text.into(), reference: None },
-            None if [".cpio", ".cpio.gz", ".cpio.zst", ".img"].iter().any(|end| text.ends_with(end)) => {
+            None if [".cpio", ".cpio.gz", ".cpio.zst", ".cpio.xz", ".img"].iter().any(|end| text.ends_with(end)) => {
                 Place::Cpio(text.into())
             }
             None => return Err(PlaceError::Unclear(text.into())),
@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(Place::for_writing("dist/"), Ok(layout("dist/", None)));
         assert_eq!(Place::for_writing("./a:b/dist/"), Ok(layout("./a:b/dist/", None)));
         assert_eq!(Place::for_writing("x.tar"), Ok(archive("x.tar", None)));
-        for name in ["a.cpio", "a.cpio.gz", "a.cpio.zst", "initrd-{arch}.img"] {
+        for name in ["a.cpio", "a.cpio.gz", "a.cpio.zst", "a.cpio.xz", "initrd-{arch}.img"] {
             assert_eq!(Place::for_writing(name), Ok(Place::Cpio(name.into())));
         }
     }

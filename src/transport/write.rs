@@ -50,8 +50,9 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
         },
         Place::Stdio => Ok(()),
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
-        Place::Cpio(_) => Err(TransportError::Usage(format!("an initramfs cannot be written yet: {place}"))),
-        Place::Rootfs(_) | Place::Tar(_) => Err(TransportError::Usage(format!("a place that holds no image: {place}"))),
+        Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {
+            Err(TransportError::Usage(format!("a place that holds no image: {place}")))
+        }
     }
 }
 
@@ -102,7 +103,10 @@ pub fn write(
             layout::publish(folder, staging, &blobs, &descriptors, &obsolete)?;
         }
         Place::Archive { file, .. } => {
-            publish_file(file, |writer| archive::write(archive()?, staging, file, writer))?;
+            publish_file(file, |mut writer| {
+                archive::write(archive()?, staging, file, &mut writer)?;
+                Ok(writer)
+            })?;
             written.notes.extend(notes(image));
         }
         Place::Stdio => {
@@ -145,17 +149,18 @@ fn notes(image: &Finished) -> Vec<String> {
     notes
 }
 
-/// Makes a file whole or not at all. What is no regular file (a device, a pipe) is streamed to.
-fn publish_file(
+/// Makes a file whole or not at all. What is no regular file (a device, a pipe) is streamed to. `fill` gives back the
+/// writer that it got.
+pub(super) fn publish_file(
     file: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> Result<(), TransportError>,
+    fill: impl FnOnce(BufWriter<File>) -> Result<BufWriter<File>, TransportError>,
 ) -> Result<(), TransportError> {
     let failed = |error| TransportError::Write(file.to_path_buf(), error);
     // What a link leads to is replaced, not the link.
     let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
     if fs::metadata(&target).is_ok_and(|meta| !meta.is_file()) {
-        let mut writer = BufWriter::new(File::options().write(true).open(&target).map_err(failed)?);
-        return fill(&mut writer);
+        let writer = BufWriter::new(File::options().write(true).open(&target).map_err(failed)?);
+        return fill(writer)?.flush().map_err(failed);
     }
     let folder = match target.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -163,8 +168,7 @@ fn publish_file(
     };
     let desk = Staging::begin(folder)?;
     let temporary = desk.scratch_path();
-    let mut writer = BufWriter::with_capacity(1 << 20, File::create_new(&temporary).map_err(failed)?);
-    fill(&mut writer)?;
+    let writer = fill(BufWriter::with_capacity(1 << 20, File::create_new(&temporary).map_err(failed)?))?;
     let finished = writer.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
     finished.and_then(|()| fs::rename(&temporary, &target)).map_err(failed)?;
     layout::sync_directory(folder)

@@ -135,6 +135,13 @@ impl Tree {
         }
     }
 
+    /// Gives a regular file other contents, for all its names. Anything else stays as it is.
+    pub fn fill(&mut self, id: InodeId, contents: Content) {
+        if let Kind::File(old) = &mut self.inodes[id.0 as usize].kind {
+            *old = contents;
+        }
+    }
+
     /// Takes a name away, with everything below it.
     pub fn remove(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
         self.entries_mut(directory)?.remove(name)

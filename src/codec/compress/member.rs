@@ -4,23 +4,7 @@ use std::io;
 #[cfg(not(feature = "native"))]
 use std::io::Write;
 
-/// One gzip member, at the start of a buffer that may be longer: so the buffer is not cleared before it is used again.
-pub(super) struct Member {
-    buffer: Vec<u8>,
-    length: usize,
-}
-
-impl Member {
-    /// The member.
-    pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.length]
-    }
-
-    /// The buffer, for the next one.
-    pub fn into_buffer(self) -> Vec<u8> {
-        self.buffer
-    }
-}
+use super::blocks::{Coded, Coder};
 
 /// Makes gzip members.
 #[cfg(feature = "native")]
@@ -35,16 +19,18 @@ impl MemberWriter {
             _ => Err(no_level("gzip", "1 to 12", level)),
         }
     }
+}
 
-    /// Compresses a block, into a buffer that may hold anything.
-    pub fn write(&mut self, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Member> {
+#[cfg(feature = "native")]
+impl Coder for MemberWriter {
+    fn code(&mut self, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Coded> {
         let bound = self.0.gzip_compress_bound(block.len());
         if buffer.len() < bound {
             buffer.resize(bound, 0);
         }
         let length =
             self.0.gzip_compress(block, &mut buffer).map_err(|error| io::Error::other(format!("{error:?}")))?;
-        Ok(Member { buffer, length })
+        Ok(Coded { buffer, length })
     }
 }
 
@@ -57,15 +43,17 @@ impl MemberWriter {
     pub fn new(level: u8) -> io::Result<MemberWriter> {
         if (1..=9).contains(&level) { Ok(MemberWriter(level)) } else { Err(no_level("gzip", "1 to 9", level)) }
     }
+}
 
-    /// Compresses a block, into a buffer that may hold anything.
-    pub fn write(&mut self, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Member> {
+#[cfg(not(feature = "native"))]
+impl Coder for MemberWriter {
+    fn code(&mut self, block: &[u8], mut buffer: Vec<u8>) -> io::Result<Coded> {
         buffer.clear();
         // The whole block in one call: zlib-rs makes other bytes when the same input comes in parts.
         let mut encoder = flate2::write::GzEncoder::new(buffer, flate2::Compression::new(u32::from(self.0)));
         encoder.write_all(block)?;
         let buffer = encoder.finish()?;
-        Ok(Member { length: buffer.len(), buffer })
+        Ok(Coded { length: buffer.len(), buffer })
     }
 }
 

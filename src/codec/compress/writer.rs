@@ -2,13 +2,14 @@
 
 use std::io::{self, Write};
 
+use super::blocks::Blocks;
+use super::member::MemberWriter;
 #[cfg(feature = "native")]
 use super::member::no_level;
-use super::members::Members;
 
 /// How much of the stream a zstd worker takes at once, in bytes. Part of what the output depends on.
 #[cfg(feature = "native")]
-const ZSTD_JOB: u32 = 2 << 20;
+pub(super) const ZSTD_JOB: u32 = 2 << 20;
 
 /// How to compress what is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +42,7 @@ pub enum Compressor<W: Write + Send + 'static> {
     /// Passes everything through.
     Plain(W),
     /// One gzip member after the other.
-    Gzip(Members<W>),
+    Gzip(Blocks<W>),
     /// One zstd frame.
     #[cfg(feature = "native")]
     Zstd(Box<zstd::Encoder<'static, W>>),
@@ -55,7 +56,7 @@ impl<W: Write + Send + 'static> Compressor<W> {
     pub fn new(out: W, compression: Compression, jobs: usize) -> io::Result<Compressor<W>> {
         match compression {
             Compression::None => Ok(Compressor::Plain(out)),
-            Compression::Gzip(level) => Ok(Compressor::Gzip(Members::new(out, level, jobs)?)),
+            Compression::Gzip(level) => Ok(Compressor::Gzip(Blocks::new(out, jobs, || MemberWriter::new(level))?)),
             Compression::Zstd(level) => Compressor::zstd(out, level, jobs),
         }
     }
@@ -87,7 +88,7 @@ impl<W: Write + Send + 'static> Compressor<W> {
     pub fn finish(self) -> io::Result<W> {
         match self {
             Compressor::Plain(out) => Ok(out),
-            Compressor::Gzip(members) => members.finish(),
+            Compressor::Gzip(blocks) => blocks.finish(),
             #[cfg(feature = "native")]
             Compressor::Zstd(encoder) => encoder.finish(),
         }
@@ -98,7 +99,7 @@ impl<W: Write + Send + 'static> Write for Compressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Compressor::Plain(out) => out.write(bytes),
-            Compressor::Gzip(members) => members.write(bytes),
+            Compressor::Gzip(blocks) => blocks.write(bytes),
             #[cfg(feature = "native")]
             Compressor::Zstd(encoder) => encoder.write(bytes),
         }
@@ -115,8 +116,8 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
+    use crate::codec::compress::blocks::BLOCK;
     use crate::codec::compress::form::{self, Form, reader};
-    use crate::codec::compress::members::BLOCK;
 
     /// Text that compresses, but not to nothing.
     fn sample(length: usize) -> Vec<u8> {

@@ -14,8 +14,12 @@
 //! - What the form cannot carry is an error here (a file of 4 GiB, a date before 1970 or after 2106), but for extended
 //!   attributes: those the verifier tells as findings.
 
+mod error;
 mod format;
 
+mod reader;
 mod writer;
 
+pub use error::{CpioReadError, Spot};
+pub use reader::{Cpio, read_cpio};
 pub use writer::{CpioError, write_cpio};

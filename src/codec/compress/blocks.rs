@@ -1,20 +1,40 @@
-//! Blocks compressed side by side, and put in order again.
+//! A stream cut into blocks of one size, which are compressed side by side and written in their order.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use super::member::{Member, MemberWriter};
-
-/// The length of a gzip member's contents, in bytes.
+/// The length of a block, in bytes. Part of what the output depends on.
 pub(super) const BLOCK: usize = 1 << 20;
 
+/// What compresses one block after the other. What it makes depends on the block only.
+pub(super) trait Coder: Send + 'static {
+    /// The compressed form of a block, in a buffer that may hold anything before.
+    fn code(&mut self, block: &[u8], buffer: Vec<u8>) -> io::Result<Coded>;
+}
+
+/// A block's compressed form, at the start of a buffer that may be longer: so the buffer is not cleared before it is
+/// used again.
+pub(super) struct Coded {
+    /// The buffer.
+    pub buffer: Vec<u8>,
+    /// How many of its bytes count.
+    pub length: usize,
+}
+
+impl Coded {
+    /// The compressed form.
+    fn bytes(&self) -> &[u8] {
+        &self.buffer[..self.length]
+    }
+}
+
 /// A block on its way: the promise of its compressed form, which the collector waits for in order.
-type Promise = Receiver<io::Result<Member>>;
+type Promise = Receiver<io::Result<Coded>>;
 
 /// What a worker takes: a block, and where its compressed form was promised.
-type Work = (Vec<u8>, SyncSender<io::Result<Member>>);
+type Work = (Vec<u8>, SyncSender<io::Result<Coded>>);
 
 /// Buffers that nobody uses at the moment. What is used again need not be cleared, and musl's allocator gives memory of
 /// this size back to the system at every turn.
@@ -34,7 +54,7 @@ impl Spare {
 }
 
 /// Cuts a stream into blocks and compresses them side by side.
-pub struct Members<W> {
+pub struct Blocks<W> {
     block: Vec<u8>,
     blocks: Spare,
     cut_any: bool,
@@ -44,32 +64,33 @@ pub struct Members<W> {
     collector: Option<JoinHandle<io::Result<W>>>,
 }
 
-impl<W: Write + Send + 'static> Members<W> {
-    pub(super) fn new(out: W, level: u8, jobs: usize) -> io::Result<Members<W>> {
+impl<W: Write + Send + 'static> Blocks<W> {
+    /// Compresses into `out` on `jobs` threads, each with a coder of its own.
+    pub(super) fn new<C: Coder>(out: W, jobs: usize, coder: impl Fn() -> io::Result<C>) -> io::Result<Blocks<W>> {
         let jobs = jobs.clamp(1, 256);
         let (work, work_receiver) = sync_channel::<Work>(jobs);
         // The bound on blocks under way, and so on memory: one at each worker, and as many waiting.
         let (order, promises) = sync_channel::<Promise>(2 * jobs);
         let work_receiver = Arc::new(Mutex::new(work_receiver));
         let mut workers = Vec::new();
-        let (blocks, members) = (Spare::default(), Spare::default());
+        let (blocks, coded) = (Spare::default(), Spare::default());
         for _ in 0..jobs {
-            let mut writer = MemberWriter::new(level)?;
+            let mut coder = coder()?;
             let receiver = work_receiver.clone();
-            let (blocks, members) = (blocks.clone(), members.clone());
+            let (blocks, coded) = (blocks.clone(), coded.clone());
             workers.push(std::thread::Builder::new().name("compress".into()).spawn(move || {
                 loop {
                     let next = receiver.lock().map(|receiver| receiver.recv());
                     let Ok(Ok((block, promise))) = next else { return };
                     // Nobody waits for it any more when the writer failed: then the result does not matter.
-                    let _ = promise.send(writer.write(&block, members.take()));
+                    let _ = promise.send(coder.code(&block, coded.take()));
                     blocks.give(block);
                 }
             })?);
         }
         let collector =
-            std::thread::Builder::new().name("collect".into()).spawn(move || collect(out, promises, &members))?;
-        Ok(Members {
+            std::thread::Builder::new().name("collect".into()).spawn(move || collect(out, promises, &coded))?;
+        Ok(Blocks {
             block: Vec::with_capacity(BLOCK),
             blocks,
             cut_any: false,
@@ -113,7 +134,7 @@ impl<W: Write + Send + 'static> Members<W> {
     }
 
     pub(super) fn finish(mut self) -> io::Result<W> {
-        // An empty stream is one empty member: no bytes at all would be no gzip file.
+        // An empty stream is one empty block: no bytes at all would be no gzip file.
         if !self.block.is_empty() || !self.cut_any {
             self.send()?;
         }
@@ -121,7 +142,7 @@ impl<W: Write + Send + 'static> Members<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Write for Members<W> {
+impl<W: Write + Send + 'static> Write for Blocks<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = bytes.len().min(BLOCK - self.block.len());
         self.block.extend_from_slice(&bytes[..count]);
@@ -136,11 +157,11 @@ impl<W: Write + Send + 'static> Write for Members<W> {
     }
 }
 
-fn collect<W: Write>(mut out: W, promises: Receiver<Promise>, members: &Spare) -> io::Result<W> {
+fn collect<W: Write>(mut out: W, promises: Receiver<Promise>, spare: &Spare) -> io::Result<W> {
     for promise in promises {
-        let member = promise.recv().map_err(|_| io::Error::other("a compression thread failed"))??;
-        out.write_all(member.bytes())?;
-        members.give(member.into_buffer());
+        let coded = promise.recv().map_err(|_| io::Error::other("a compression thread failed"))??;
+        out.write_all(coded.bytes())?;
+        spare.give(coded.buffer);
     }
     Ok(out)
 }

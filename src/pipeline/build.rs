@@ -1,0 +1,131 @@
+//! A recipe to an image.
+
+use std::io::Write;
+
+use super::error::BuildError;
+use super::prepare::{Build, Prepared, Verdict, outside_of_sources, policy, prepare};
+use crate::codec::Scratch;
+use crate::digest::Digest;
+use crate::image::{self, Assembled, Blob, Finished, Image, Layer, PlatformImage, Staging};
+use crate::link::{self, Purpose, Subject};
+use crate::oci::HistoryEntry;
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+use crate::recipe::Output;
+use crate::transport::{self, Place, Written};
+
+/// How a build ended.
+pub enum Outcome {
+    /// Programs could not start: nothing was written.
+    Refused(Vec<Verdict>),
+    /// The image is where it should be.
+    Built(Box<Built>),
+}
+
+/// An image that was built.
+pub struct Built {
+    /// What a tag points at.
+    pub digest: Digest,
+    /// The image.
+    pub image: Image,
+    /// What was found in each platform's tree; nothing of severity error.
+    pub verdicts: Vec<Verdict>,
+    /// Where it went.
+    pub written: Vec<Written>,
+}
+
+/// Builds an image of each platform and brings it to its places: to each of them whole, or not at all. Places are
+/// written in order, so what was written before one that fails stays.
+///
+/// `stdout` is where the place `-` leads to.
+///
+/// # Errors
+/// When an input cannot be read, an output cannot be written, or the recipe does not fit what it finds.
+pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress) -> Result<Outcome, BuildError> {
+    for place in build.places {
+        transport::check(place)?;
+    }
+    let folder = build.places.iter().find_map(Place::staging_folder);
+    let folder = folder.as_deref().unwrap_or(build.temporary);
+    outside_of_sources(build, folder)?;
+    let staging = Staging::begin(folder)?;
+    let scratch = Scratch::new(staging.scratch_folder());
+    // From here on there is a private folder beside the output. Whatever happens, it goes, and nothing else is changed.
+
+    let mut staged = Vec::new();
+    for platform in build.platforms {
+        staged.push(prepare(build, platform, Output::Image, &scratch, progress)?);
+    }
+    // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
+
+    let mut verdicts = Vec::new();
+    for (platform, prepared) in build.platforms.iter().zip(&staged) {
+        progress.event(Event::Step(&format!("{platform}: verifying")));
+        let subject = Subject {
+            tree: &prepared.tree,
+            platform,
+            settings: Some(&prepared.settings),
+            purpose: Purpose::Container,
+            policy: &policy(build, platform),
+        };
+        verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
+    }
+    if verdicts.iter().any(|verdict| verdict.judgement.report.refuses()) {
+        return Ok(Outcome::Refused(verdicts));
+    }
+    // From here on every program of every platform would start.
+
+    let mut platforms = Vec::new();
+    for (platform, prepared) in build.platforms.iter().zip(&staged) {
+        platforms.push(package(build, platform, prepared, &staging, progress)?);
+    }
+    let image = image::combine(platforms, &build.recipe.annotations, &staging)?;
+    let digest = Blob::of(&image.root)?.digest;
+    let finished = Finished { image, name: build.name.clone(), tags: build.tags.clone() };
+    // From here on the image is whole, in the private folder.
+
+    let mut written = Vec::new();
+    for place in build.places {
+        progress.event(Event::Step(&format!("writing {place}")));
+        written.push(transport::write(&finished, &staging, place, &build.write, stdout)?);
+    }
+    Ok(Outcome::Built(Box::new(Built { digest, image: finished.image, verdicts, written })))
+}
+
+/// A tree to layers, config and manifest.
+fn package(
+    build: &Build<'_>,
+    platform: &Platform,
+    prepared: &Prepared,
+    staging: &Staging,
+    progress: &dyn Progress,
+) -> Result<PlatformImage, BuildError> {
+    let matchers: Vec<_> = build.recipe.layers.iter().map(|rule| rule.matcher(platform)).collect();
+    let takes: Vec<_> = matchers.iter().map(|matcher| |path: &ImagePath| matcher.takes(path)).collect();
+    let rules: Vec<&dyn Fn(&ImagePath) -> bool> = takes.iter().map(|takes| takes as _).collect();
+    let base = prepared.base.as_ref();
+    let plans = image::plan_layers(&prepared.tree, base.map(|base| &base.tree), &rules);
+    // An image without a base has a layer even if nothing is in it: a manifest without one is not valid.
+    let lonely = base.is_none() && plans.iter().all(image::LayerPlan::is_empty);
+    let mut layers: Vec<(Layer, HistoryEntry)> = Vec::new();
+    for (number, plan) in plans.iter().enumerate() {
+        if plan.is_empty() && !(lonely && number + 1 == plans.len()) {
+            continue;
+        }
+        let name = build.recipe.layers.get(number).and_then(|rule| rule.name.clone()).unwrap_or_default();
+        let step = if name.is_empty() { "writing a layer".to_string() } else { format!("writing layer {name}") };
+        progress.event(Event::Step(&format!("{platform}: {step}")));
+        let layer = image::write_layer(&prepared.tree, plan, staging, &build.layers, progress)?;
+        layers.push((layer, HistoryEntry { created: build.when, created_by: "sazare build".into(), comment: name }));
+    }
+    let assembled = Assembled {
+        platform,
+        base: base.map(|base| &base.image),
+        layers,
+        settings: &prepared.settings,
+        created: build.when,
+        annotations: &build.recipe.annotations,
+    };
+    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), staging)?)
+}

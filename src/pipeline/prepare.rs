@@ -1,0 +1,177 @@
+//! The way that every build begins with: what was asked for, and a recipe and its sources to a tree.
+
+use std::path::Path;
+
+use super::error::BuildError;
+use crate::codec::Scratch;
+use crate::epoch::Epoch;
+use crate::image::{self, Blobs, LayerOptions, PlatformImage};
+use crate::link::{self, Allowance, Baseline, Judgement, Policy};
+use crate::oci::Settings;
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+use crate::recipe::{self, Recipe};
+use crate::reference::{Repository, Tag};
+use crate::stage;
+use crate::transport::{self, Opened, Place, TransportError, WriteOptions};
+use crate::tree::Tree;
+
+/// What is to be built, and how.
+#[derive(Clone)]
+pub struct Build<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The platforms to build, each one of the recipe's.
+    pub platforms: &'a [Platform],
+    /// The image's name.
+    pub name: Option<Repository>,
+    /// The image's tags.
+    pub tags: Vec<Tag>,
+    /// The date of everything in the image.
+    pub when: Epoch,
+    /// Where the image goes.
+    pub places: &'a [Place],
+    /// Where temporary files may lie when no place has a folder.
+    pub temporary: &'a Path,
+    /// How layers are written.
+    pub layers: LayerOptions,
+    /// How the image is written.
+    pub write: WriteOptions,
+    /// Findings that are accepted, besides those that the recipe accepts.
+    pub allow: &'a [Allowance],
+    /// Findings that were there before.
+    pub baseline: &'a Baseline,
+}
+
+/// What was found in the tree of one platform.
+pub struct Verdict {
+    /// The platform, in its usual spelling.
+    pub platform: String,
+    /// Findings and programs.
+    pub judgement: Judgement,
+}
+
+/// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
+pub(super) fn outside_of_sources(build: &Build<'_>, folder: &Path) -> Result<(), BuildError> {
+    // A folder that does not exist yet lies where the deepest one that does exist lies.
+    let Some(output) = folder.ancestors().find_map(|folder| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        std::fs::canonicalize(folder).ok()
+    }) else {
+        return Ok(());
+    };
+    for platform in build.platforms {
+        for source in &build.recipe.sources {
+            let source = source.from.for_platform(platform);
+            if std::fs::canonicalize(&source).is_ok_and(|root| root.is_dir() && output.starts_with(root)) {
+                return Err(BuildError::OutputInSource(folder.to_path_buf(), source));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the verifier is told: by the recipe, and by whoever runs it.
+pub(super) fn policy(build: &Build<'_>, platform: &Platform) -> Policy {
+    let verify = &build.recipe.verify;
+    let accepted = verify.allow.iter().map(|allowance| {
+        let written = allowance.paths.patterns().collect::<Vec<_>>().join(" ");
+        let matcher = allowance.paths.matcher(platform);
+        let all = allowance.paths.is_empty();
+        let covers = move |path: &ImagePath| all || matcher.covers(path);
+        Allowance::new(allowance.code.clone(), written, allowance.reason.clone(), covers)
+    });
+    Policy {
+        static_only: verify.r#static,
+        libc: verify.libc.map(|libc| match libc {
+            recipe::Libc::Musl => link::Libc::Musl,
+            recipe::Libc::Glibc => link::Libc::Glibc,
+        }),
+        max_size: verify.max_size,
+        allow: accepted.chain(build.allow.iter().cloned()).collect(),
+        baseline: build.baseline.clone(),
+        ..Policy::default()
+    }
+}
+
+/// The tree of one platform, and what it was put on.
+pub(super) struct Prepared {
+    pub tree: Tree,
+    pub settings: Settings,
+    pub base: Option<Base>,
+}
+
+/// A base image of one platform.
+pub(super) struct Base {
+    pub image: PlatformImage,
+    pub blobs: Box<dyn Blobs>,
+    pub tree: Tree,
+}
+
+/// Recipe and sources to a tree.
+pub(super) fn prepare(
+    build: &Build<'_>,
+    platform: &Platform,
+    output: recipe::Output,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Prepared, BuildError> {
+    let base = match &build.recipe.base {
+        Some(base) => Some(open_base(base, platform, scratch, progress)?),
+        None => None,
+    };
+    progress.event(Event::Step(&format!("{platform}: staging")));
+    let staged = stage::stage(stage::Request {
+        recipe: build.recipe,
+        platform,
+        output,
+        when: build.when,
+        scratch,
+        base: base.as_ref().map(|base| base.tree.clone()),
+        progress,
+    })?;
+    for note in &staged.notes {
+        progress.event(Event::Note(&format!("{platform}: {note}")));
+    }
+    let below = base.as_ref().map(|base| base.image.configuration.settings()).unwrap_or_default();
+    let settings = below.changed(&build.recipe.config_for(platform));
+    Ok(Prepared { tree: staged.tree, settings, base })
+}
+
+/// The base image of one platform, merged into a tree.
+fn open_base(
+    base: &recipe::Base,
+    platform: &Platform,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Base, BuildError> {
+    let text = format!("{}:{}", base.scheme, base.path.text_for(platform));
+    progress.event(Event::Step(&format!("{platform}: reading {text}")));
+    let place = Place::for_reading(&text).map_err(TransportError::from)?.seen_from(base.path.folder());
+    let Opened::Image { image, blobs, notes } = transport::open(&place, scratch)? else {
+        return Err(BuildError::NoImage(text));
+    };
+    for note in &notes {
+        progress.event(Event::Note(&format!("{text}: {note}")));
+    }
+    let found: Vec<String> = image.platforms.iter().map(|image| image.platform.clone()).collect();
+    let wanted = image.platforms.into_iter().find(|image| is_platform(&image.platform, platform));
+    let image = wanted.ok_or_else(|| BuildError::NoPlatform {
+        place: text,
+        wanted: platform.to_string(),
+        found: found.join(", "),
+    })?;
+    let tree = image::flatten(&image, &*blobs, scratch)?;
+    Ok(Base { image, blobs, tree })
+}
+
+/// Whether an image's platform is the one that is wanted. An image of the plain architecture serves its default
+/// variant and the other way round, as containerd and skopeo have it.
+pub(super) fn is_platform(found: &str, wanted: &Platform) -> bool {
+    let plain = |platform: &Platform| {
+        let default = platform.arch.facts().variants.first().copied();
+        Platform { arch: platform.arch, variant: platform.variant.filter(|variant| Some(*variant) != default) }
+    };
+    found.parse::<Platform>().is_ok_and(|found| plain(&found) == plain(wanted))
+}

@@ -1,0 +1,108 @@
+//! A place to trees, and trees to verdicts.
+
+use super::error::BuildError;
+use super::prepare::{Verdict, is_platform};
+use crate::codec::Scratch;
+use crate::image::{self, Image, PlatformImage};
+use crate::link::{self, Policy, Purpose, Subject};
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+use crate::transport::{self, Opened, Place};
+use crate::tree::Tree;
+
+/// A place that was read: the tree of each platform that is in it.
+pub struct Seen {
+    /// The platform, in its usual spelling. Empty for a root file system, which does not name its own.
+    pub platform: String,
+    /// The files.
+    pub tree: Tree,
+    /// The image, where it is one.
+    pub image: Option<PlatformImage>,
+    /// Whether it is an initramfs.
+    pub initramfs: bool,
+}
+
+/// Reads a place into trees, the platforms in `wanted` only; all of them when it is empty.
+///
+/// # Errors
+/// When the place cannot be read, or has none of the platforms.
+pub fn read(
+    place: &Place,
+    wanted: &[Platform],
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<(Option<Image>, Vec<Seen>), BuildError> {
+    progress.event(Event::Step(&format!("reading {place}")));
+    let note = |notes: &[String]| notes.iter().for_each(|note| progress.event(Event::Note(note)));
+    match transport::open(place, scratch)? {
+        Opened::Image { image, blobs, notes } => {
+            note(&notes);
+            let mut seen = Vec::new();
+            for platform in &image.platforms {
+                if !wanted.is_empty() && !wanted.iter().any(|wanted| is_platform(&platform.platform, wanted)) {
+                    continue;
+                }
+                let tree = image::flatten(platform, &*blobs, scratch)?;
+                seen.push(Seen {
+                    platform: platform.platform.clone(),
+                    tree,
+                    image: Some(platform.clone()),
+                    initramfs: false,
+                });
+            }
+            if seen.is_empty() {
+                let names = |list: Vec<String>| list.join(", ");
+                return Err(BuildError::NoPlatform {
+                    place: place.to_string(),
+                    wanted: names(wanted.iter().map(Platform::to_string).collect()),
+                    found: names(image.platforms.iter().map(|image| image.platform.clone()).collect()),
+                });
+            }
+            Ok((Some(image), seen))
+        }
+        Opened::Tree { tree, notes } => {
+            note(&notes);
+            Ok((None, vec![Seen { platform: String::new(), tree, image: None, initramfs: false }]))
+        }
+        Opened::Initramfs { tree, notes } => {
+            note(&notes);
+            Ok((None, vec![Seen { platform: String::new(), tree, image: None, initramfs: true }]))
+        }
+    }
+}
+
+/// Judges what was read. A root file system or an initramfs is judged for each of the platforms in `wanted`; images for
+/// their own. `init` is what a kernel starts in an initramfs.
+///
+/// # Errors
+/// When an image is for a platform that cannot be judged, or none is named for a root file system.
+pub fn verify(
+    seen: &[Seen],
+    wanted: &[Platform],
+    init: &ImagePath,
+    policy: &Policy,
+    progress: &dyn Progress,
+) -> Result<Vec<Verdict>, BuildError> {
+    let mut verdicts = Vec::new();
+    for seen in seen {
+        let platforms = if seen.image.is_some() {
+            vec![seen.platform.parse::<Platform>().map_err(|_| BuildError::UnknownPlatform(seen.platform.clone()))?]
+        } else {
+            wanted.to_vec()
+        };
+        let settings = seen.image.as_ref().map(|image| image.configuration.settings());
+        for platform in platforms {
+            progress.event(Event::Step(&format!("{platform}: verifying")));
+            let purpose = match (&seen.image, seen.initramfs) {
+                (Some(_), _) => Purpose::Container,
+                (None, true) => Purpose::Initramfs { init: init.clone() },
+                (None, false) => Purpose::Plain,
+            };
+            let subject =
+                Subject { tree: &seen.tree, platform: &platform, settings: settings.as_ref(), purpose, policy };
+            verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
+        }
+    }
+    Ok(verdicts)
+}

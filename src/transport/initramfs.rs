@@ -1,0 +1,129 @@
+//! A tree brought to an initramfs archive.
+//!
+//! Decision: the ending of the file's name says how it is compressed, or the recipe does; where both speak they must
+//! agree. `.cpio` alone is not compressed and any other name (`.img`) is gzip, unless the recipe says otherwise.
+
+use std::path::{Path, PathBuf};
+
+use super::error::TransportError;
+use super::write::publish_file;
+use crate::codec::compress::{Whole, WholeCompressor};
+use crate::codec::cpio::{CpioError, write_cpio};
+use crate::digest::{Digest, Digesting};
+use crate::progress::Progress;
+use crate::tree::Tree;
+
+/// An archive that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Archived {
+    /// The file.
+    pub file: PathBuf,
+    /// How it is compressed.
+    pub form: Whole,
+    /// The digest of the file.
+    pub digest: Digest,
+    /// Its size, in bytes.
+    pub size: u64,
+    /// The size of the archive in it, in bytes.
+    pub unpacked: u64,
+}
+
+/// How an archive of this name is compressed. `asked` is what the recipe says.
+///
+/// # Errors
+/// When name and recipe contradict each other, or the name asks for a form that is not written.
+pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, TransportError> {
+    let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let (named, word) = match ending {
+        "gz" => (Whole::Gzip, "gzip"),
+        "zst" => (Whole::Zstd, "zstd"),
+        "xz" => (Whole::Xz, "xz"),
+        "cpio" => return Ok(asked.unwrap_or(Whole::None)),
+        "lz4" | "bz2" | "lzma" | "lzo" => {
+            let text = format!("an initramfs is written plain or by gzip, zstd or xz: {}", file.display());
+            return Err(TransportError::Usage(text));
+        }
+        _ => return Ok(asked.unwrap_or(Whole::Gzip)),
+    };
+    if asked.is_none_or(|asked| asked == named) {
+        return Ok(named);
+    }
+    let text = format!("the name ends as {word}, and the recipe's `initramfs.compression` says otherwise");
+    Err(TransportError::Usage(format!("{text}: {}", file.display())))
+}
+
+/// Writes a tree as an initramfs: the whole file or nothing.
+///
+/// # Errors
+/// When the form cannot hold something in the tree, or the file cannot be written.
+pub fn write_initramfs(
+    tree: &Tree,
+    file: &Path,
+    form: Whole,
+    jobs: usize,
+    progress: &dyn Progress,
+) -> Result<Archived, TransportError> {
+    let failed = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::Unsupported => TransportError::Usage(error.to_string()),
+        _ => TransportError::Write(file.to_path_buf(), error),
+    };
+    let mut archived = None;
+    publish_file(file, |writer| {
+        let mut compressor = WholeCompressor::new(Digesting::new(writer), form, jobs).map_err(failed)?;
+        let unpacked = write_cpio(tree, &mut compressor, progress).map_err(|error| match error {
+            CpioError::Write(error) => failed(error),
+            error => TransportError::Cpio(error),
+        })?;
+        let (writer, digest, size) = compressor.finish().map_err(failed)?.finish();
+        archived = Some(Archived { file: file.to_path_buf(), form, digest, size, unpacked });
+        Ok(writer)
+    })?;
+    archived.ok_or_else(|| failed(std::io::Error::other("nothing was written")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::Silent;
+    use crate::tree::{Metadata, Mode};
+
+    #[test]
+    fn name_and_recipe_say_how_and_must_agree() {
+        let form = |name: &str, asked| archive_form(Path::new(name), asked).map_err(|error| error.to_string());
+        for (name, asked, expected) in [
+            ("a.cpio", None, Whole::None),
+            ("a.cpio", Some(Whole::Zstd), Whole::Zstd),
+            ("a.cpio.gz", None, Whole::Gzip),
+            ("a.cpio.gz", Some(Whole::Gzip), Whole::Gzip),
+            ("a.cpio.zst", None, Whole::Zstd),
+            ("a.cpio.xz", None, Whole::Xz),
+            ("a.img", None, Whole::Gzip),
+            ("a.img", Some(Whole::None), Whole::None),
+            ("initrd", Some(Whole::Xz), Whole::Xz),
+        ] {
+            assert_eq!(form(name, asked), Ok(expected), "{name} {asked:?}");
+        }
+        let expected = "the name ends as gzip, and the recipe's `initramfs.compression` says otherwise: a.cpio.gz";
+        assert_eq!(form("a.cpio.gz", Some(Whole::Zstd)), Err(expected.into()));
+        assert_eq!(
+            form("a.cpio.lz4", None),
+            Err("an initramfs is written plain or by gzip, zstd or xz: a.cpio.lz4".into())
+        );
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.cpio");
+        std::fs::write(&file, b"old").unwrap();
+        let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, -1));
+        let error = write_initramfs(&tree, &file, Whole::None, 1, &Silent).unwrap_err();
+        assert!(error.to_string().starts_with("an initramfs holds dates from 1970"), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        tree.meta_mut(tree.root()).mtime = 0;
+        let archived = write_initramfs(&tree, &file, Whole::None, 1, &Silent).unwrap();
+        let bytes = std::fs::read(&file).unwrap();
+        assert_eq!((archived.size, archived.unpacked, archived.digest), (512, 512, Digest::of(&bytes)));
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+}
