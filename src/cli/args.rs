@@ -162,7 +162,7 @@ pub struct Config {
 /// Flags of `verify`.
 #[derive(Debug, ClapArgs)]
 pub struct Verify {
-    /// What to judge: oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or a path that tells by itself
+    /// What to judge: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or a path that tells by itself
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
     /// Only these platforms of an image; the platform of a root file system or an initramfs
@@ -180,6 +180,9 @@ pub struct Verify {
     /// What a kernel starts in an initramfs, as its parameter rdinit= says
     #[arg(long, value_name = "PATH", default_value = "/init")]
     pub init: String,
+    /// The root file system that a program is in; without, its loader is sought among this machine's libraries
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
     /// Explain a code, such as interp-missing
     #[arg(long, value_name = "CODE", conflicts_with = "place")]
     pub explain: Option<String>,

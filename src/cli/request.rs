@@ -2,12 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the program that reads the environment")]
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
 use sazare::oci::Changes;
-use sazare::platform::Platform;
+use sazare::path::ImagePath;
+use sazare::platform::{Arch, Platform};
 use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source};
 use sazare::reference::{Repository, Tag, split_tag};
 
@@ -244,6 +246,30 @@ pub fn compression(build: &Build) -> Result<Compression, Trouble> {
         (CompressionForm::Gzip, Some(level)) => Ok(Compression::Gzip(level)),
         (CompressionForm::Zstd, level) => Ok(Compression::Zstd(level.unwrap_or(3))),
     }
+}
+
+/// The architecture of a path that is an ELF file; `None` for anything else, which is no program by itself.
+pub fn program(text: &str) -> Option<Arch> {
+    let file = std::fs::File::open(text).ok()?;
+    let mut start = [0; 20];
+    let count = std::os::unix::fs::FileExt::read_at(&file, &mut start, 0).ok()?;
+    if count < start.len() || !start.starts_with(b"\x7fELF") {
+        return None;
+    }
+    Arch::from_machine(u16::from_le_bytes([start[18], start[19]]))
+}
+
+/// The root that a program is seen in, and its path there.
+pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), Trouble> {
+    let input = |error| Trouble::Input(text.to_string(), error);
+    let file = std::fs::canonicalize(text).map_err(input)?;
+    let root = std::fs::canonicalize(root.unwrap_or(Path::new("/"))).map_err(input)?;
+    let inside = file.strip_prefix(&root).map_err(|_| {
+        Trouble::usage(format!("not a file below {}: {text}", root.display()), "--root names the root that it is in")
+    })?;
+    let path =
+        ImagePath::parse(inside.as_os_str().as_bytes()).map_err(|error| Trouble::Usage(error.to_string(), None))?;
+    Ok((root, path))
 }
 
 /// How many threads to use.

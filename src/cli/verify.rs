@@ -28,13 +28,22 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     let policy = Policy {
         allow: allowances(&verify.allow)?,
         baseline: baseline(verify.baseline.as_deref())?,
+        threads: request::jobs(None),
         ..Policy::default()
     };
     let init = verify.init.parse().map_err(|error| Trouble::Usage(format!("--init: {error}"), None))?;
     let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
     let scratch = Scratch::new(staging.scratch_folder());
     let mut verdicts = Vec::new();
+    let mut portraits = String::new();
     for text in &verify.place {
+        if let Some(arch) = request::program(text) {
+            let platforms = if wanted.is_empty() { vec![Platform::new(arch)] } else { wanted.clone() };
+            let judged = program(verify, text, &platforms, &policy, console)?;
+            portraits += &judged.0;
+            verdicts.extend(judged.1);
+            continue;
+        }
         let place = Place::for_reading(text)?;
         let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
         if image.is_none() && wanted.is_empty() {
@@ -54,10 +63,33 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     }
     let mut text = render(&report, &verdicts, global.format, console);
     if global.format == Format::Human {
-        text += &render::report::programs(&verdicts);
+        // What was asked for by its own name is described; of a whole tree there is a table.
+        text = portraits.clone() + &text;
+        if portraits.is_empty() {
+            text += &render::report::programs(&verdicts);
+        }
     }
     console.result(&text)?;
     Ok(if report.refuses() { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
+}
+
+/// Describes and judges one program, inside the root that `--root` names, else among this machine's own libraries.
+fn program(
+    verify: &Verify,
+    text: &str,
+    platforms: &[Platform],
+    policy: &Policy,
+    console: &Console,
+) -> Result<(String, Vec<Verdict>), Trouble> {
+    let (root, path) = request::in_root(text, verify.root.as_deref())?;
+    let mut portraits = String::new();
+    let mut verdicts = Vec::new();
+    for platform in platforms {
+        let (portrait, verdict) = pipeline::verify_program(&root, &path, platform, policy, console)?;
+        portraits += &render::report::portrait(&portrait);
+        verdicts.push(verdict);
+    }
+    Ok((portraits, verdicts))
 }
 
 fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {

@@ -4,8 +4,10 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::codec::dir::DirError;
 use crate::failure::{Failure, Kind};
 use crate::image::{FlattenError, LayerError, StoreError};
+use crate::path::ImagePath;
 use crate::stage::StageError;
 use crate::transport::TransportError;
 
@@ -37,6 +39,10 @@ pub enum BuildError {
     },
     /// The archives of several platforms would go into one file.
     OneArchive(PathBuf),
+    /// A program is not in its root.
+    NoProgram(ImagePath),
+    /// A root cannot be read.
+    Dir(DirError),
     /// An image is for a platform whose loaders we do not know.
     UnknownPlatform(String),
 }
@@ -56,6 +62,8 @@ impl fmt::Display for BuildError {
             BuildError::NoPlatform { place, wanted, found } => {
                 write!(f, "{place} has no image for {wanted}, only for {found}")
             }
+            BuildError::NoProgram(path) => write!(f, "no program is there: {path}"),
+            BuildError::Dir(error) => error.fmt(f),
             BuildError::OneArchive(file) => {
                 write!(f, "an initramfs is for one platform, and several would go into {}", file.display())
             }
@@ -81,8 +89,10 @@ impl BuildError {
             BuildError::Store(error) => Some(error),
             BuildError::Flatten(error) => Some(error),
             BuildError::Transport(error) => Some(error),
+            BuildError::Dir(error) => Some(error),
             BuildError::OutputInSource(..)
             | BuildError::OneArchive(_)
+            | BuildError::NoProgram(_)
             | BuildError::NoImage(_)
             | BuildError::NoPlatform { .. }
             | BuildError::UnknownPlatform(_) => None,
@@ -148,5 +158,11 @@ impl From<FlattenError> for BuildError {
 impl From<TransportError> for BuildError {
     fn from(error: TransportError) -> BuildError {
         BuildError::Transport(error)
+    }
+}
+
+impl From<DirError> for BuildError {
+    fn from(error: DirError) -> BuildError {
+        BuildError::Dir(error)
     }
 }

@@ -9,10 +9,12 @@ mod prepare;
 
 mod build;
 mod initramfs;
+mod program;
 mod read;
 
 pub use build::{Built, Outcome, build};
 pub use error::BuildError;
 pub use initramfs::{Archives, Initramfs, initramfs};
 pub use prepare::{Build, Verdict};
+pub use program::verify_program;
 pub use read::{Seen, read, verify};

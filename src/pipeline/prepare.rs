@@ -91,6 +91,7 @@ pub(super) fn policy(build: &Build<'_>, platform: &Platform) -> Policy {
         max_size: verify.max_size,
         allow: accepted.chain(build.allow.iter().cloned()).collect(),
         baseline: build.baseline.clone(),
+        threads: build.layers.jobs,
         ..Policy::default()
     }
 }

@@ -1,0 +1,81 @@
+//! One program of a root to a description and a verdict.
+
+use std::path::Path;
+
+use super::error::BuildError;
+use super::prepare::Verdict;
+use crate::codec::dir::{self, ScanOptions, Scanned};
+use crate::codec::whiteout::{self, Meaning};
+use crate::link::{self, Policy, Portrait, Purpose, Subject};
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+
+/// Describes and judges one program of a root file system. Only what a loader could look at is read of it: libraries,
+/// the loader's own files, and the program's folder.
+///
+/// # Errors
+/// When the root cannot be read, or the program is not in it.
+pub fn verify_program(
+    root: &Path,
+    program: &ImagePath,
+    platform: &Platform,
+    policy: &Policy,
+    progress: &dyn Progress,
+) -> Result<(Portrait, Verdict), BuildError> {
+    progress.event(Event::Step(&format!("{platform}: verifying {program}")));
+    let skip = |path: &ImagePath, directory: bool| !may_be_loaded(path, directory, program);
+    let Scanned { tree, .. } = dir::scan(root, &ScanOptions { xattrs: true, skip: &skip })?;
+    let portrait = link::portrait(&tree, platform, program).ok_or_else(|| BuildError::NoProgram(program.clone()))?;
+    let purpose = Purpose::Programs(vec![program.clone()]);
+    let subject = Subject { tree: &tree, platform, settings: None, purpose, policy };
+    Ok((portrait, Verdict { platform: platform.to_string(), judgement: link::verify(&subject) }))
+}
+
+/// Whether a loader of this program may look at a path: it is the program, on the way to it or beside it, or it is in
+/// one of the places where libraries and the loaders' own files are.
+fn may_be_loaded(path: &ImagePath, directory: bool, program: &ImagePath) -> bool {
+    let places: [&[u8]; 7] =
+        [b"/lib", b"/usr/lib", b"/usr/local/lib", b"/opt", b"/etc/ld.so.cache", b"/etc/ld.so.preload", b"/system/bin"];
+    let text = path.as_bytes();
+    let in_place = places.iter().any(|place| {
+        // `/lib` stands for `/lib64` and `/lib32` too.
+        text.starts_with(place) || (directory && place.starts_with(text) && matches!(place.get(text.len()), Some(b'/')))
+    });
+    let on_the_way = program.starts_with(path);
+    // Beside it, and where an $ORIGIN such as `../lib` leads to; never all of a machine.
+    let folder = program.parent().unwrap_or_else(ImagePath::root);
+    let beside = !directory && path.parent().is_some_and(|parent| parent == folder);
+    let libraries = folder.parent().is_some_and(|above| {
+        let below = if above.is_root() { Some(text) } else { text.strip_prefix(above.as_bytes()) };
+        below.is_some_and(|below| below.starts_with(b"/lib"))
+    });
+    let whiteout = path.file_name().is_some_and(|name| whiteout::meaning(&name) != Meaning::Entry);
+    let related = (beside || libraries) && !whiteout;
+    in_place || on_the_way || related || text.starts_with(b"/etc/ld-musl-") || (text == b"/etc" && directory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_a_loader_could_look_at_is_read() {
+        let seen = |path: &str, directory, program: &str| {
+            may_be_loaded(&path.parse().unwrap(), directory, &program.parse().unwrap())
+        };
+        for (path, directory) in [("/usr", true), ("/usr/bin/x", false), ("/lib64", false), ("/etc/ld.so.cache", false)]
+        {
+            assert!(seen(path, directory, "/usr/bin/x"), "{path}");
+        }
+        for (path, directory) in [("/home", true), ("/proc", true), ("/etc/passwd", false), ("/var/lib", true)] {
+            assert!(!seen(path, directory, "/usr/bin/x"), "{path}");
+            assert!(!seen(path, directory, "/x"), "{path}");
+        }
+        for (path, directory) in [("/home/me/app/lib/y.so", false), ("/home/me/app/bin/z.so", false), ("/home", true)] {
+            assert!(seen(path, directory, "/home/me/app/bin/x"), "{path}");
+        }
+        assert!(!seen("/home/me/app/bin/deep", true, "/home/me/app/bin/x"));
+        assert!(!seen("/tmp/.wh.x", false, "/tmp/x"));
+    }
+}
