@@ -702,4 +702,57 @@ mod tests {
         assert_eq!(with(0).0.findings.len(), 40);
         assert_eq!(with(0), with(7));
     }
+
+    #[test]
+    fn hostile_bytes_end_in_a_judgement() {
+        let app = |loader: &str| Forge {
+            needed: vec!["liba.so".into()],
+            runpath: Some("$ORIGIN:/opt/$LIB".into()),
+            calls: vec!["a".into()],
+            version_needs: vec![("liba.so".into(), vec!["V_1".into()])],
+            ..Forge::dynamic(loader)
+        };
+        let library = Forge {
+            defines: vec!["a".into()],
+            version_definitions: vec!["liba.so".into(), "V_1".into()],
+            ..Forge::library("liba.so")
+        };
+        let cache = b"glibc-ld.so.cache1.1\x01\0\0\0\x20\0\0\0\x02".to_vec();
+        let script = b"#!/usr/bin/env -S sh -e\n".to_vec();
+        let glibc = "/lib64/ld-linux-x86-64.so.2";
+        let files = [
+            ("/bin/m", app(LOADER).build()),
+            ("/bin/g", app(glibc).build()),
+            (LOADER, Forge::musl(true).build()),
+            (glibc, Forge::glibc().build()),
+            ("/lib/liba.so", library.build()),
+            ("/etc/ld.so.cache", cache),
+            ("/etc/ld-musl-x86_64.path", b"/lib\n/opt:/usr/lib\n".to_vec()),
+            ("/bin/s", script),
+        ];
+        // A fixed sequence of changes: the same on every machine.
+        let mut state = 1u64;
+        let mut next = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) as usize % below
+        };
+        for _ in 0..1500 {
+            let chosen = next(files.len());
+            let mut sample = Sample::new();
+            for (number, (path, bytes)) in files.iter().enumerate() {
+                let mut bytes = bytes.clone();
+                if number == chosen {
+                    for _ in 0..=next(4) {
+                        let at = next(bytes.len());
+                        bytes[at] = [0, 1, 0x7f, 0x80, 0xff, b'$', b'/', b'\n'][next(8)];
+                    }
+                    if next(8) == 0 {
+                        bytes.truncate(next(bytes.len()));
+                    }
+                }
+                sample = sample.bytes(path, 0o755, &bytes);
+            }
+            assert!(judge(&sample, "/bin/m").programs.len() <= 4);
+        }
+    }
 }
