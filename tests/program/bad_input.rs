@@ -11,7 +11,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::outside::{Answer, SAZARE, build, checkout, command, missing, must, recording, run};
+use crate::outside::{Answer, SAZARE, build, checkout, command, install, missing, must, recording, run};
 
 /// What every recipe here starts with.
 const HEAD: &str = "name = \"localhost/bad\"\ntags = [\"latest\"]\nplatforms = [\"linux/amd64\"]\n\n";
@@ -229,7 +229,7 @@ fn a_file_that_may_not_be_read_is_named() {
     fs::write(folder.path().join("root/secret"), "secret").unwrap();
     fs::set_permissions(folder.path().join("root/secret"), fs::Permissions::from_mode(0o600)).unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-    fs::copy(SAZARE, folder.path().join("sazare")).unwrap();
+    install(SAZARE, folder.path().join("sazare"));
     let mut build = command("setpriv", ["--reuid", "12345", "--regid", "12345", "--clear-groups"]);
     build
         .arg(folder.path().join("sazare"))

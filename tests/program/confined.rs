@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::outside::{SAZARE, build, checkout, command, missing, must, run};
+use crate::outside::{SAZARE, build, checkout, command, install, missing, must, run};
 
 fn confined<'a>(program: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = command("/usr/bin/python3", [checkout().join("tests/program/confine.py")]);
@@ -19,7 +19,7 @@ fn room() -> (tempfile::TempDir, impl Fn(&str) -> String) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
     let path: PathBuf = folder.path().to_owned();
-    fs::copy(SAZARE, path.join("sazare")).unwrap();
+    install(SAZARE, path.join("sazare"));
     fs::copy(checkout().join("tests/program/confine.py"), path.join("confine.py")).unwrap();
     must(command("cp", ["-r"]).arg(checkout().join("images/hello")).arg(path.join("hello")));
     must(command("chmod", ["-R", "a+rX"]).arg(&path));

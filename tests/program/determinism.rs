@@ -11,7 +11,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use crate::layout;
-use crate::outside::{SAZARE, build, checkout, command, missing, must, recording};
+use crate::outside::{SAZARE, build, checkout, command, install, missing, must, recording};
 
 /// A recipe that uses a bit of everything.
 const RECIPE: &str = r#"
@@ -152,7 +152,7 @@ fn outcome(
         None => command(out.join("sazare"), [""; 0]),
     };
     // Whoever builds must be able to reach the binary and to write here.
-    fs::copy(SAZARE, out.join("sazare")).unwrap();
+    install(SAZARE, out.join("sazare"));
     build.args(["build", folder.to_str().unwrap(), "-o", &format!("oci:{}", out.join("layout").display())]);
     build.args(["-o", out.join("archive.tar").to_str().unwrap()]).args(flags).envs(surroundings.iter().copied());
     must(&mut build);

@@ -103,6 +103,14 @@ pub fn sazare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Answer
 /// The binary under test.
 pub const SAZARE: &str = env!("CARGO_BIN_EXE_sazare");
 
+/// Puts a copy of a program somewhere, to be run there.
+///
+/// Another process copies: what this one has open for writing, a child that another test starts at this moment would
+/// have open too, and the kernel runs no file that is open for writing.
+pub fn install(program: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
+    must(command("cp", [program.as_ref(), to.as_ref()]).args(["--preserve=mode"]));
+}
+
 /// Builds and must succeed; the digest that was printed.
 pub fn build<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
     let out = must(command(SAZARE, ["build"]).args(arguments));

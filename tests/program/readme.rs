@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::outside::{SAZARE, checkout, command, missing, must, recording};
+use crate::outside::{SAZARE, checkout, command, install, missing, must, recording};
 
 /// What this test leaves to others.
 const LEFT_OUT: [&str; 6] = ["docker", "podman", "skopeo", "cargo", "tests/run", "images/kimigayo/stage"];
@@ -73,9 +73,10 @@ fn the_sessions_in_the_readme_are_real() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("bin")).unwrap();
     // On a terminal, progress is a line that changes and goes away; here it would be lines that stay.
-    let sazare = folder.path().join("bin/sazare");
-    fs::write(&sazare, format!("#!/bin/sh\nexec '{SAZARE}' --progress none \"$@\"\n")).unwrap();
-    fs::set_permissions(&sazare, fs::Permissions::from_mode(0o755)).unwrap();
+    let script = folder.path().join("script");
+    fs::write(&script, format!("#!/bin/sh\nexec '{SAZARE}' --progress none \"$@\"\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    install(&script, folder.path().join("bin/sazare"));
     symlink(checkout().join("images"), folder.path().join("images")).unwrap();
     let file = checkout().join("README.md");
     let kept = fs::read_to_string(&file).unwrap();
