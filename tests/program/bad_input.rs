@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixListener;
@@ -143,16 +144,17 @@ fn a_missing_source_is_named() {
 #[test]
 fn a_source_that_changes_while_it_is_read_is_an_error() {
     let folder = room(PLAIN);
+    // Read first, and for long enough that the other file is no longer what it was when it was seen.
+    fs::File::create(folder.path().join("root/before")).unwrap().set_len(128 << 20).unwrap();
     let file = folder.path().join("root/growing");
-    fs::write(&file, vec![7; 1 << 20]).unwrap();
+    fs::write(&file, "log\n").unwrap();
     let stop = AtomicBool::new(false);
     let answer = std::thread::scope(|scope| {
-        // Another time on every turn: whenever it is looked at, it is no longer what it was.
         scope.spawn(|| {
-            let file = fs::File::options().append(true).open(&file).unwrap();
+            let mut file = fs::File::options().append(true).open(&file).unwrap();
             while !stop.load(Ordering::Relaxed) {
-                file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
-                file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1)).unwrap();
+                file.write_all(b"one more line\n").unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(1));
             }
         });
         let answer = built(folder.path());
