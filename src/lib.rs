@@ -13,10 +13,10 @@
 //! tar / .deb  ─ codec::tar ──────►├─ stage ─► TREE ─ image::layer ─► IMAGE ┤      podman, skopeo)
 //! base image  ─ image::flatten ──►┘            │ ▲                    ▲   └─► standard output
 //!                                              │ └── image::flatten ──┤
-//!                                              │                      │
+//! initramfs   ◄─ codec::cpio ──────────────────┤                      │
 //!                                              │      transport::open (the same places, read)
 //!                                              ├─ link ───► Report ──┐
-//!                                              └─ inspect ► Summary ─┴─ render ─► human | JSON | …
+//!                                              └─ inspect ► Summary ─┴─ render ─► human | JSON | SARIF | GitHub
 //! ```
 //!
 //! # Floors
@@ -25,6 +25,10 @@
 //! below its own**: never sideways, never back up. Inside a folder the same holds for the list in its `mod.rs`.
 //! `tests/house.rs` reads these lists and every path in the code, and keeps the rule. The binary (`main.rs`, `cli/`)
 //! is its own crate root, so the compiler keeps the library from knowing the command line.
+//!
+//! Two floors are there because the code asked for them: [`elf`] reads through a tree's contents, so it stands above the
+//! other nouns, and [`render`] makes text of what [`pipeline`] returns, so it stands above that. [`pipeline`] is a folder
+//! with a page for each trip.
 
 // Words: what everybody says and nobody owns.
 pub mod capability;
