@@ -464,10 +464,7 @@ impl<'a> Glibc<'a> {
                 )
             }
             Some(_) | None => {
-                format!(
-                    "add the package that holds {shown} for {} to a source, or gather it with `sazare bundle`",
-                    arch.oci
-                )
+                format!("add the package that holds {shown} for {} to a source", arch.oci)
             }
         };
         draft.fix(fix)

@@ -219,7 +219,7 @@ impl<'a> Scene<'a> {
         if *flavour == Flavour::Unknown {
             let draft = Draft::note(LOADER_UNKNOWN, format!("is loaded by {shown}, which is no loader known here"))
                 .because(found.path.to_string(), "neither musl nor glibc nor bionic by its contents")
-                .fix("nothing can be said about what it loads; try it: `sazare try`");
+                .fix("nothing can be said about what it loads; try it: run the image once");
             start.drafts.push(draft);
         }
         start.libc = flavour.libc().or(by_name);

@@ -74,7 +74,7 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
         "docker" => {
             return fault(
                 "a build asks no registry",
-                "copy the image first: sazare copy docker://… oci:base, then from = \"oci:base\"",
+                "copy the image first: skopeo copy --all docker://… oci:base:TAG, then from = \"oci:base\"",
             );
         }
         "http" | "https" | "ftp" => {
