@@ -13,8 +13,8 @@ use crate::outside::{build, checkout, command, emulator, missing, must, run};
 
 const VARIANTS: [&str; 3] = ["minimal", "standard", "extended"];
 
-/// A copy of the recipes with BusyBox staged beside them; `None` where it cannot be fetched.
-fn kimigayo() -> Option<TempDir> {
+/// BusyBox for both platforms, with the list of its names; `None` where it cannot be fetched.
+pub fn staged() -> Option<PathBuf> {
     static STAGED: Once = Once::new();
     // Kept between runs: the script leaves alone what is already there.
     let staged = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kimigayo-staged");
@@ -30,6 +30,12 @@ fn kimigayo() -> Option<TempDir> {
     if missing(&[staged.join("busybox.links").to_str().unwrap()]) {
         return None;
     }
+    Some(staged)
+}
+
+/// A copy of the recipes with BusyBox staged beside them; `None` where it cannot be fetched.
+fn kimigayo() -> Option<TempDir> {
+    let staged = staged()?;
     let folder = tempfile::tempdir().unwrap();
     must(command("cp", ["-r"]).arg(checkout().join("images/kimigayo/.")).arg(folder.path()));
     let _ = std::fs::remove_dir_all(folder.path().join("staged"));

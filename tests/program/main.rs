@@ -11,6 +11,7 @@ mod bad_input;
 mod confined;
 mod determinism;
 mod hello;
+mod initramfs;
 mod judges;
 mod killed;
 mod kimigayo;

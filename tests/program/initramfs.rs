@@ -1,0 +1,171 @@
+//! `images/rescue`, booted on Debian's own kernels; the archives that are refused, failing on the same kernels; and the
+//! archives as GNU cpio, bsdtar, gzip and zstd see them.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Once;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::kimigayo::staged;
+use crate::outside::{SAZARE, checkout, command, missing, must, run, sazare};
+
+/// How long a machine may be silent before it counts as stuck. It boots within five seconds when nothing else runs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The folder with the two machines; `None` where they cannot be fetched.
+fn machines() -> Option<PathBuf> {
+    static FETCHED: Once = Once::new();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machines");
+    if missing(&["apt-get", "dpkg-deb"]) {
+        return None;
+    }
+    FETCHED.call_once(|| {
+        let answer = run(command(checkout().join("tests/program/machines"), [&folder]).env("TMPDIR", "/tmp"));
+        if answer.code != 0 {
+            let _ = writeln!(std::io::stderr(), "{}", answer.text());
+        }
+    });
+    if missing(&[folder.join("complete").to_str().unwrap()]) { None } else { Some(folder) }
+}
+
+/// Boots an archive, types `input` when `prompt` appears on the console, and gives what the console said until the end.
+fn boot(machines: &Path, arch: &str, archive: &Path, parameters: &[&str], prompt: &str, input: &str) -> String {
+    let mut machine = command(machines.join("boot"), [arch]);
+    machine.arg(archive).args(parameters).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut machine = machine.spawn().unwrap();
+    let mut keyboard = machine.stdin.take().unwrap();
+    let mut console = BufReader::new(machine.stdout.take().unwrap());
+    let (sender, lines) = channel();
+    let reader = std::thread::spawn(move || {
+        let mut line = Vec::new();
+        while console.read_until(b'\n', &mut line).is_ok_and(|count| count > 0) {
+            if sender.send(String::from_utf8_lossy(&line).replace('\r', "")).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    });
+    let mut said = String::new();
+    // The end of the console is the end of the machine; one that is stuck is switched off.
+    while let Ok(line) = lines.recv_timeout(PATIENCE) {
+        if line.contains(prompt) {
+            keyboard.write_all(input.as_bytes()).unwrap();
+        }
+        said += &line;
+    }
+    drop(lines);
+    let _ = machine.kill();
+    machine.wait().unwrap();
+    reader.join().unwrap();
+    said
+}
+
+/// The recipe of the rescue system, with BusyBox where it expects it.
+fn rescue() -> Option<TempDir> {
+    let staged = staged()?;
+    let folder = tempfile::tempdir().unwrap();
+    must(command("cp", ["-r"]).arg(checkout().join("images/rescue")).arg(folder.path()));
+    fs::create_dir(folder.path().join("kimigayo")).unwrap();
+    must(command("cp", ["-r"]).arg(&staged).arg(folder.path().join("kimigayo/staged")));
+    Some(folder)
+}
+
+fn archives(folder: &Path, end: &str) {
+    let place = format!("cpio:{}/{{arch}}{end}", folder.display());
+    must(&mut command(SAZARE, ["build", "-q", folder.join("rescue").to_str().unwrap(), "-o", &place]));
+}
+
+#[test]
+fn the_rescue_system_boots_to_a_shell_on_both_platforms_in_every_form() {
+    let (Some(machines), Some(folder)) = (machines(), rescue()) else { return };
+    // In two steps, so that the answer is not found in the echo of the question.
+    let input = "ls /bin | wc -l\nmount\nhead -n 1 /proc/cpuinfo\necho what is typed | tr a-z A-Z\npoweroff -f\n";
+    for end in [".cpio.gz", ".cpio.zst", ".cpio"] {
+        archives(folder.path(), end);
+        for arch in ["amd64", "arm64"] {
+            let archive = folder.path().join(format!("{arch}{end}"));
+            let said = boot(&machines, arch, &archive, &["quiet"], "poweroff -f ends it", input);
+            for answer in ["\n78\n", "devtmpfs on /dev type devtmpfs", "processor\t: 0", "WHAT IS TYPED", "Power down"]
+            {
+                assert!(said.contains(answer), "{arch}{end}: no {answer:?} in\n{said}");
+            }
+        }
+    }
+}
+
+/// A tree whose `/init` is a script for `/bin/sh`.
+fn tree(folder: &Path, script: &str, linker: &[&str]) -> PathBuf {
+    let tree = folder.join("tree");
+    for directory in ["bin", "dev", "proc", "sys"] {
+        fs::create_dir_all(tree.join(directory)).unwrap();
+    }
+    fs::write(folder.join("sh.c"), "int main(void) { return 0; }\n").unwrap();
+    must(command("musl-gcc", linker).arg("-o").arg(tree.join("bin/sh")).arg(folder.join("sh.c")));
+    fs::write(tree.join("init"), script).unwrap();
+    fs::set_permissions(tree.join("init"), PermissionsExt::from_mode(0o755)).unwrap();
+    tree
+}
+
+#[test]
+fn what_is_refused_as_an_initramfs_really_fails_on_a_kernel() {
+    if missing(&["musl-gcc", "cpio"]) {
+        return;
+    }
+    let Some(machines) = machines() else { return };
+    let wrong: [(&str, &str, &[&str]); 3] = [
+        ("android-binary", "#!/bin/sh\n", &["-Wl,--dynamic-linker=/system/bin/linker64"]),
+        ("interp-missing", "#!/bin/sh\n", &[]),
+        ("script-crlf", "#!/bin/sh\r\n", &["-static"]),
+    ];
+    for (code, script, linker) in wrong {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = tree(folder.path(), script, linker);
+        let refused = folder.path().join("refused.cpio");
+        let place = format!("cpio:{}", refused.display());
+        let answer = sazare(["build", tree.to_str().unwrap(), "--platform", "linux/amd64", "-o", &place]);
+        assert_eq!(answer.code, 1, "{}", answer.text());
+        assert!(answer.text().contains(&format!("error[{code}] linux/amd64 ")), "{}", answer.text());
+        assert!(!refused.exists());
+        // What sazare refuses to make, somebody else makes.
+        let made = folder.path().join("made.cpio");
+        let script = "cd \"$1\" && find . | cpio -o -H newc --quiet >\"$2\"";
+        must(command("sh", ["-c", script, "sh"]).arg(&tree).arg(&made));
+        let said = boot(&machines, "amd64", &made, &[], "\0", "");
+        assert!(said.contains("Failed to execute /init (error -2)"), "{code}:\n{said}");
+        assert!(said.contains("Kernel panic - not syncing"), "{code}:\n{said}");
+    }
+}
+
+#[test]
+fn other_programs_read_the_archives() {
+    if missing(&["cpio", "bsdtar", "gzip", "zstd"]) {
+        return;
+    }
+    let Some(folder) = rescue() else { return };
+    let at = |name: &str| folder.path().join(name);
+    for end in [".cpio.gz", ".cpio.zst", ".cpio"] {
+        archives(folder.path(), end);
+    }
+    must(command("gzip", ["-t"]).arg(at("arm64.cpio.gz")));
+    must(command("zstd", ["-qt"]).arg(at("arm64.cpio.zst")));
+    let plain = fs::read(at("arm64.cpio")).unwrap();
+    for (program, file) in [("gzip", "arm64.cpio.gz"), ("zstd", "arm64.cpio.zst")] {
+        let unpacked = at("unpacked");
+        let script = "\"$1\" -dc \"$2\" >\"$3\"";
+        must(command("sh", ["-c", script, "sh", program]).arg(at(file)).arg(&unpacked));
+        assert!(fs::read(&unpacked).unwrap() == plain, "{file} holds something else than the plain archive");
+    }
+    let ours = must(command("bsdtar", ["-tf"]).arg(at("arm64.cpio")));
+    let theirs = must(command("sh", ["-c", "cpio -t --quiet <\"$1\"", "sh"]).arg(at("arm64.cpio")));
+    assert_eq!(ours, theirs);
+    assert!(theirs.lines().count() > 280 && theirs.contains("\nbin/sh\n"), "{theirs}");
+    let summary = must(&mut command(SAZARE, ["inspect", "-q", at("arm64.cpio.zst").to_str().unwrap()]));
+    let links = theirs.lines().filter(|name| name.contains("bin/") && !name.ends_with("/busybox")).count();
+    assert!(summary.contains(&format!(" {links} symlinks, ")), "{links} links by name, but\n{summary}");
+}
