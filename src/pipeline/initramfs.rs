@@ -50,7 +50,11 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
 
     let mut trees = Vec::new();
     for platform in build.platforms {
-        trees.push(prepare(build, platform, Output::Initramfs, &scratch, progress)?.tree);
+        let tree = prepare(build, platform, Output::Initramfs, &scratch, progress)?.tree;
+        if let Some(note) = lost(&tree) {
+            progress.event(Event::Note(&format!("{platform}: {note}")));
+        }
+        trees.push(tree);
     }
     let init = build.recipe.initramfs.init.clone().unwrap_or_else(default_init);
     let mut verdicts = Vec::new();
@@ -83,6 +87,17 @@ impl Archives {
         }
         Ok(written)
     }
+}
+
+/// What an initramfs cannot carry of a tree: the form has no place for extended attributes, capabilities among them.
+fn lost(tree: &Tree) -> Option<String> {
+    let mut paths = tree.walk().filter(|entry| !entry.inode.meta.xattrs.is_empty()).map(|entry| entry.path);
+    let first = paths.next()?;
+    let more = match paths.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("extended attributes and capabilities cannot be in an initramfs, and are left out: {first}{more}"))
 }
 
 /// What a kernel starts unless it is told otherwise.
@@ -118,4 +133,25 @@ fn files(build: &Build<'_>) -> Result<Vec<(usize, PathBuf, Whole)>, BuildError> 
         }
     }
     Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::Name;
+    use crate::tree::{Content, Inode, Kind, Metadata, Mode};
+
+    #[test]
+    fn what_an_initramfs_cannot_carry_is_told() {
+        let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+        assert_eq!(lost(&tree), None);
+        for name in ["a", "b"] {
+            let mut meta = Metadata::new(Mode::FILE, 0);
+            meta.xattrs.insert(Box::from(*b"user.x"), Box::from(*b"1"));
+            let inode = Inode { meta, kind: Kind::File(Content::Bytes([].into())) };
+            tree.insert(tree.root(), Name::new(name.as_bytes()).unwrap(), inode);
+        }
+        let text = "extended attributes and capabilities cannot be in an initramfs, and are left out: /a and 1 more";
+        assert_eq!(lost(&tree).unwrap(), text);
+    }
 }

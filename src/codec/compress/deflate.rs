@@ -4,6 +4,8 @@
 //! outputs one behind the other the mark must go, and nothing but reading the codes tells where it is: blocks say neither
 //! their length nor where the next one begins. So the codes are walked, without copying anything they mean.
 
+#![cfg(feature = "native")]
+
 /// The longest code, in bits.
 const CODE_MAX: usize = 15;
 
