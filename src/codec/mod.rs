@@ -11,6 +11,7 @@ pub mod compress;
 
 pub mod cpio;
 pub mod dir;
+pub mod folder;
 pub mod tar;
 
 pub mod deb;
