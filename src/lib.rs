@@ -16,6 +16,7 @@
 //! initramfs   ◄─ codec::cpio ──────────────────┤                      │
 //!                                              │      transport::open (the same places, read)
 //!                                              ├─ link ───► Report ──┐
+//!                                              ├─ trial ──► Outcome ─┤
 //!                                              └─ inspect ► Summary ─┴─ render ─► human | JSON | SARIF | GitHub
 //! ```
 //!
@@ -55,6 +56,7 @@ pub mod recipe;
 
 // Works: nouns made from nouns.
 pub mod image;
+pub mod trial;
 
 // Doors: where trees and images come in and go out.
 pub mod inspect;

@@ -1,5 +1,6 @@
 //! Every flag, with its help. Short help, long help, man pages and completions all come from here.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -70,6 +71,13 @@ pub enum Verb {
     Verify(Verify),
     /// Show what is in a place: platforms, config, layers, files and sizes
     Inspect(Inspect),
+    /// Run a command inside a place, by the strongest way that this machine allows
+    #[command(
+        after_help = "Ways, the strongest first: a user namespace with the tree as its root; chroot as root; the tree's own\nloader, run directly. Each runs programs of another architecture by qemu-user, when it is installed.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
+    )]
+    Try(Box<Try>),
+    /// Find out what this machine allows, by doing it
+    Doctor,
     /// Write man pages, shell completions or the schema of recipes
     Generate(Generate),
 }
@@ -202,6 +210,44 @@ pub struct Inspect {
     pub files: bool,
 }
 
+/// Flags of `try`.
+#[derive(Debug, ClapArgs)]
+pub struct Try {
+    /// Where the tree is: an image, an archive, a root file system or an initramfs
+    #[arg(value_name = "PLACE")]
+    pub place: String,
+    /// The command and its arguments, after --; without, the image's own
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+    /// The platform to run; without, this machine's, else the first of the image
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Vec<String>,
+    /// What the command reads: a text, or @FILE
+    #[arg(long, value_name = "TEXT")]
+    pub stdin: Option<String>,
+    /// What it must write to standard output: a text, or @FILE; a last newline does not count
+    #[arg(long, value_name = "TEXT")]
+    pub expect_stdout: Option<String>,
+    /// The status it must end with
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub expect_status: i32,
+    /// How long it may take, as in 30s, 500ms or 2m; then it is ended with all that it started
+    #[arg(long, value_name = "TIME")]
+    pub timeout: Option<String>,
+    /// Environment variable, over those of the image (repeatable)
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// User, as name or number, and group; without, the image's
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Working directory; without, the image's
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Only this way (repeatable); without, all, the strongest first
+    #[arg(long, value_name = "WAY")]
+    pub way: Vec<WayWord>,
+}
+
 /// Flags of `generate`.
 #[derive(Debug, ClapArgs)]
 pub struct Generate {
@@ -239,6 +285,17 @@ pub enum Format {
     Sarif,
     /// Annotations of GitHub's workflows.
     Github,
+}
+
+/// A way to run a command inside a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum WayWord {
+    /// A user namespace with the tree as its root.
+    Namespace,
+    /// chroot as root.
+    Chroot,
+    /// The tree's own loader, run directly.
+    Loader,
 }
 
 /// When something is done.

@@ -179,7 +179,7 @@ fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool)
 }
 
 /// Unpacks the example into a private folder, which goes with what is returned.
-fn example() -> Result<Staging, sazare::image::StoreError> {
+pub fn example() -> Result<Staging, sazare::image::StoreError> {
     use sazare::image::StoreError;
     let staging = Staging::begin(&request::temporary())?;
     for (path, bytes) in EXAMPLE {

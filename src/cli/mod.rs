@@ -15,6 +15,9 @@ mod verify;
 mod build;
 mod generate;
 mod inspect;
+mod trial;
+
+mod doctor;
 
 mod run;
 

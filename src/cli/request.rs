@@ -12,6 +12,7 @@ use sazare::path::ImagePath;
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source};
 use sazare::reference::{Repository, Tag, split_tag};
+use sazare::trial::Machine;
 
 use super::args::{Build, CompressionForm, Config};
 use super::trouble::Trouble;
@@ -175,7 +176,7 @@ fn config(config: &Config) -> Result<Changes, Trouble> {
 }
 
 /// `NAME=VALUE`.
-fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
+pub fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
         _ => Err(Trouble::usage(
@@ -270,6 +271,12 @@ pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), 
     let path =
         ImagePath::parse(inside.as_os_str().as_bytes()).map_err(|error| Trouble::Usage(error.to_string(), None))?;
     Ok((root, path))
+}
+
+/// What a trial may use of this machine.
+pub fn machine() -> Machine {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Machine { programs: std::env::split_paths(&path).collect() }
 }
 
 /// How many threads to use.

@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Args, Verb};
 use super::console::Console;
 use super::trouble::Trouble;
-use super::{build, generate, inspect, verify};
+use super::{build, doctor, generate, inspect, trial, verify};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -31,6 +31,8 @@ pub fn main() -> ExitCode {
         Verb::Build(build) => build::run(build, &args.global, &console),
         Verb::Verify(verify) => verify::run(verify, &args.global, &console),
         Verb::Inspect(inspect) => inspect::run(inspect, &args.global, &console),
+        Verb::Try(try_) => trial::run(try_, &args.global, &console),
+        Verb::Doctor => doctor::run(&args.global, &console),
         Verb::Generate(generate) => generate::run(generate, &console),
     };
     match result {

@@ -16,7 +16,7 @@ use std::error::Error;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -344,10 +344,27 @@ fn remove_made(made: &[PathBuf]) {
 /// can still be told from a living one.
 fn empty(work: &Path) {
     for below in ["blobs", "tmp"] {
-        let _ = fs::remove_dir_all(work.join(below));
+        let folder = work.join(below);
+        // A copy of a tree has directories that not even their owner may change.
+        if fs::remove_dir_all(&folder).is_err() {
+            open_up(&folder);
+            let _ = fs::remove_dir_all(&folder);
+        }
     }
     let _ = fs::remove_file(work.join("lock"));
     let _ = fs::remove_dir(work);
+}
+
+/// Makes the directories below a folder changeable for their owner.
+fn open_up(folder: &Path) {
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    #[expect(clippy::disallowed_methods, reason = "the order in which debris is removed changes no output")]
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
 }
 
 /// A blob that is being written. Dropped unfinished, it is no blob, and its file goes with the staging.

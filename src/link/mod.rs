@@ -58,7 +58,9 @@ pub(crate) mod sample;
 
 pub use closure::{Closure, Closures};
 pub use explain::{CODES, Explanation, explain};
+pub use person::{Nobody, Person};
 pub use policy::{Allowance, Baseline, Libc, Policy};
 pub use portrait::{Library, Portrait, portrait};
+pub use script::{FirstLine, HEAD as SCRIPT_HEAD, SCRIPTS_MAX};
 pub use subject::{Demand, Judgement, Program, Purpose, Subject, Verdict};
 pub use verify::verify;

@@ -1,20 +1,35 @@
 //! Who runs the program, and what that user may do: path_resolution(7) and the kernel's mode bits.
 
+use std::fmt;
+
 use crate::path::ImagePath;
 use crate::tree::{Follow, Inode, Kind, Metadata, Resolved, Tree};
 
 /// A user and the groups that its processes get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Person {
+pub struct Person {
+    /// The user's number.
     pub uid: u32,
+    /// The numbers of the groups, the first one first.
     pub gids: Vec<u32>,
 }
 
 /// Why a `User` setting names nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Nobody {
+pub enum Nobody {
+    /// This name is in no line of `/etc/passwd`.
     User(String),
+    /// This name is in no line of `/etc/group`.
     Group(String),
+}
+
+impl fmt::Display for Nobody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Nobody::User(name) => write!(f, "no user of this name in /etc/passwd: {name}"),
+            Nobody::Group(name) => write!(f, "no group of this name in /etc/group: {name}"),
+        }
+    }
 }
 
 /// How much of `/etc/passwd` and `/etc/group` is read, in bytes.
@@ -28,6 +43,9 @@ impl Person {
 
     /// Whoever `user`, `uid`, `user:group` or `uid:gid` means in this root, as runc reads it: names are looked up in
     /// the root's own files, numbers need not be there.
+    ///
+    /// # Errors
+    /// When a name is not there.
     pub fn named(tree: &Tree, text: &str) -> Result<Person, Nobody> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user, Some(group)),
@@ -69,6 +87,15 @@ impl Person {
             }
         }
         Ok(person)
+    }
+
+    /// The home directory that runc sets `HOME` to when the image does not: the account's, else `/`.
+    pub fn home(&self, tree: &Tree) -> String {
+        let accounts = lines(tree, b"/etc/passwd");
+        let own =
+            accounts.iter().map(|line| fields(line)).find(|fields| fields.get(2) == Some(&&*self.uid.to_string()));
+        let home = own.and_then(|fields| fields.get(5).copied()).filter(|home| !home.is_empty());
+        home.unwrap_or("/").to_string()
     }
 
     /// Whether this user may execute a regular file. For uid 0 any one of the three bits suffices.
@@ -139,6 +166,8 @@ mod tests {
         assert_eq!(named("10000"), named("app"));
         assert_eq!(named("app:video"), Ok(Person { uid: 10000, gids: vec![44] }));
         assert_eq!(named("7:8"), Ok(Person { uid: 7, gids: vec![8] }));
+        assert_eq!(named("root").unwrap().home(&tree), "/root");
+        assert_eq!(named("7:8").unwrap().home(&tree), "/");
         assert_eq!(named("nobody"), Err(Nobody::User("nobody".into())));
         assert_eq!(named("app:nogroup"), Err(Nobody::Group("nogroup".into())));
     }

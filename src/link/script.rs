@@ -3,7 +3,7 @@
 use crate::report::Code;
 
 /// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
-pub(super) const HEAD: usize = 256;
+pub const HEAD: usize = 256;
 
 /// The interpreter of a script is not there.
 pub const SCRIPT_INTERP_MISSING: Code = Code("script-interp-missing");
@@ -27,15 +27,20 @@ pub const ENV_SPLIT: Code = Code("env-split");
 pub const ENV_LOOP: Code = Code("env-loop");
 
 /// How many scripts may stand behind each other: five work, the sixth is `ELOOP`.
-pub(super) const SCRIPTS_MAX: usize = 5;
+pub const SCRIPTS_MAX: usize = 5;
 
 /// What the kernel makes of the first 256 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum FirstLine {
+pub enum FirstLine {
     /// Does not start with `#!`.
     None,
     /// An interpreter, perhaps of an empty name, and the rest of the line as one argument.
-    Interpreter { path: Vec<u8>, argument: Option<Vec<u8>> },
+    Interpreter {
+        /// The interpreter's path, as it is written.
+        path: Vec<u8>,
+        /// The rest of the line, if there is one.
+        argument: Option<Vec<u8>>,
+    },
     /// There is no name: `ENOEXEC`.
     Nameless,
     /// The name does not end within the buffer: `ENOEXEC`.

@@ -10,6 +10,7 @@ use crate::image::{FlattenError, LayerError, StoreError};
 use crate::path::ImagePath;
 use crate::stage::StageError;
 use crate::transport::TransportError;
+use crate::trial::TrialError;
 
 /// Why a trip ended early.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub enum BuildError {
     NoProgram(ImagePath),
     /// A root cannot be read.
     Dir(DirError),
+    /// A command cannot be tried.
+    Trial(TrialError),
     /// An image is for a platform whose loaders we do not know.
     UnknownPlatform(String),
 }
@@ -64,6 +67,7 @@ impl fmt::Display for BuildError {
             }
             BuildError::NoProgram(path) => write!(f, "no program is there: {path}"),
             BuildError::Dir(error) => error.fmt(f),
+            BuildError::Trial(error) => error.fmt(f),
             BuildError::OneArchive(file) => {
                 write!(f, "an initramfs is for one platform, and several would go into {}", file.display())
             }
@@ -90,6 +94,7 @@ impl BuildError {
             BuildError::Flatten(error) => Some(error),
             BuildError::Transport(error) => Some(error),
             BuildError::Dir(error) => Some(error),
+            BuildError::Trial(error) => Some(error),
             BuildError::OutputInSource(..)
             | BuildError::OneArchive(_)
             | BuildError::NoProgram(_)
@@ -164,5 +169,11 @@ impl From<TransportError> for BuildError {
 impl From<DirError> for BuildError {
     fn from(error: DirError) -> BuildError {
         BuildError::Dir(error)
+    }
+}
+
+impl From<TrialError> for BuildError {
+    fn from(error: TrialError) -> BuildError {
+        BuildError::Trial(error)
     }
 }

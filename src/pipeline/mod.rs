@@ -12,9 +12,12 @@ mod initramfs;
 mod program;
 mod read;
 
+mod trial;
+
 pub use build::{Built, Outcome, build};
 pub use error::BuildError;
 pub use initramfs::{Archives, Initramfs, initramfs};
 pub use prepare::{Build, Verdict};
 pub use program::verify_program;
 pub use read::{Seen, read, verify};
+pub use trial::{Try, try_out};

@@ -5,6 +5,7 @@ mod result;
 
 pub mod inspect;
 pub mod report;
+pub mod trial;
 
 pub use faults::draw_faults;
 pub use result::{built, size};

@@ -1,7 +1,9 @@
 """Runs a program that is killed when it makes a system call that a build must never need.
 
     confine.py PROGRAM ARGUMENTS…
+    confine.py --refuse CALL,CALL PROGRAM ARGUMENTS…
 
+With --refuse only these calls are forbidden, and they fail with EPERM instead of killing.
 Killed are mounting, namespaces, changing roots, owners or devices, tracing, and everything that speaks to a network.
 The rule is a seccomp filter, kept by the kernel over exec and fork; no privilege is needed to set it.
 """
@@ -23,7 +25,14 @@ FORBIDDEN = {
     "setuid": (105, 146), "setgid": (106, 144), "setgroups": (116, 159), "capset": (126, 91),
 }
 LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-KILL, ALLOW = 0x80000000, 0x7FFF0000
+KILL, ALLOW, REFUSE = 0x80000000, 0x7FFF0000, 0x00050001
+
+arguments = sys.argv[1:]
+action = KILL
+if arguments[0] == "--refuse":
+    action = REFUSE
+    FORBIDDEN = {name: FORBIDDEN[name] for name in arguments[1].split(",")}
+    arguments = arguments[2:]
 
 machine = os.uname().machine
 audit, column = {"x86_64": (X86_64, 0), "aarch64": (AARCH64, 1)}[machine]
@@ -31,7 +40,7 @@ numbers = [pair[column] for pair in FORBIDDEN.values() if pair[column] is not No
 
 program = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, audit), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
 for number in numbers:
-    program += [(EQUAL, 0, 1, number), (RETURN, 0, 0, KILL)]
+    program += [(EQUAL, 0, 1, number), (RETURN, 0, 0, action)]
 program.append((RETURN, 0, 0, ALLOW))
 
 code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in program))
@@ -46,4 +55,4 @@ PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, MODE_FILTER = 22, 38, 2
 rule = Filter(len(program), ctypes.cast(code, ctypes.c_void_p))
 if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) or libc.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(rule), 0, 0):
     sys.exit(f"cannot set the filter: {os.strerror(ctypes.get_errno())}")
-os.execvp(sys.argv[1], sys.argv[1:])
+os.execvp(arguments[0], arguments)

@@ -19,3 +19,4 @@ mod readme;
 mod refusal;
 mod schema;
 mod scratch_binary;
+mod trial;

@@ -1,0 +1,88 @@
+//! `sazare doctor`: what this machine allows, found out by doing it.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sazare::codec::Scratch;
+use sazare::codec::dir::{ScanOptions, scan};
+use sazare::oci::Settings;
+use sazare::pipeline::BuildError;
+use sazare::platform::{Arch, Platform};
+use sazare::render;
+use sazare::render::trial::{Ability, Need};
+use sazare::trial::{Ended, Machine, Trial, Way, attempt, probe};
+
+use super::args::{Format, Global};
+use super::build::example;
+use super::console::Console;
+use super::request;
+use super::trouble::Trouble;
+
+/// How long the greeting may take, emulators included.
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// Runs the verb.
+pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let staging = example().map_err(BuildError::Store)?;
+    let folder = staging.scratch_folder();
+    let machine = request::machine();
+    let here = Machine::arch();
+    let mut abilities = Vec::new();
+    // This machine's own programs first.
+    let mut archs = Arch::ALL;
+    archs.sort_by_key(|arch| Some(*arch) != here);
+    for arch in archs {
+        for way in Way::ALL {
+            let room = folder.join(format!("room-{}-{}", arch.facts().oci, way.word()));
+            let result = greet(&folder.join(arch.facts().oci), &room, arch, way, &machine);
+            abilities.push(Ability { way, platform: Platform::new(arch).to_string(), result });
+        }
+    }
+    let needs = needs(&folder);
+    match global.format {
+        Format::Human => console.result(&render::trial::doctor(&abilities, &needs))?,
+        Format::Json => console.result(&render::trial::doctor_json(&abilities, &needs))?,
+        Format::Sarif | Format::Github => {
+            return Err(Trouble::usage("doctor has no findings to report in this form", "use --format human or json"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the example's program, which is part of this one, by one way.
+fn greet(root: &Path, room: &Path, arch: Arch, way: Way, machine: &Machine) -> Result<(), String> {
+    probe(way).map_err(|refusal| refusal.reason)?;
+    fs::create_dir(room).map_err(|error| error.to_string())?;
+    let tree = scan(root, &ScanOptions { xattrs: false, skip: &|_, _| false }).map_err(|error| error.to_string())?.tree;
+    let trial = Trial {
+        tree: &tree,
+        platform: &Platform::new(arch),
+        settings: Settings::default(),
+        command: vec![b"/bin/hello".to_vec()],
+        input: None,
+        catch: Some(1 << 16),
+        limit: Some(LIMIT),
+        ways: &[way],
+        machine,
+    };
+    match attempt(&trial, room) {
+        Ok(outcome) if outcome.ended == Ended::Status(0) && !outcome.output.is_empty() => Ok(()),
+        Ok(outcome) => Err(format!("a program {}", render::trial::ended(&outcome.ended))),
+        Err(error) => Err(match error {
+            sazare::trial::TrialError::NoWay(refusals) if !refusals.is_empty() => refusals[0].reason.clone(),
+            other => other.to_string(),
+        }),
+    }
+}
+
+/// What the other verbs need. Building needs a folder and nothing else.
+fn needs(folder: &Path) -> Vec<Need> {
+    let scratch = Scratch::new(folder);
+    vec![Need {
+        what: "a folder for temporary files",
+        verbs: "build, verify, inspect, generate",
+        result: scratch.file().map(drop).map_err(|error| error.to_string()),
+    }]
+}

@@ -1,0 +1,133 @@
+//! `sazare try`.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use sazare::codec::Scratch;
+use sazare::image::Staging;
+use sazare::pipeline::{self, BuildError};
+use sazare::render;
+use sazare::transport::Place;
+use sazare::trial::{Ended, Outcome, Way};
+
+use super::args::{Format, Global, Try, WayWord};
+use super::console::Console;
+use super::request;
+use super::trouble::{REFUSED, Trouble};
+
+/// How many bytes of the command's standard output are kept to be compared.
+const OUTPUT_MAX: u64 = 64 << 20;
+
+/// Runs the verb.
+pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    if matches!(global.format, Format::Sarif | Format::Github) {
+        return Err(Trouble::usage("try has no findings to report in this form", "use --format human or json"));
+    }
+    let expected = args.expect_stdout.as_deref().map(text).transpose()?;
+    let ways: Vec<Way> =
+        if args.way.is_empty() { Way::ALL.to_vec() } else { args.way.iter().map(|word| word.way()).collect() };
+    let place = Place::for_reading(&args.place)?;
+    let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
+    let scratch = Scratch::new(staging.scratch_folder());
+    let asked = pipeline::Try {
+        place: &place,
+        platform: request::platforms(&args.platform)?.into_iter().next().map(|(platform, _)| platform),
+        command: args.command.iter().cloned().map(OsString::into_vec).collect(),
+        env: args.env.iter().map(|text| request::pair("--env", text)).collect::<Result<_, _>>()?,
+        user: args.user.clone(),
+        workdir: args.workdir.clone(),
+        input: args.stdin.as_deref().map(|stdin| input(stdin, &scratch)).transpose()?,
+        catch: (expected.is_some() || global.format == Format::Json).then_some(OUTPUT_MAX),
+        limit: args.timeout.as_deref().map(duration).transpose()?,
+        ways: &ways,
+        machine: &request::machine(),
+    };
+    let outcome = pipeline::try_out(asked, &scratch, &staging.scratch_folder(), console)?;
+    let problems = problems(&outcome, args, expected.as_deref());
+    if global.format == Format::Json {
+        console.result(&render::trial::json(&outcome, &problems))?;
+    } else {
+        outcome.notes.iter().for_each(|note| console.say(&format!("{note}\n")));
+        console.say(&render::trial::human(&outcome));
+    }
+    for problem in &problems {
+        console.tell(&format!("{}: {problem}\n", console.paint("1;31", "error")));
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
+}
+
+/// What was expected and did not come.
+fn problems(outcome: &Outcome, args: &Try, expected: Option<&[u8]>) -> Vec<String> {
+    let mut problems = Vec::new();
+    if outcome.ended != Ended::Status(args.expect_status) {
+        let wanted = match (&outcome.ended, args.expect_status) {
+            (Ended::Status(_), status) => format!(", not {status}"),
+            _ => String::new(),
+        };
+        problems.push(format!("the command {}{wanted}", render::trial::ended(&outcome.ended)));
+    }
+    if let Some(expected) = expected {
+        let trimmed = |bytes: &[u8]| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec();
+        if trimmed(expected) != trimmed(&outcome.output) {
+            problems.push(format!("its standard output is not the expected one: {:?}", shown(&outcome.output)));
+        }
+    }
+    problems
+}
+
+fn shown(bytes: &[u8]) -> String {
+    const SHOWN: usize = 400;
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned();
+    if bytes.len() > SHOWN { text + "…" } else { text }
+}
+
+/// A text, or with `@` before it the file that holds it.
+fn text(value: &str) -> Result<Vec<u8>, Trouble> {
+    match value.strip_prefix('@') {
+        Some(file) => std::fs::read(file).map_err(|error| Trouble::Input(file.to_string(), error)),
+        None => Ok(value.as_bytes().to_vec()),
+    }
+}
+
+/// A file that gives a text to the command, and vanishes with it.
+fn input(value: &str, scratch: &Scratch) -> Result<File, Trouble> {
+    let bytes = text(value)?;
+    let write = || {
+        let mut file = scratch.file()?;
+        file.write_all(&bytes)?;
+        file.rewind()?;
+        Ok(file)
+    };
+    write().map_err(|error| Trouble::Output("a temporary file".into(), error))
+}
+
+/// Seconds, or a number with `ms`, `s`, `m` or `h`.
+fn duration(text: &str) -> Result<Duration, Trouble> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(Trouble::usage(format!("--timeout is no time: {text}"), "write 30s, 500ms or 2m")),
+    }
+}
+
+impl WayWord {
+    fn way(self) -> Way {
+        match self {
+            WayWord::Namespace => Way::Namespace,
+            WayWord::Chroot => Way::Chroot,
+            WayWord::Loader => Way::Loader,
+        }
+    }
+}

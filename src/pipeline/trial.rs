@@ -1,0 +1,90 @@
+//! A place to the outcome of a command in it.
+
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::BuildError;
+use super::read::{Seen, read};
+use crate::codec::Scratch;
+use crate::platform::Platform;
+use crate::progress::Progress;
+use crate::transport::Place;
+use crate::trial::{Machine, Outcome, Trial, Way, attempt};
+
+/// A command that is to be tried inside a place.
+#[derive(Debug)]
+pub struct Try<'a> {
+    /// The place.
+    pub place: &'a Place,
+    /// The platform; without, this machine's where the place has it, else the first of the place.
+    pub platform: Option<Platform>,
+    /// The command; without, that of the image.
+    pub command: Vec<Vec<u8>>,
+    /// Environment over that of the image.
+    pub env: Vec<(String, String)>,
+    /// The user, instead of the image's.
+    pub user: Option<String>,
+    /// The working directory, instead of the image's.
+    pub workdir: Option<String>,
+    /// What the command reads; without, our own standard input.
+    pub input: Option<File>,
+    /// How many bytes of its standard output are kept; without, it is our own.
+    pub catch: Option<u64>,
+    /// How long it may take.
+    pub limit: Option<Duration>,
+    /// The ways that may be gone.
+    pub ways: &'a [Way],
+    /// What may be used of this machine.
+    pub machine: &'a Machine,
+}
+
+/// Reads the place and runs the command. `room` is an existing folder of the caller's own for a copy of the tree; the
+/// caller removes it.
+///
+/// **The calling process must have one thread**: it forks.
+///
+/// # Errors
+/// When the place cannot be read, or this machine allows no way. How the command ends is no error.
+pub fn try_out(asked: Try<'_>, scratch: &Scratch, room: &Path, progress: &dyn Progress) -> Result<Outcome, BuildError> {
+    let (platform, seen) = choose(&asked, scratch, progress)?;
+    let mut settings = seen.image.map(|image| image.configuration.settings()).unwrap_or_default();
+    for (name, value) in asked.env {
+        settings.env.retain(|(known, _)| *known != name);
+        settings.env.push((name, value));
+    }
+    settings.user = asked.user.unwrap_or(settings.user);
+    settings.workdir = asked.workdir.unwrap_or(settings.workdir);
+    let trial = Trial {
+        tree: &seen.tree,
+        platform: &platform,
+        settings,
+        command: asked.command,
+        input: asked.input,
+        catch: asked.catch,
+        limit: asked.limit,
+        ways: asked.ways,
+        machine: asked.machine,
+    };
+    Ok(attempt(&trial, room)?)
+}
+
+/// Reads the one platform that is to be run.
+fn choose(asked: &Try<'_>, scratch: &Scratch, progress: &dyn Progress) -> Result<(Platform, Seen), BuildError> {
+    let here = Machine::arch().map(Platform::new);
+    let wanted: Vec<Platform> = asked.platform.iter().chain(&here).take(1).cloned().collect();
+    let seen = match read(asked.place, &wanted, scratch, progress) {
+        Err(BuildError::NoPlatform { .. }) if asked.platform.is_none() => read(asked.place, &[], scratch, progress),
+        other => other,
+    };
+    let (_, seen) = seen?;
+    let Some(seen) = seen.into_iter().next() else {
+        return Err(BuildError::NoImage(asked.place.to_string()));
+    };
+    let platform = if seen.image.is_some() {
+        seen.platform.parse().map_err(|_| BuildError::UnknownPlatform(seen.platform.clone()))?
+    } else {
+        wanted.into_iter().next().ok_or_else(|| BuildError::UnknownPlatform("of this machine".into()))?
+    };
+    Ok((platform, seen))
+}

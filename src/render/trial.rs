@@ -1,0 +1,113 @@
+//! What a trial run and a look at the machine gave, as text.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use crate::trial::{Ended, Outcome, Refusal, Way};
+
+/// What one way gives on this machine, for one architecture.
+#[derive(Clone, Debug)]
+pub struct Ability {
+    /// The way.
+    pub way: Way,
+    /// The platform whose programs were tried.
+    pub platform: String,
+    /// Why it cannot be gone; `Ok` when a program really ran.
+    pub result: Result<(), String>,
+}
+
+/// Something else that a verb needs of the machine.
+#[derive(Clone, Debug)]
+pub struct Need {
+    /// What, in words.
+    pub what: &'static str,
+    /// The verbs and flags that need it.
+    pub verbs: &'static str,
+    /// Why it is not there.
+    pub result: Result<(), String>,
+}
+
+/// How a command ended, in words.
+pub fn ended(ended: &Ended) -> String {
+    match ended {
+        Ended::Status(status) => format!("ended with status {status}"),
+        Ended::Signal(signal) => format!("was ended by signal {signal}"),
+        Ended::TimedOut => "took too long and was ended, with all that it had started".into(),
+        Ended::NotStarted(words) => format!("could not be started: {words}"),
+    }
+}
+
+/// A trial for people: the way that was taken, and what it leaves open.
+pub fn human(outcome: &Outcome) -> String {
+    let mut out = String::new();
+    for Refusal { way, reason } in &outcome.refused {
+        let _ = writeln!(out, "not by {way}: {reason}");
+    }
+    let _ = write!(out, "ran by {}", outcome.way);
+    if let Some(emulator) = &outcome.emulator {
+        let _ = write!(out, ", under {}", emulator.display());
+    }
+    out.push('\n');
+    for line in outcome.unproved() {
+        let _ = writeln!(out, "  not proved: {line}");
+    }
+    out
+}
+
+/// A trial as JSON. `problems` says what was expected and did not come.
+pub fn json(outcome: &Outcome, problems: &[String]) -> String {
+    let refused: Vec<Value> =
+        outcome.refused.iter().map(|refusal| json!({"way": refusal.way.word(), "reason": refusal.reason})).collect();
+    let document = json!({
+        "way": outcome.way.word(),
+        "emulator": outcome.emulator.as_ref().map(|path| path.display().to_string()),
+        "ended": outcome.ended,
+        "stdout": String::from_utf8_lossy(&outcome.output),
+        "refused": refused,
+        "unproved": outcome.unproved(),
+        "notes": outcome.notes,
+        "problems": problems,
+    });
+    serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+/// What a machine allows, for people.
+pub fn doctor(abilities: &[Ability], needs: &[Need]) -> String {
+    let mut out = String::from("sazare try runs a command by the first of these that is there:\n");
+    for ability in abilities {
+        let _ = writeln!(out, "  {:<12} {:<10} {}", ability.platform, ability.way.word(), verdict(&ability.result));
+    }
+    out.push_str("\nother verbs:\n");
+    for need in needs {
+        let _ = writeln!(out, "  {:<42} {}: {}", need.verbs, need.what, verdict(&need.result));
+    }
+    out
+}
+
+fn verdict(result: &Result<(), String>) -> String {
+    match result {
+        Ok(()) => "yes".into(),
+        Err(reason) => format!("no: {reason}"),
+    }
+}
+
+/// What a machine allows, as JSON.
+pub fn doctor_json(abilities: &[Ability], needs: &[Need]) -> String {
+    let row = |result: &Result<(), String>| (result.is_ok(), result.clone().err());
+    let ways: Vec<Value> = abilities
+        .iter()
+        .map(|ability| {
+            let (allowed, reason) = row(&ability.result);
+            json!({"way": ability.way.word(), "platform": ability.platform, "allowed": allowed, "reason": reason})
+        })
+        .collect();
+    let needs: Vec<Value> = needs
+        .iter()
+        .map(|need| {
+            let (allowed, reason) = row(&need.result);
+            json!({"what": need.what, "verbs": need.verbs, "allowed": allowed, "reason": reason})
+        })
+        .collect();
+    serde_json::to_string_pretty(&json!({"ways": ways, "needs": needs})).unwrap_or_default() + "\n"
+}

@@ -1,0 +1,224 @@
+//! A trial with everything looked up: who runs what, with which words, and by which files.
+
+use std::collections::BTreeSet;
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::Uid;
+
+use super::error::TrialError;
+use super::launch::{Enter, Launch, Program, Users, word};
+use super::machine::{Emulator, Machine};
+use super::start::{Start, Word, start};
+use super::way::{Refusal, Way};
+use crate::link::{Closures, Person};
+use crate::oci::{DEFAULT_PATH, Settings};
+use crate::path::ImagePath;
+use crate::platform::{Arch, Platform};
+use crate::tree::{Follow, Tree};
+
+/// A trial with everything looked up.
+pub(super) struct Ready {
+    /// The command as it was said.
+    command: Vec<Vec<u8>>,
+    start: Start,
+    person: Person,
+    folder: ImagePath,
+    environment: Vec<(String, String)>,
+    emulator: Option<Emulator>,
+    /// The architecture, when it is not this machine's.
+    foreign: Option<Arch>,
+    /// The libraries that the program loads, as its loader spells them, and the links that lead to them.
+    libraries: Vec<Vec<u8>>,
+    files: BTreeSet<ImagePath>,
+}
+
+impl Ready {
+    /// Looks everything up.
+    pub fn new(
+        tree: &Tree,
+        platform: &Platform,
+        settings: &Settings,
+        command: &[Vec<u8>],
+        machine: &Machine,
+    ) -> Result<Ready, TrialError> {
+        let own = settings.entrypoint.iter().chain(&settings.cmd).map(|word| word.as_bytes().to_vec());
+        let command: Vec<Vec<u8>> = if command.is_empty() { own.collect() } else { command.to_vec() };
+        if command.is_empty() {
+            return Err(TrialError::NoCommand);
+        }
+        let person = Person::named(tree, &settings.user).map_err(TrialError::User)?;
+        let folder = settings.workdir.parse().unwrap_or_else(|_| ImagePath::root());
+        let start = start(tree, &command, settings.env("PATH"), &folder, &person).map_err(TrialError::Content)?;
+        let mut environment = settings.env.clone();
+        for (name, value) in [("PATH", DEFAULT_PATH.to_string()), ("HOME", person.home(tree))] {
+            if settings.env(name).is_none() {
+                environment.push((name.to_string(), value));
+            }
+        }
+        let foreign = Some(platform.arch).filter(|arch| Machine::arch() != Some(*arch));
+        let emulator = foreign.and_then(|arch| machine.emulator(arch));
+        let mut ready = Ready {
+            command,
+            files: start.way.iter().cloned().collect(),
+            start,
+            person,
+            folder,
+            environment,
+            emulator,
+            foreign,
+            libraries: Vec::new(),
+        };
+        ready.look_for_libraries(tree, platform);
+        Ok(ready)
+    }
+
+    fn look_for_libraries(&mut self, tree: &Tree, platform: &Platform) {
+        let Ok(program) = tree.resolve(&self.folder, &self.start.program, Follow::Yes) else { return };
+        let Some(closure) = Closures::new(tree, platform).of(&program.path) else { return };
+        for (_, path) in closure.libraries {
+            if let Ok(found) = tree.resolve(&ImagePath::root(), &path, Follow::Yes) {
+                self.files.extend(found.links);
+                self.files.insert(found.path);
+            }
+            self.libraries.push(path);
+        }
+    }
+
+    /// The emulator, where one is needed and there.
+    pub fn emulator(&self) -> Option<&Emulator> {
+        self.emulator.as_ref()
+    }
+
+    /// What a way beside the tree needs of it: the program, its loader and libraries, and the links that lead there.
+    pub fn needed(&self) -> BTreeSet<ImagePath> {
+        self.files.iter().cloned().chain([self.folder.clone()]).collect()
+    }
+
+    /// Whether a way has the emulator that it needs.
+    pub fn emulator_for(&self, way: Way) -> Result<(), Refusal> {
+        let Some(arch) = self.foreign else { return Ok(()) };
+        let name = format!("qemu-{}", arch.facts().gnu);
+        let reason = match &self.emulator {
+            None => format!("programs for {} need {name}-static, which is not in PATH", arch.facts().oci),
+            Some(emulator) if !emulator.is_static && way != Way::Loader => {
+                format!("{name} is not static here, so it cannot run inside another root")
+            }
+            Some(_) => return Ok(()),
+        };
+        Err(Refusal { way, reason })
+    }
+
+    /// A start with the copy at `root` as its root.
+    pub fn inside(&self, way: Way, root: &Path) -> Result<Launch, TrialError> {
+        let Person { uid, gids } = &self.person;
+        let superuser = Uid::effective().is_root();
+        let users =
+            if superuser { Users::All } else { Users::One { uid: *uid, gid: gids.first().copied().unwrap_or(0) } };
+        let enter = match way {
+            Way::Namespace => Enter::Namespaces(root.to_path_buf(), users),
+            Way::Chroot | Way::Loader => Enter::Root(root.to_path_buf()),
+        };
+        let file = word(self.start.file.clone())?;
+        let program = match (&self.emulator, self.foreign) {
+            (Some(emulator), Some(arch)) => Program::Emulated {
+                emulator: File::open(&emulator.path).map_err(|error| TrialError::System("open the emulator", error))?,
+                words: words(&self.emulated(&emulator.path))?,
+                registration: Some(registration(arch, &emulator.path)),
+                file,
+            },
+            _ => Program::Path(file),
+        };
+        Ok(Launch {
+            enter,
+            program,
+            words: words(&self.command)?,
+            environment: self.environment()?,
+            folder: OsStr::from_bytes(self.folder.as_bytes()).into(),
+            user: superuser.then(|| (*uid, gids.clone())),
+        })
+    }
+
+    /// The emulator's own words: it gets the name of the command by an option, and knows no scripts.
+    fn emulated(&self, emulator: &Path) -> Vec<Vec<u8>> {
+        let mut words = self.start.words.iter().map(|word| word.inside().to_vec());
+        let name = words.next().unwrap_or_default();
+        let own = [emulator.as_os_str().as_bytes().to_vec(), b"-0".to_vec(), name, self.start.program.clone()];
+        own.into_iter().chain(words).collect()
+    }
+
+    /// A start beside the copy at `root`, by the loader in it.
+    pub fn beside(&self, root: &Path) -> Result<Launch, TrialError> {
+        let root = root.as_os_str().as_bytes();
+        let host = |path: &[u8]| match path.first() {
+            Some(b'/') => [root, path].concat(),
+            _ => [root, self.folder.as_bytes(), b"/", path].concat(),
+        };
+        let mut runner = Vec::new();
+        if let Some(emulator) = &self.emulator {
+            runner.push(emulator.path.as_os_str().as_bytes().to_vec());
+        }
+        if let Some(loader) = &self.start.loader {
+            let mut folders: Vec<Vec<u8>> = Vec::new();
+            for library in &self.libraries {
+                let end = library.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                let folder = host(&library[..end]);
+                if !folders.contains(&folder) {
+                    folders.push(folder);
+                }
+            }
+            runner.extend([host(loader), b"--library-path".to_vec(), folders.join(&b':')]);
+        }
+        let program = host(&self.start.program);
+        let arguments = self.start.words.iter().skip(1).map(|word| match word {
+            Word::Said(bytes) => bytes.clone(),
+            Word::Script(path) => host(path),
+        });
+        // Who is run by another gets its own path as its name; who runs alone, the name that was said.
+        let (file, line): (Vec<u8>, Vec<Vec<u8>>) = match runner.first() {
+            Some(first) => (first.clone(), runner.iter().cloned().chain([program]).chain(arguments).collect()),
+            None => {
+                let name = self.start.words.first().map(|word| word.inside().to_vec());
+                (program, name.into_iter().chain(arguments).collect())
+            }
+        };
+        let program = Program::Path(word(file)?);
+        Ok(Launch {
+            enter: Enter::Nothing,
+            program,
+            words: words(&line)?,
+            environment: self.environment()?,
+            folder: PathBuf::from(OsStr::from_bytes(&host(self.folder.as_bytes()))),
+            user: None,
+        })
+    }
+
+    fn environment(&self) -> Result<Vec<CString>, TrialError> {
+        self.environment.iter().map(|(name, value)| word(format!("{name}={value}"))).collect()
+    }
+}
+
+fn words(list: &[Vec<u8>]) -> Result<Vec<CString>, TrialError> {
+    list.iter().map(|bytes| word(bytes.clone())).collect()
+}
+
+/// The line by which the kernel learns to run an architecture's programs by an emulator: the first twenty bytes of an ELF
+/// file with the machine's number, and which of their bits count. `F` opens the emulator now, so that it need not be
+/// there inside another root.
+fn registration(arch: Arch, emulator: &Path) -> Vec<u8> {
+    let mut magic = [0u8; 20];
+    let mut mask = [0xffu8; 20];
+    magic[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    // ABI, its version and padding say nothing; e_type is 2 or 3.
+    mask[7..16].fill(0);
+    magic[16] = 2;
+    mask[16] = 0xfe;
+    magic[18..].copy_from_slice(&arch.facts().machine.to_le_bytes());
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
+    let mut line = format!(":qemu-{}:M::{}:{}:", arch.facts().gnu, hex(&magic), hex(&mask)).into_bytes();
+    line.extend_from_slice(emulator.as_os_str().as_bytes());
+    line.extend_from_slice(b":F");
+    line
+}
