@@ -253,3 +253,61 @@ impl Forge {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One of everything that the readers of ELF files look at, by its name in `tests/hostile/elf/`.
+    fn seeds() -> Vec<(&'static str, Vec<u8>)> {
+        let program = |loader: &str| Forge {
+            needed: vec!["liba.so".into(), "libx.so".into(), "libc.so".into()],
+            calls: vec!["a".into(), "puts".into()],
+            uses: vec!["stdin".into()],
+            weak_calls: vec!["w".into()],
+            runpath: Some("$ORIGIN/../lib:/opt/$LIB".into()),
+            version_needs: vec![("liba.so".into(), vec!["V_1".into()]), ("libx.so".into(), vec!["V_1".into()])],
+            relocations: vec![8, 37],
+            ..Forge::dynamic(loader)
+        };
+        let library = Forge {
+            defines: vec!["a".into(), "b".into()],
+            calls: vec!["c".into()],
+            version_definitions: vec!["liba.so".into(), "V_1".into()],
+            rpath: Some("/opt:${ORIGIN}".into()),
+            ..Forge::library("liba.so")
+        };
+        let android =
+            b"\x08\0\0\0\x84\0\0\0\x01\0\0\0Android\0\x1c\0\0\0".iter().copied().chain(*b"r27c").chain([0; 124]);
+        let arm = program("/lib/ld-linux-aarch64.so.1");
+        vec![
+            ("program", Forge::program().build()),
+            ("static-pie", Forge { kind: ET_DYN, dynamic: true, flags_1: 0x0800_0000, ..Forge::program() }.build()),
+            ("musl-program", program("/lib/ld-musl-x86_64.so.1").build()),
+            ("musl-loader", Forge::musl(true).build()),
+            ("musl-loader-1.2.3", Forge::musl(false).build()),
+            ("glibc-program", program("/lib64/ld-linux-x86-64.so.2").build()),
+            ("glibc-loader", Forge::glibc().build()),
+            ("other-loader", program("/lib/other.so").build()),
+            ("arm64-program", Forge { machine: 183, ..arm }.build()),
+            ("library", library.build()),
+            ("android", Forge { note: Some(android.collect()), ..program("/system/bin/linker64") }.build()),
+            ("packed", Forge { text: b"UPX!".to_vec(), ..Forge::program() }.build()),
+            ("two-interpreters", Forge { interpreters: vec![b"/a\0b\0".to_vec(), b"/c".to_vec()], ..library }.build()),
+        ]
+    }
+
+    /// What the fuzz targets start from. `SAZARE_RECORD=1 cargo test --lib forge` writes it anew.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test is told by the environment whether it records")]
+    fn the_seeds_of_the_fuzz_targets_are_what_is_forged_here() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/elf");
+        for (name, bytes) in seeds() {
+            let file = folder.join(name);
+            if std::env::var_os("SAZARE_RECORD").is_some() {
+                std::fs::write(&file, &bytes).unwrap();
+            }
+            assert!(std::fs::read(&file).unwrap() == bytes, "{name} differs");
+        }
+    }
+}

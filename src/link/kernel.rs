@@ -110,9 +110,10 @@ impl<'a> Scene<'a> {
                 drafts.push(foreign(facts, arch));
                 return start;
             }
+            // A loader is started as any program is.
+            Linkage::SharedObject if self.named && self.is_loader(id) => {}
             Linkage::Object | Linkage::SharedObject => {
-                let is_loader = start.linkage == Linkage::SharedObject && self.is_loader(id);
-                if self.named && !is_loader {
+                if self.named {
                     drafts.push(not_a_program(facts));
                 }
                 return start;

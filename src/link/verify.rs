@@ -607,6 +607,9 @@ mod tests {
         let sample = Sample::new().elf("/lib/libx.so", &Forge::library("libx.so")).elf(LOADER, &Forge::musl(true));
         assert_eq!(codes(&judge(&sample, "/lib/libx.so")), ["not-a-program"]);
         assert_eq!(codes(&judge(&sample, LOADER)), Vec::<&str>::new());
+        let whole = Forge::musl(true).build();
+        let cut = Sample::new().bytes(LOADER, 0o755, &whole[..whole.len() - 1]);
+        assert_eq!(codes(&judge(&cut, LOADER)), ["elf-truncated"], "a loader that is started is judged as any program");
     }
 
     #[test]

@@ -1,0 +1,5 @@
+//! Initramfs archives, compressed ones too.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sazare_fuzz::tries::cpio(bytes));

@@ -1,0 +1,5 @@
+//! The file in which musl's loader finds its directories.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sazare_fuzz::tries::musl_path(bytes));

@@ -1,0 +1,5 @@
+//! Scripts: the first line.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sazare_fuzz::tries::script(bytes));

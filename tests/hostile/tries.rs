@@ -1,0 +1,176 @@
+//! What hostile bytes are tried on: one function for each kind of file that sazare reads from a tree it does not trust.
+//!
+//! Each ends for every input, whatever it says of it; what must hold besides is asserted here. The fuzz targets in
+//! `fuzz/` call them with bytes that nobody has thought of, `tests/hostile.rs` with what is kept of those.
+
+use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use sazare::codec::Scratch;
+use sazare::codec::cpio::read_cpio;
+use sazare::elf::{ElfFacts, Pages, Symbols, Versions};
+use sazare::link::{Judgement, Policy, Purpose, Subject, Verdict, portrait, verify};
+use sazare::oci::Settings;
+use sazare::path::ImagePath;
+use sazare::platform::{Arch, Platform};
+use sazare::report::{Finding, Severity};
+use sazare::tree::{Content, Inode, Kind, Metadata, Mode, Tree};
+
+// Forged by `src/elf/forge.rs`, as are all seeds of ELF files.
+const PROGRAM: &[u8] = include_bytes!("elf/program");
+const MUSL_PROGRAM: &[u8] = include_bytes!("elf/musl-program");
+const MUSL_LOADER: &[u8] = include_bytes!("elf/musl-loader");
+const GLIBC_PROGRAM: &[u8] = include_bytes!("elf/glibc-program");
+const GLIBC_LOADER: &[u8] = include_bytes!("elf/glibc-loader");
+const LIBRARY: &[u8] = include_bytes!("elf/library");
+const OTHER_LOADER: &[u8] = include_bytes!("elf/other-loader");
+
+/// An ELF file: as a program, a loader and a library.
+pub fn elf(bytes: &[u8]) {
+    let content = Content::Bytes(bytes.into());
+    let facts = ElfFacts::read(&content).unwrap();
+    if let Some(facts) = &facts {
+        let pages = Pages::open(&content).unwrap();
+        Versions::read(&pages, facts).unwrap();
+        Symbols::read(&pages, facts).unwrap();
+    }
+    let files = [
+        ("/bin/app", bytes),
+        ("/bin/musl", MUSL_PROGRAM),
+        ("/bin/glibc", GLIBC_PROGRAM),
+        ("/bin/other", OTHER_LOADER),
+        ("/lib/ld-musl-x86_64.so.1", MUSL_LOADER),
+        ("/lib64/ld-linux-x86-64.so.2", GLIBC_LOADER),
+        ("/lib/liba.so", LIBRARY),
+        ("/lib/libx.so", bytes),
+        ("/lib/other.so", bytes),
+    ];
+    let tree = tree(&files);
+    // For the other machine it is foreign, and that is all that is ever said of it.
+    let arm = facts.is_some_and(|facts| facts.machine == Arch::Arm64.facts().machine);
+    let arch = if arm { Arch::Arm64 } else { Arch::Amd64 };
+    let platform = Platform::new(arch);
+    let judgement = judge(&tree, &platform, "/bin/app");
+    let app = judgement.programs.iter().find(|program| program.path == "/bin/app");
+    let refused = |found: &Finding| found.path == "/bin/app" && found.severity == Severity::Error;
+    if !judgement.report.findings.iter().any(refused) {
+        assert!(bytes.starts_with(b"#!") || is_acceptable(bytes, arch), "a kernel refuses what is not refused here");
+    }
+    if app.is_some_and(|app| matches!(app.verdict, Verdict::Starts | Verdict::MayFail)) {
+        assert!(is_acceptable(bytes, arch), "a kernel refuses what is said to start");
+    }
+    portrait(&tree, &platform, &path("/bin/app"));
+}
+
+/// `/etc/ld.so.cache`.
+pub fn ld_cache(bytes: &[u8]) {
+    let tree = tree(&[
+        ("/bin/glibc", GLIBC_PROGRAM),
+        ("/lib64/ld-linux-x86-64.so.2", GLIBC_LOADER),
+        ("/lib/liba.so", LIBRARY),
+        ("/opt/libx.so", LIBRARY),
+        ("/etc/ld.so.cache", bytes),
+    ]);
+    judge(&tree, &Platform::new(Arch::Amd64), "/bin/glibc");
+}
+
+/// The file in which musl's loader finds its directories.
+pub fn musl_path(bytes: &[u8]) {
+    let tree = tree(&[
+        ("/bin/musl", MUSL_PROGRAM),
+        ("/lib/ld-musl-x86_64.so.1", MUSL_LOADER),
+        ("/lib/liba.so", LIBRARY),
+        ("/opt/libx.so", LIBRARY),
+        ("/etc/ld-musl-x86_64.path", bytes),
+    ]);
+    judge(&tree, &Platform::new(Arch::Amd64), "/bin/musl");
+}
+
+/// The first line of a script.
+pub fn script(bytes: &[u8]) {
+    let tree = tree(&[("/bin/script", bytes), ("/bin/env", PROGRAM), ("/bin/sh", PROGRAM)]);
+    let platform = Platform::new(Arch::Amd64);
+    let judgement = judge(&tree, &platform, "/bin/script");
+    let refused = judgement.report.findings.iter().any(|found| found.severity == Severity::Error);
+    assert!(refused || bytes.starts_with(b"#!") || is_acceptable(bytes, Arch::Amd64), "a kernel refuses it");
+    portrait(&tree, &platform, &path("/bin/script"));
+}
+
+/// An initramfs, in any form that is read.
+pub fn cpio(bytes: &[u8]) {
+    // One file for each thread, so that nobody has to clean up after thousands of runs.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp");
+    fs::create_dir_all(&folder).unwrap();
+    let name = format!("hostile-{}-{:?}.cpio", std::process::id(), std::thread::current().id());
+    let file = folder.join(name);
+    let open = OpenOptions::new().create(true).truncate(true).write(true).open(&file).unwrap();
+    open.write_all_at(bytes, 0).unwrap();
+    let read = read_cpio(&file, &Scratch::new(&folder));
+    fs::remove_file(&file).unwrap();
+    if let Ok(cpio) = read {
+        for entry in cpio.tree.walk() {
+            if let Kind::File(content) = &entry.inode.kind {
+                assert_eq!(content.head(64).unwrap().len() as u64, content.size().min(64));
+            }
+        }
+    }
+}
+
+/// What any kernel asks of a program, by nothing but the header and the program headers. 32-bit programs for amd64 are
+/// not looked into: whether they start is never said.
+fn is_acceptable(bytes: &[u8], arch: Arch) -> bool {
+    let number = |at: usize, size: usize| {
+        let bytes = bytes.get(at..at.checked_add(size)?)?;
+        Some(bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)))
+    };
+    let check = || {
+        let (kind, machine) = (number(16, 2)?, number(18, 2)?);
+        if bytes.starts_with(b"\x7fELF") && arch == Arch::Amd64 && matches!(machine, 3 | 6) {
+            return Some(true);
+        }
+        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        let header =
+            bytes.starts_with(b"\x7fELF") && (2..4).contains(&kind) && size == 56 && (1..1171).contains(&count);
+        let mut loads = 0;
+        for index in 0..count {
+            let at = usize::try_from(table.checked_add(index * 56)?).ok()?;
+            number(at, 56)?;
+            if number(at, 4)? == 1 {
+                loads += 1;
+                let (offset, in_file, in_memory) = (number(at + 8, 8)?, number(at + 32, 8)?, number(at + 40, 8)?);
+                if in_file > in_memory || (in_file > 0 && offset.checked_add(in_file)? > bytes.len() as u64) {
+                    return None;
+                }
+            }
+        }
+        Some(header && machine == u64::from(arch.facts().machine) && loads > 0)
+    };
+    check().unwrap_or(false)
+}
+
+fn judge(tree: &Tree, platform: &Platform, entrypoint: &str) -> Judgement {
+    let settings = Settings { entrypoint: vec![entrypoint.into()], ..Settings::default() };
+    let policy = Policy { threads: 1, ..Policy::default() };
+    verify(&Subject { tree, platform, settings: Some(&settings), purpose: Purpose::Container, policy: &policy })
+}
+
+fn tree(files: &[(&str, &[u8])]) -> Tree {
+    let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+    for (name, bytes) in files {
+        let name = path(name);
+        let mut landing = tree.landing(&name.parent().unwrap()).unwrap();
+        for missing in landing.missing {
+            let directory = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
+            landing.directory = tree.insert(landing.directory, missing, directory);
+        }
+        let kind = Kind::File(Content::Bytes((*bytes).into()));
+        let meta = Metadata::new(Mode::from_bits(0o755), 0);
+        tree.insert(landing.directory, name.file_name().unwrap(), Inode { meta, kind });
+    }
+    tree
+}
+
+fn path(text: &str) -> ImagePath {
+    ImagePath::parse(text.as_bytes()).unwrap()
+}
