@@ -11,7 +11,8 @@
 //! recipe.toml ─ recipe ─► Recipe ─┐                                        ┌─► oci:DIR
 //! directory   ─ codec::dir ──────►│                                        ├─► archive (one tar for docker,
 //! tar / .deb  ─ codec::tar ──────►├─ stage ─► TREE ─ image::layer ─► IMAGE ┤      podman, skopeo)
-//! base image  ─ image::flatten ──►┘            │ ▲                    ▲   └─► standard output
+//! base image  ─ image::flatten ──►┤            │ ▲                    ▲   └─► standard output
+//! programs    ─ bundle ──────────►┘            ├─ codec::folder ──────│─► rootfs:DIR
 //!                                              │ └── image::flatten ──┤
 //! initramfs   ◄─ codec::cpio ──────────────────┤                      │
 //!                                              │      transport::open (the same places, read)
@@ -55,6 +56,7 @@ pub mod link;
 pub mod recipe;
 
 // Works: nouns made from nouns.
+pub mod bundle;
 pub mod image;
 pub mod trial;
 

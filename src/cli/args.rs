@@ -14,7 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     long_version = LONG_VERSION,
     max_term_width = 110,
     after_help = "Exit codes: 0 fine, 1 refused (findings of severity error), 2 usage, 3 the recipe is wrong,\n4 an input is missing, unreadable or corrupt, 5 an output failed, 70 a bug of ours.",
-    after_long_help = "Exit codes:\n  0   fine\n  1   refused: findings of severity error\n  2   usage\n  3   the recipe is wrong\n  4   an input is missing, unreadable or corrupt\n  5   an output failed\n  70  a bug of ours\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR  tar:FILE       root file system as a directory or a tar, to read\n  cpio:FILE                  initramfs; the ending of its name says how it is compressed\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
+    after_long_help = "Exit codes:\n  0   fine\n  1   refused: findings of severity error\n  2   usage\n  3   the recipe is wrong\n  4   an input is missing, unreadable or corrupt\n  5   an output failed\n  70  a bug of ours\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR                 root file system as a directory; written only where nothing is\n  tar:FILE                   root file system as a tar, to read\n  cpio:FILE                  initramfs; the ending of its name says how it is compressed\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
 )]
 pub struct Args {
     /// What to do.
@@ -69,6 +69,11 @@ pub enum Verb {
     Build(Box<Build>),
     /// Judge whether the programs in any place would start
     Verify(Verify),
+    /// Gather what programs need to run, and nothing else, into a folder, an image or an archive
+    #[command(
+        after_help = "Examples:\n  sazare bundle patchelf -o patchelf.tar\n  sazare bundle /usr/bin/curl --with ca,nss -o rootfs:out\n  sazare bundle /bin/app --root arm64-root -o oci:app\n  sazare bundle /usr/bin/clang-format /bundle --test --test-stdin 'int main(  ){ }' --test-stdout 'int main() {}'"
+    )]
+    Bundle(Box<Bundle>),
     /// Show what is in a place: platforms, config, layers, files and sizes
     Inspect(Inspect),
     /// Run a command inside a place, by the strongest way that this machine allows
@@ -129,6 +134,89 @@ pub struct Build {
     /// The platform that docker's classic store gets from an archive [default: linux/amd64, else the first]
     #[arg(long, value_name = "PLATFORM")]
     pub docker_platform: Option<String>,
+}
+
+/// Flags of `bundle`. The short ones are magicpak's.
+#[derive(Debug, ClapArgs)]
+pub struct Bundle {
+    /// The programs: paths, or names that are looked up in PATH. Without --output, the last one is the folder to write
+    #[arg(value_name = "PROGRAM", required = true)]
+    pub programs: Vec<String>,
+    /// Where it goes: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
+    #[arg(short, long = "output", value_name = "PLACE")]
+    pub output: Vec<String>,
+    /// The root that the programs are in: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
+    #[arg(long, value_name = "PLACE")]
+    pub root: Option<String>,
+    /// Platforms [default: those of the image that the root is, else the one that the first program is for]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
+    /// Take what matches too, with the libraries that it needs (repeatable)
+    #[arg(short, long, value_name = "GLOB")]
+    pub include: Vec<String>,
+    /// Leave out what matches, whoever needs it (repeatable)
+    #[arg(short, long, value_name = "GLOB")]
+    pub exclude: Vec<String>,
+    /// Take what programs open without saying so before (repeatable, or a comma list)
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub with: Vec<ExtraKind>,
+    /// Make an empty directory (repeatable)
+    #[arg(long, value_name = "DIR")]
+    pub mkdir: Vec<String>,
+    /// Put the programs there instead: a path, or a directory when it ends with /
+    #[arg(short = 'r', long, value_name = "PATH")]
+    pub install_to: Option<String>,
+    #[command(flatten)]
+    pub image: BundleImage,
+}
+
+/// What is taken along by kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExtraKind {
+    /// glibc's modules that look names of hosts and users up
+    Nss,
+    /// glibc's modules for character sets
+    Gconv,
+    /// Certificates of authorities
+    Ca,
+    /// Time zones
+    Zoneinfo,
+}
+
+/// What an image of a bundle is called, and how it is started.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "When an image is written")]
+pub struct BundleImage {
+    /// Name and tag of the image (repeatable)
+    #[arg(long, value_name = "NAME[:TAG]")]
+    pub tag: Vec<String>,
+    /// First words of the command line: a JSON array, or words split at blanks [default: the first program]
+    #[arg(long, value_name = "WORDS")]
+    pub entrypoint: Option<String>,
+    /// Further words: a JSON array, or words split at blanks
+    #[arg(long, value_name = "WORDS")]
+    pub cmd: Option<String>,
+    /// Environment variable (repeatable)
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<String>,
+    /// User, as name or number, and group
+    #[arg(long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Working directory
+    #[arg(long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// How layers are compressed
+    #[arg(long, value_name = "FORM", default_value = "gzip")]
+    pub compression: CompressionForm,
+    /// Threads; the output does not depend on it [default: as many as there are cores]
+    #[arg(short, long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Write digests, sizes, places and reasons to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// Accept findings of this code, on the paths that match (repeatable)
+    #[arg(long, value_name = "CODE[:GLOB]")]
+    pub allow: Vec<String>,
 }
 
 /// How a container is started, in docker's words.

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::image::{LayerOptions, Staging};
-use sazare::pipeline::{self, BuildError, Built, Initramfs, Outcome, Verdict};
-use sazare::reference::Tag;
+use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Rootfs, Verdict};
+use sazare::recipe::Recipe;
+use sazare::reference::{Repository, Tag};
 use sazare::render;
 use sazare::transport::{Archived, Place, WriteOptions};
 
@@ -35,72 +36,124 @@ pub fn run(build: &Build, global: &Global, console: &Console) -> Result<ExitCode
 fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let wanted = request::platforms(&build.platform)?;
     let recipe = request::recipe(build, what, &wanted)?;
-    let places: Vec<Place> = build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
-    let (archives, places): (Vec<Place>, Vec<Place>) =
-        places.into_iter().partition(|place| matches!(place, Place::Cpio(_)));
-    let name = recipe.name.clone().or_else(|| request::fallback_name(what));
-    let asked = pipeline::Build {
-        recipe: &recipe,
-        platforms: &recipe.platforms,
-        name: name.clone(),
-        tags: recipe.tags.clone(),
-        when: request::when(&recipe)?,
-        places: &places,
-        temporary: &request::temporary(),
-        layers: LayerOptions { compression: request::compression(build)?, jobs: request::jobs(build.jobs) },
+    let job = Job {
+        places: build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?,
+        name: recipe.name.clone().or_else(|| request::fallback_name(what)),
+        layers: LayerOptions {
+            compression: request::compression(build.compression, build.compression_level)?,
+            jobs: request::jobs(build.jobs),
+        },
         write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
-        allow: &verify::allowances(&build.allow)?,
-        baseline: &verify::baseline(build.baseline.as_deref())?,
+        allow: &build.allow,
+        baseline: build.baseline.as_deref(),
+        metadata_file: build.metadata_file.as_deref(),
+        recipe: &recipe,
     };
-    let mut verdicts = Vec::new();
-    let mut judged = None;
-    if !archives.is_empty() {
-        match pipeline::initramfs(&pipeline::Build { places: &archives, ..asked.clone() }, console)? {
-            Initramfs::Refused(verdicts) => return refused(&verdicts, global, console),
-            Initramfs::Judged(archives) => judged = Some(archives),
-        }
-    }
-    let mut built = None;
-    if !places.is_empty() {
-        match pipeline::build(&asked, &mut std::io::stdout().lock(), console)? {
-            Outcome::Refused(verdicts) => return refused(&verdicts, global, console),
-            Outcome::Built(mut image) => {
-                verdicts.append(&mut image.verdicts);
-                built = Some(image);
+    job.run(global, console)
+}
+
+/// What is to be made of a recipe.
+pub(super) struct Job<'a> {
+    pub(super) recipe: &'a Recipe,
+    pub(super) places: Vec<Place>,
+    pub(super) name: Option<Repository>,
+    pub(super) layers: LayerOptions,
+    pub(super) write: WriteOptions,
+    pub(super) allow: &'a [String],
+    pub(super) baseline: Option<&'a Path>,
+    pub(super) metadata_file: Option<&'a Path>,
+}
+
+impl Job<'_> {
+    /// Makes it: everything is judged before anything is written.
+    pub(super) fn run(self, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+        let Job { recipe, name, .. } = &self;
+        let of_kind = |wanted: fn(&Place) -> bool| self.places.iter().filter(|place| wanted(place)).cloned().collect();
+        let archives: Vec<Place> = of_kind(|place| matches!(place, Place::Cpio(_)));
+        let folders: Vec<Place> = of_kind(|place| matches!(place, Place::Rootfs(_)));
+        let places: Vec<Place> = of_kind(|place| !matches!(place, Place::Cpio(_) | Place::Rootfs(_)));
+        let asked = pipeline::Build {
+            recipe,
+            platforms: &recipe.platforms,
+            name: name.clone(),
+            tags: recipe.tags.clone(),
+            when: request::when(recipe)?,
+            places: &places,
+            temporary: &request::temporary(),
+            layers: self.layers,
+            write: self.write.clone(),
+            allow: &verify::allowances(self.allow)?,
+            baseline: &verify::baseline(self.baseline)?,
+        };
+        let (mut verdicts, mut bundled) = (Vec::new(), Vec::new());
+        let mut judged = None;
+        if !archives.is_empty() {
+            match pipeline::initramfs(&pipeline::Build { places: &archives, ..asked.clone() }, console)? {
+                Initramfs::Refused(verdicts) => return refused(&verdicts, global, console),
+                Initramfs::Judged(archives) => judged = Some(archives),
             }
         }
-    }
-    // Only now: nothing is written when any of the outputs is refused.
-    let mut archived = Vec::new();
-    if let Some(mut judged) = judged {
-        archived = judged.write(console)?;
-        verdicts.append(&mut judged.verdicts);
-    }
-    let report = verify::merged(&verdicts);
-    if !report.findings.is_empty() {
-        console.say(&verify::human(&report, console));
-    }
-    let metadata = render::built(built.as_deref(), &archived, &recipe.platforms, request::compression(build)?);
-    if let Some(file) = &build.metadata_file {
-        std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
-    }
-    let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
-    if let Some(built) = &built {
-        console.say(&summary(built, &places, name.map(|name| name.familiar(&tag)), build.flat_index));
-    }
-    console.say(&archives_summary(&archived));
-    // An archive on standard output is the result itself.
-    if !places.contains(&Place::Stdio) {
-        match global.format {
-            Format::Human => {
-                let image = built.iter().map(|built| format!("{}\n", built.digest));
-                let files = archived.iter().map(|one| format!("{}  {}\n", one.digest, one.file.display()));
-                console.result(&image.chain(files).collect::<String>())?;
+        let mut roots = None;
+        if !folders.is_empty() {
+            match pipeline::rootfs(&pipeline::Build { places: &folders, ..asked.clone() }, console)? {
+                Rootfs::Refused(verdicts) => return refused(&verdicts, global, console),
+                Rootfs::Judged(folders) => roots = Some(folders),
             }
-            Format::Json | Format::Sarif | Format::Github => console.result(&metadata)?,
         }
+        let mut built = None;
+        if !places.is_empty() {
+            match pipeline::build(&asked, &mut std::io::stdout().lock(), console)? {
+                Outcome::Refused(verdicts) => return refused(&verdicts, global, console),
+                Outcome::Built(mut image) => {
+                    verdicts.append(&mut image.verdicts);
+                    bundled = std::mem::take(&mut image.bundled);
+                    built = Some(image);
+                }
+            }
+        }
+        // Only now: nothing is written when any of the outputs is refused.
+        let (mut archived, mut written) = (Vec::new(), Vec::new());
+        if let Some(mut judged) = judged {
+            archived = judged.write(console)?;
+            verdicts.append(&mut judged.verdicts);
+            bundled = std::mem::take(&mut judged.bundled);
+        }
+        if let Some(mut roots) = roots {
+            written = roots.write(console)?;
+            verdicts.append(&mut roots.verdicts);
+            bundled = std::mem::take(&mut roots.bundled);
+        }
+        let report = verify::merged(&verdicts);
+        if !report.findings.is_empty() {
+            console.say(&verify::human(&report, console));
+        }
+        let made = render::Made { built: built.as_deref(), archives: &archived, folders: &written, bundled: &bundled };
+        let metadata = render::made(&made, &recipe.platforms, self.layers.compression);
+        if let Some(file) = self.metadata_file {
+            std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
+        }
+        console.say(&render::bundled(&bundled, console.verbose()));
+        let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
+        if let Some(built) = &built {
+            let reference = name.as_ref().map(|name| name.familiar(&tag));
+            console.say(&summary(built, &places, reference, self.write.flat_index));
+        }
+        console.say(&archives_summary(&archived));
+        console.say(&folders_summary(&written));
+        // An archive on standard output is the result itself.
+        if !places.contains(&Place::Stdio) {
+            match global.format {
+                Format::Human => {
+                    let image = built.iter().map(|built| format!("{}\n", built.digest));
+                    let files = archived.iter().map(|one| format!("{}  {}\n", one.digest, one.file.display()));
+                    let folders = written.iter().map(|one| format!("{}\n", one.folder.display()));
+                    console.result(&image.chain(files).chain(folders).collect::<String>())?;
+                }
+                Format::Json | Format::Sarif | Format::Github => console.result(&metadata)?,
+            }
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Tells why nothing was written.
@@ -123,6 +176,18 @@ fn archives_summary(archives: &[Archived]) -> String {
     }
     if let Some(one) = archives.first() {
         let _ = writeln!(text, "boot it: qemu-system-… -kernel VMLINUZ -initrd {}", one.file.display());
+    }
+    text
+}
+
+/// Which folders were written.
+fn folders_summary(folders: &[Folder]) -> String {
+    let mut text = String::new();
+    for one in folders {
+        let _ = writeln!(text, "wrote rootfs:{}", one.folder.display());
+        for note in &one.notes {
+            let _ = writeln!(text, "note: {note}");
+        }
     }
     text
 }

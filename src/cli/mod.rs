@@ -13,6 +13,8 @@ mod request;
 mod verify;
 
 mod build;
+
+mod bundle;
 mod generate;
 mod inspect;
 mod trial;

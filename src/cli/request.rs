@@ -160,7 +160,8 @@ fn overrule(parts: &mut Parts, build: &Build) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn config(config: &Config) -> Result<Changes, Trouble> {
+/// What the flags say about how a container is started.
+pub fn config(config: &Config) -> Result<Changes, Trouble> {
     Ok(Changes {
         user: config.user.clone(),
         env: config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?,
@@ -196,7 +197,7 @@ fn words(flag: &str, text: &str) -> Result<Vec<String>, Trouble> {
 }
 
 /// Name and tags from `--tag` values, which must agree in the name.
-fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble> {
+pub fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble> {
     let wrong = |error| Trouble::Usage(format!("--tag: {error}"), None);
     let mut name = None;
     let mut tags = Vec::new();
@@ -237,8 +238,8 @@ pub fn when(recipe: &Recipe) -> Result<Epoch, Trouble> {
 }
 
 /// The compression that the flags ask for.
-pub fn compression(build: &Build) -> Result<Compression, Trouble> {
-    match (build.compression, build.compression_level) {
+pub fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, Trouble> {
+    match (form, level) {
         (CompressionForm::None, None) => Ok(Compression::None),
         (CompressionForm::None, Some(_)) => {
             Err(Trouble::Usage("--compression-level needs --compression gzip or zstd".into(), None))
@@ -277,6 +278,11 @@ pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), 
 pub fn machine() -> Machine {
     let path = std::env::var_os("PATH").unwrap_or_default();
     Machine { programs: std::env::split_paths(&path).collect() }
+}
+
+/// The working directory, where relative paths start.
+pub fn here() -> Result<PathBuf, Trouble> {
+    std::env::current_dir().map_err(|error| Trouble::Input(".".into(), error))
 }
 
 /// How many threads to use.

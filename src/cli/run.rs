@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Args, Verb};
 use super::console::Console;
 use super::trouble::Trouble;
-use super::{build, doctor, generate, inspect, trial, verify};
+use super::{build, bundle, doctor, generate, inspect, trial, verify};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
     let result = match &args.verb {
         Verb::Build(build) => build::run(build, &args.global, &console),
         Verb::Verify(verify) => verify::run(verify, &args.global, &console),
+        Verb::Bundle(bundle) => bundle::run(bundle, &args.global, &console),
         Verb::Inspect(inspect) => inspect::run(inspect, &args.global, &console),
         Verb::Try(try_) => trial::run(try_, &args.global, &console),
         Verb::Doctor => doctor::run(&args.global, &console),

@@ -39,6 +39,11 @@ impl<'t> Closures<'t> {
         Closures { files: Files::new(tree, platform.arch), loaders }
     }
 
+    /// What is known of each loader, looked at once.
+    pub(super) fn loaders(&self) -> &[OnceLock<Flavour>] {
+        &self.loaders
+    }
+
     /// The files of the tree, as programs see them.
     pub(super) fn files(&self) -> &Files<'t> {
         &self.files
@@ -67,7 +72,7 @@ impl<'t> Closures<'t> {
     }
 
     #[expect(clippy::type_complexity, reason = "a file's loader, its number and its path: taken apart at once")]
-    fn start(&self, path: &ImagePath) -> Option<(Option<(Resolved, &Flavour)>, InodeId, ImagePath)> {
+    pub(super) fn start(&self, path: &ImagePath) -> Option<(Option<(Resolved, &Flavour)>, InodeId, ImagePath)> {
         let (root, person) = (ImagePath::root(), Person::root());
         let found = self.files.find(&root, path.as_bytes()).ok()?;
         let facts = self.files.elf(found.id)?;

@@ -9,7 +9,7 @@ use super::draft::Draft;
 use super::flavour::GlibcLoader;
 use super::ident::ident_fault;
 use super::kernel::machine_name;
-use super::ld_cache::{CACHE_MAX, Cache};
+use super::ld_cache::{CACHE_MAX, Cache, flags};
 use super::process::{
     Candidate, LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError,
     PRELOAD_BAD, Process, RPATH_CWD, directory_of,
@@ -368,16 +368,12 @@ impl<'a> Glibc<'a> {
     }
 
     fn cached(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
-        let flags = match self.process.files.arch {
-            Arch::Amd64 => 0x0303,
-            Arch::Arm64 => 0x0a03,
-        };
         let Some(cache) = Cache::read(&self.cache) else {
             let detail = if self.cache.is_empty() { "absent or empty" } else { "not a cache: ignored" };
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail: detail.into() });
             return None;
         };
-        let hit = cache.find(name, flags);
+        let hit = cache.find(name, flags(self.process.files.arch));
         let Some(path) = hit.plain.or(hit.newer) else {
             let detail = format!("has no such name among {}", cache.len());
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail });

@@ -20,11 +20,21 @@ pub(super) struct Search<'a> {
     pub directory: &'a [u8],
 }
 
+/// A program that a script starts.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub id: InodeId,
+    /// The path that is given to execve(2).
+    pub spelled: Vec<u8>,
+    /// Whether `env` starts it, and not the kernel.
+    pub by_env: bool,
+}
+
 /// What a script leads to.
 #[derive(Debug, Default)]
 pub(super) struct Script {
     /// The programs that it starts: they must start for it to run.
-    pub starts: Vec<(InodeId, ImagePath)>,
+    pub starts: Vec<Started>,
     pub drafts: Vec<Draft>,
 }
 
@@ -107,7 +117,7 @@ impl Scene<'_> {
                 if self.is_env(path, &found) {
                     self.env(argument, &found, &line, search, script);
                 }
-                script.starts.push((found.id, found.path));
+                script.starts.push(Started { id: found.id, spelled: path.to_vec(), by_env: false });
             }
             Err(refusal) => script.drafts.push(self.interpreter_refused(&shown, &line, &refusal)),
         }
@@ -200,7 +210,7 @@ impl Scene<'_> {
         for candidate in candidates {
             match regular(self.files, &candidate) {
                 Ok(found) => {
-                    script.starts.push((found.id, found.path));
+                    script.starts.push(Started { id: found.id, spelled: candidate, by_env: true });
                     return;
                 }
                 Err(reason) => evidence.push((display_bytes(&candidate), reason)),

@@ -1,8 +1,10 @@
 //! `/etc/ld.so.cache`: what ldconfig left for glibc's loader (`sysdeps/generic/dl-cache.h`).
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::elf::cut_at_nul;
+use crate::platform::Arch;
 
 /// The magic of the form that every glibc since 2.2 writes.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
@@ -110,6 +112,43 @@ impl<'b> Cache<'b> {
     }
 }
 
+/// The flags of entries for this architecture: a library of glibc 2, and its machine.
+pub(super) fn flags(arch: Arch) -> u32 {
+    match arch {
+        Arch::Amd64 => 0x0303,
+        Arch::Arm64 => 0x0a03,
+    }
+}
+
+/// A cache that knows these names and paths, and nothing else.
+pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+    let mut entries: Vec<_> = entries.iter().collect();
+    // The loader looks for a name by halves, from the largest down.
+    entries.sort_by(|(a, _), (b, _)| compare(b, a));
+    let mut strings = Vec::new();
+    let mut table = Vec::new();
+    let base = HEADER + entries.len() * ENTRY;
+    let mut text = |bytes: &[u8]| {
+        let at = (base + strings.len()) as u32;
+        strings.extend_from_slice(bytes);
+        strings.push(0);
+        at
+    };
+    for (name, path) in &entries {
+        let (key, value) = (text(name), text(path));
+        for number in [flags(arch), key, value, 0, 0, 0] {
+            table.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+    let mut out = MAGIC.to_vec();
+    out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
+    out.extend_from_slice(&(strings.len() as u32).to_le_bytes());
+    // Little-endian.
+    out.push(2);
+    out.resize(HEADER, 0);
+    [out, table, strings].concat()
+}
+
 fn number(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
@@ -196,6 +235,18 @@ pub(crate) mod tests {
             assert_eq!(cache.find(b"libx.so.09", 0x303).plain, Some(&b"/lib/libx.so.9"[..]), "digits are numbers");
             assert_eq!(cache.find(b"libx.so.9", 0xa03).plain, Some(&b"/arm/libx.so.9"[..]));
             assert_eq!(cache.find(b"libq.so", 0x303), Hit::default());
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_found() {
+        let names = ["liba.so", "libx.so.9", "libx.so.10", "libz.so.1", "lib_x.so"];
+        let entries = names.map(|name| (name.as_bytes().to_vec(), format!("/opt/{name}").into_bytes()));
+        let bytes = ld_cache(Arch::Arm64, &BTreeMap::from(entries));
+        let cache = Cache::read(&bytes).unwrap();
+        for name in names {
+            assert_eq!(cache.find(name.as_bytes(), 0xa03).plain, Some(format!("/opt/{name}").as_bytes()), "{name}");
+            assert_eq!(cache.find(name.as_bytes(), 0x303).plain, None);
         }
     }
 

@@ -30,12 +30,39 @@ impl Loading<'_> {
         secure: bool,
     ) -> Option<Loaded> {
         let interpreter = self.files.elf(app)?.interpreter.path()?;
+        self.map(app, path, interpreter, loader.id, flavour, secure, true)
+    }
+
+    /// The files that are loaded, without a look at their symbols. `app` may be a library, as for dlopen(3): then
+    /// `interpreter` is the one of the process.
+    pub fn objects(
+        &self,
+        app: InodeId,
+        path: &ImagePath,
+        interpreter: &[u8],
+        loader: InodeId,
+        flavour: &Flavour,
+    ) -> Option<Loaded> {
+        self.map(app, path, interpreter, loader, flavour, false, false)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one process has all of these, and nothing else takes them together")]
+    fn map(
+        &self,
+        app: InodeId,
+        path: &ImagePath,
+        interpreter: &[u8],
+        loader: InodeId,
+        flavour: &Flavour,
+        secure: bool,
+        bind: bool,
+    ) -> Option<Loaded> {
         let process = Process {
             files: self.files,
             app,
             app_path: path,
             interpreter,
-            loader: loader.id,
+            loader,
             environment: self.environment.clone(),
             cwd: self.cwd,
             person: self.person,
@@ -45,13 +72,17 @@ impl Loading<'_> {
         match flavour {
             Flavour::Musl(loader) => {
                 let mut musl = Musl::load(&process, loader);
-                musl.bind();
+                if bind {
+                    musl.bind();
+                }
                 Some(musl.loaded)
             }
             Flavour::Glibc(loader) => {
                 let mut glibc = Glibc::load(&process, loader);
-                glibc.check_versions();
-                glibc.bind();
+                if bind {
+                    glibc.check_versions();
+                    glibc.bind();
+                }
                 Some(glibc.loaded)
             }
             Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,

@@ -49,6 +49,7 @@ mod portrait;
 mod accept;
 mod interpret;
 
+mod needs;
 mod verify;
 
 mod explain;
@@ -58,6 +59,8 @@ pub(crate) mod sample;
 
 pub use closure::{Closure, Closures};
 pub use explain::{CODES, Explanation, explain};
+pub use ld_cache::ld_cache;
+pub use needs::{Need, Needs, Role};
 pub use person::{Nobody, Person};
 pub use policy::{Allowance, Baseline, Libc, Policy};
 pub use portrait::{Library, Portrait, portrait};

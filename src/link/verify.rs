@@ -192,7 +192,7 @@ impl<'a> Judge<'a> {
             let person = self.person_for(weight).clone();
             let search = Search { path: &self.path, directory: &self.directory };
             let starts = self.scene(weight, &person).script(id, probe, &search).starts;
-            for (next, _) in starts {
+            for next in starts.into_iter().map(|started| started.id) {
                 let before = self.targets.get(&next).map(|target| target.weight);
                 self.raise(next, weight, None);
                 if counted.insert((id, next))

@@ -3,7 +3,8 @@
 use std::io::Write;
 
 use super::error::BuildError;
-use super::prepare::{Build, Prepared, Verdict, outside_of_sources, policy, prepare};
+use super::prepare::{Build, Bundled, Prepared, outside_of_sources, policy, prepare};
+use super::read::Verdict;
 use crate::codec::Scratch;
 use crate::digest::Digest;
 use crate::image::{self, Assembled, Blob, Finished, Image, Layer, PlatformImage, Staging};
@@ -33,6 +34,8 @@ pub struct Built {
     pub verdicts: Vec<Verdict>,
     /// Where it went.
     pub written: Vec<Written>,
+    /// What was bundled, for each platform.
+    pub bundled: Vec<Bundled>,
 }
 
 /// Builds an image of each platform and brings it to its places: to each of them whole, or not at all. Places are
@@ -90,7 +93,8 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
         progress.event(Event::Step(&format!("writing {place}")));
         written.push(transport::write(&finished, &staging, place, &build.write, stdout)?);
     }
-    Ok(Outcome::Built(Box::new(Built { digest, image: finished.image, verdicts, written })))
+    let bundled = staged.into_iter().filter_map(|prepared| prepared.bundled).collect();
+    Ok(Outcome::Built(Box::new(Built { digest, image: finished.image, verdicts, written, bundled })))
 }
 
 /// A tree to layers, config and manifest.

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::bundle::BundleError;
 use crate::codec::dir::DirError;
 use crate::failure::{Failure, Kind};
 use crate::image::{FlattenError, LayerError, StoreError};
@@ -42,6 +43,8 @@ pub enum BuildError {
     OneArchive(PathBuf),
     /// A program is not in its root.
     NoProgram(ImagePath),
+    /// Programs cannot be bundled.
+    Bundle(BundleError),
     /// A root cannot be read.
     Dir(DirError),
     /// A command cannot be tried.
@@ -66,10 +69,11 @@ impl fmt::Display for BuildError {
                 write!(f, "{place} has no image for {wanted}, only for {found}")
             }
             BuildError::NoProgram(path) => write!(f, "no program is there: {path}"),
+            BuildError::Bundle(error) => error.fmt(f),
             BuildError::Dir(error) => error.fmt(f),
             BuildError::Trial(error) => error.fmt(f),
             BuildError::OneArchive(file) => {
-                write!(f, "an initramfs is for one platform, and several would go into {}", file.display())
+                write!(f, "one tree is for one platform, and several would go into {}", file.display())
             }
             BuildError::UnknownPlatform(platform) => {
                 write!(f, "the loaders of this platform are not known: {platform}")
@@ -93,6 +97,7 @@ impl BuildError {
             BuildError::Store(error) => Some(error),
             BuildError::Flatten(error) => Some(error),
             BuildError::Transport(error) => Some(error),
+            BuildError::Bundle(error) => Some(error),
             BuildError::Dir(error) => Some(error),
             BuildError::Trial(error) => Some(error),
             BuildError::OutputInSource(..)
@@ -139,6 +144,12 @@ fn split_name(file: &Path) -> (String, String) {
 impl From<StageError> for BuildError {
     fn from(error: StageError) -> BuildError {
         BuildError::Stage(error)
+    }
+}
+
+impl From<BundleError> for BuildError {
+    fn from(error: BundleError) -> BuildError {
+        BuildError::Bundle(error)
     }
 }
 

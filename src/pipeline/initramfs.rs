@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use super::error::BuildError;
-use super::prepare::{Build, Verdict, outside_of_sources, policy, prepare};
+use super::prepare::{Build, Bundled, outside_of_sources, policy, prepare};
+use super::read::Verdict;
 use crate::codec::Scratch;
 use crate::codec::compress::Whole;
 use crate::image::Staging;
@@ -12,7 +13,7 @@ use crate::path::ImagePath;
 use crate::progress::{Event, Progress};
 use crate::recipe::{InitramfsCompression, Output};
 use crate::transport::{self, Archived, Place, TransportError};
-use crate::tree::Tree;
+use crate::tree::{Follow, Tree};
 
 /// How the first half of the trip ended.
 pub enum Initramfs {
@@ -26,6 +27,8 @@ pub enum Initramfs {
 pub struct Archives {
     /// What was found in each platform's tree; nothing of severity error.
     pub verdicts: Vec<Verdict>,
+    /// What was bundled, for each platform.
+    pub bundled: Vec<Bundled>,
     trees: Vec<Tree>,
     /// For each tree in turn: where it goes, and how it is compressed.
     files: Vec<(usize, PathBuf, Whole)>,
@@ -48,9 +51,11 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
     let scratch = Scratch::new(staging.scratch_folder());
     // From here on there is a private folder beside the output. Whatever happens, it goes.
 
-    let mut trees = Vec::new();
+    let (mut trees, mut bundled) = (Vec::new(), Vec::new());
     for platform in build.platforms {
-        let tree = prepare(build, platform, Output::Initramfs, &scratch, progress)?.tree;
+        let prepared = prepare(build, platform, Output::Initramfs, &scratch, progress)?;
+        bundled.extend(prepared.bundled);
+        let tree = prepared.tree;
         if let Some(note) = lost(&tree) {
             progress.event(Event::Note(&format!("{platform}: {note}")));
         }
@@ -60,7 +65,9 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
     let mut verdicts = Vec::new();
     for (platform, tree) in build.platforms.iter().zip(&trees) {
         progress.event(Event::Step(&format!("{platform}: verifying the initramfs")));
-        let purpose = Purpose::Initramfs { init: init.clone() };
+        // An archive of a bundle alone is put behind another one, which has the first program.
+        let part = build.recipe.bundle.is_some() && build.recipe.initramfs.init.is_none() && !has(tree, &init);
+        let purpose = if part { Purpose::Plain } else { Purpose::Initramfs { init: init.clone() } };
         let subject = Subject { tree, platform, settings: None, purpose, policy: &policy(build, platform) };
         verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
     }
@@ -69,7 +76,7 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
     }
     // From here on a kernel would find and start the first program of every archive.
 
-    let archives = Archives { verdicts, trees, files, jobs: build.layers.jobs, _staging: staging };
+    let archives = Archives { verdicts, bundled, trees, files, jobs: build.layers.jobs, _staging: staging };
     Ok(Initramfs::Judged(Box::new(archives)))
 }
 
@@ -98,6 +105,10 @@ fn lost(tree: &Tree) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!("extended attributes and capabilities cannot be in an initramfs, and are left out: {first}{more}"))
+}
+
+fn has(tree: &Tree, path: &ImagePath) -> bool {
+    tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes).is_ok()
 }
 
 /// What a kernel starts unless it is told otherwise.

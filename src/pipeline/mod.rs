@@ -5,19 +5,25 @@
 
 mod error;
 
+mod read;
+
+mod gather;
+
 mod prepare;
 
 mod build;
 mod initramfs;
 mod program;
-mod read;
+mod rootfs;
 
 mod trial;
 
 pub use build::{Built, Outcome, build};
 pub use error::BuildError;
+pub use gather::bundle_platforms;
 pub use initramfs::{Archives, Initramfs, initramfs};
-pub use prepare::{Build, Verdict};
+pub use prepare::{Build, Bundled};
 pub use program::verify_program;
-pub use read::{Seen, read, verify};
+pub use read::{Seen, Verdict, read, verify};
+pub use rootfs::{Folder, Folders, Rootfs, rootfs};
 pub use trial::{Try, try_out};

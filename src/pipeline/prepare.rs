@@ -3,19 +3,22 @@
 use std::path::Path;
 
 use super::error::BuildError;
+use super::gather::gather;
+use super::read::is_platform;
+use crate::bundle::Reasons;
 use crate::codec::Scratch;
 use crate::epoch::Epoch;
 use crate::image::{self, Blobs, LayerOptions, PlatformImage};
-use crate::link::{self, Allowance, Baseline, Judgement, Policy};
+use crate::link::{self, Allowance, Baseline, Policy};
 use crate::oci::Settings;
-use crate::path::ImagePath;
+use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
 use crate::recipe::{self, Recipe};
 use crate::reference::{Repository, Tag};
 use crate::stage;
 use crate::transport::{self, Opened, Place, TransportError, WriteOptions};
-use crate::tree::Tree;
+use crate::tree::{Kind, Tree};
 
 /// What is to be built, and how.
 #[derive(Clone)]
@@ -42,14 +45,6 @@ pub struct Build<'a> {
     pub allow: &'a [Allowance],
     /// Findings that were there before.
     pub baseline: &'a Baseline,
-}
-
-/// What was found in the tree of one platform.
-pub struct Verdict {
-    /// The platform, in its usual spelling.
-    pub platform: String,
-    /// Findings and programs.
-    pub judgement: Judgement,
 }
 
 /// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
@@ -101,6 +96,20 @@ pub(super) struct Prepared {
     pub tree: Tree,
     pub settings: Settings,
     pub base: Option<Base>,
+    pub bundled: Option<Bundled>,
+}
+
+/// What was bundled for one platform.
+#[derive(Clone, Debug)]
+pub struct Bundled {
+    /// The platform, in its usual spelling.
+    pub platform: String,
+    /// Why each name is there.
+    pub reasons: Reasons,
+    /// The programs that were asked for, where they are, in order.
+    pub programs: Vec<ImagePath>,
+    /// How large the files are that were bundled, in bytes.
+    pub size: u64,
 }
 
 /// A base image of one platform.
@@ -122,6 +131,10 @@ pub(super) fn prepare(
         Some(base) => Some(open_base(base, platform, scratch, progress)?),
         None => None,
     };
+    let bundle = match &build.recipe.bundle {
+        Some(rules) => Some(gather(rules, platform, scratch, progress)?),
+        None => None,
+    };
     progress.event(Event::Step(&format!("{platform}: staging")));
     let staged = stage::stage(stage::Request {
         recipe: build.recipe,
@@ -130,14 +143,43 @@ pub(super) fn prepare(
         when: build.when,
         scratch,
         base: base.as_ref().map(|base| base.tree.clone()),
+        bundle: bundle.as_ref().map(|bundle| &bundle.tree),
         progress,
     })?;
     for note in &staged.notes {
         progress.event(Event::Note(&format!("{platform}: {note}")));
     }
     let below = base.as_ref().map(|base| base.image.configuration.settings()).unwrap_or_default();
-    let settings = below.changed(&build.recipe.config_for(platform));
-    Ok(Prepared { tree: staged.tree, settings, base })
+    let mut settings = below.changed(&build.recipe.config_for(platform));
+    let bundled = bundle.map(|bundle| Bundled {
+        platform: platform.to_string(),
+        reasons: bundle.reasons,
+        programs: bundle.programs,
+        size: contents(&bundle.tree),
+    });
+    // An image of one program is an image that runs it, unless somebody says otherwise.
+    if let (true, true, Some(first)) = (
+        settings.entrypoint.is_empty(),
+        settings.cmd.is_empty(),
+        bundled.as_ref().and_then(|bundled| bundled.programs.first()),
+    ) {
+        settings.entrypoint = vec![display_bytes(first.as_bytes())];
+    }
+    Ok(Prepared { tree: staged.tree, settings, base, bundled })
+}
+
+/// How large the regular files of a tree are, each counted once.
+fn contents(tree: &Tree) -> u64 {
+    let mut seen = vec![false; tree.inode_count()];
+    let mut size = 0;
+    for entry in tree.walk() {
+        if let Kind::File(content) = &entry.inode.kind
+            && !std::mem::replace(&mut seen[entry.id.index()], true)
+        {
+            size += content.size();
+        }
+    }
+    size
 }
 
 /// The base image of one platform, merged into a tree.
@@ -165,14 +207,4 @@ fn open_base(
     })?;
     let tree = image::flatten(&image, &*blobs, scratch)?;
     Ok(Base { image, blobs, tree })
-}
-
-/// Whether an image's platform is the one that is wanted. An image of the plain architecture serves its default
-/// variant and the other way round, as containerd and skopeo have it.
-pub(super) fn is_platform(found: &str, wanted: &Platform) -> bool {
-    let plain = |platform: &Platform| {
-        let default = platform.arch.facts().variants.first().copied();
-        Platform { arch: platform.arch, variant: platform.variant.filter(|variant| Some(*variant) != default) }
-    };
-    found.parse::<Platform>().is_ok_and(|found| plain(&found) == plain(wanted))
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::BuildError;
-use super::prepare::Verdict;
+use super::read::Verdict;
 use crate::codec::dir::{self, ScanOptions, Scanned};
 use crate::codec::whiteout::{self, Meaning};
 use crate::link::{self, Policy, Portrait, Purpose, Subject};

@@ -1,15 +1,22 @@
 //! A place to trees, and trees to verdicts.
 
 use super::error::BuildError;
-use super::prepare::{Verdict, is_platform};
 use crate::codec::Scratch;
 use crate::image::{self, Image, PlatformImage};
-use crate::link::{self, Policy, Purpose, Subject};
+use crate::link::{self, Judgement, Policy, Purpose, Subject};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
 use crate::transport::{self, Opened, Place};
 use crate::tree::Tree;
+
+/// What was found in the tree of one platform.
+pub struct Verdict {
+    /// The platform, in its usual spelling.
+    pub platform: String,
+    /// Findings and programs.
+    pub judgement: Judgement,
+}
 
 /// A place that was read: the tree of each platform that is in it.
 pub struct Seen {
@@ -105,4 +112,14 @@ pub fn verify(
         }
     }
     Ok(verdicts)
+}
+
+/// Whether an image's platform is the one that is wanted. An image of the plain architecture serves its default
+/// variant and the other way round, as containerd and skopeo have it.
+pub(super) fn is_platform(found: &str, wanted: &Platform) -> bool {
+    let plain = |platform: &Platform| {
+        let default = platform.arch.facts().variants.first().copied();
+        Platform { arch: platform.arch, variant: platform.variant.filter(|variant| Some(*variant) != default) }
+    };
+    found.parse::<Platform>().is_ok_and(|found| plain(&found) == plain(wanted))
 }

@@ -25,7 +25,8 @@ pub(crate) enum Read {
     Source(Source),
 }
 
-fn host_path(folders: Folders<'_>, template: &Placed<Template>, text: &str) -> HostPath {
+/// A path of this machine, relative to the file that names it.
+pub(crate) fn host_path(folders: Folders<'_>, template: &Placed<Template>, text: &str) -> HostPath {
     let folder = folders.get(template.place.file).cloned().unwrap_or_else(|| Path::new("").into());
     HostPath::new(folder, text)
 }

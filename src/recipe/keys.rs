@@ -109,6 +109,11 @@ pub(crate) static RECIPE: Table = Table {
              tables are put one behind the other, the included ones first; a file is taken once.",
         ),
         key("source", Shape::Tables(&SOURCE), "Trees that are copied, in order."),
+        key(
+            "bundle",
+            Shape::Table(&BUNDLE),
+            "Programs that are taken out of a root with what they need, before all sources.",
+        ),
         key("path", Shape::Tables(&PATH), "Declared entries and rules, applied last, in order."),
         key("links", Shape::Tables(&LINKS), "Many names for one program."),
         key("user", Shape::Tables(&USER), "Users for `/etc/passwd`."),
@@ -165,6 +170,45 @@ pub(crate) static SOURCE: Table = Table {
         key("platforms", Shape::Texts, PLATFORMS),
     ],
 };
+
+/// `[bundle]`.
+pub(crate) static BUNDLE: Table = Table {
+    header: "[bundle]",
+    description: "Programs that are taken out of a root with what they need and nothing else: loader, libraries and \
+                  interpreters, found as the verifier finds them. It comes before the sources. Owner is root, modes stay, \
+                  and files get the date of the build.",
+    keys: &[
+        required(
+            "programs",
+            Shape::Texts,
+            "The programs: paths in the root, or names that are looked up in its PATH. `{arch}` and the others are filled \
+             in.",
+        ),
+        key(
+            "root",
+            Shape::Text,
+            "The root that they are in, relative to this file: a directory, a tar, or an image (`oci:DIR[:TAG]`, an \
+             archive). `{arch}` and the others are filled in. Default: `/`, the root of this machine.",
+        ),
+        key("include", Shape::Texts, "Globs of what else is taken, with the libraries that it needs."),
+        key("exclude", Shape::Texts, "Globs of what is left out, whoever needs it."),
+        key(
+            "with",
+            Shape::Choices(&EXTRA_NAMES),
+            "What programs open without saying so before: `nss` (names of hosts and users), `gconv` (character sets), `ca` \
+             (certificates), `zoneinfo` (time zones).",
+        ),
+        key("directories", Shape::Texts, "Empty directories to make."),
+        key(
+            "install-to",
+            Shape::Text,
+            "Where the programs land instead: a path, or a directory when it ends with `/`.",
+        ),
+    ],
+};
+
+/// What a bundle can be given besides, in the order of [`super::Extra`].
+pub(crate) const EXTRA_NAMES: [&str; 4] = ["nss", "gconv", "ca", "zoneinfo"];
 
 /// `[[path]]`.
 pub(crate) static PATH: Table = Table {
@@ -431,8 +475,22 @@ impl Table {
 
 /// Every table.
 #[cfg(test)]
-pub(crate) fn tables() -> [&'static Table; 12] {
-    [&RECIPE, &SOURCE, &PATH, &LINKS, &USER, &GROUP, &LAYER, &CONFIG, &HEALTHCHECK, &VERIFY, &ALLOW, &INITRAMFS]
+pub(crate) fn tables() -> [&'static Table; 13] {
+    [
+        &RECIPE,
+        &BUNDLE,
+        &SOURCE,
+        &PATH,
+        &LINKS,
+        &USER,
+        &GROUP,
+        &LAYER,
+        &CONFIG,
+        &HEALTHCHECK,
+        &VERIFY,
+        &ALLOW,
+        &INITRAMFS,
+    ]
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod model;
 mod values;
 
 mod entries;
+
 mod settings;
 
 mod parse;
@@ -29,8 +30,8 @@ pub use fault::{Fault, Faults, Place, RecipeError, SourceFile};
 pub use glob::{GlobError, Globs, Matcher};
 pub use load::Loader;
 pub use model::{
-    Allow, Base, Group, Initramfs, InitramfsCompression, LayerMatcher, LayerRule, Libc, LinkKind, LinkNames, Links,
-    Modes, Owner, Parts, PartsError, Recipe, Source, SourceKind, Times, User, Verify,
+    Allow, Base, Bundle, Extra, Group, Initramfs, InitramfsCompression, LayerMatcher, LayerRule, Libc, LinkKind,
+    LinkNames, Links, Modes, Owner, Parts, PartsError, Recipe, Source, SourceKind, Times, User, Verify,
 };
 pub use parse::{parse, read};
 pub use path_rule::{Action, Attributes, FileContent, Id, Output, PathRule};

@@ -7,6 +7,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use super::glob::{Globs, Matcher};
+use super::keys::EXTRA_NAMES;
 use super::path_rule::{Id, PathRule, is_among};
 use super::template::{HostPath, Origin, Template};
 use crate::epoch::Epoch;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub created: Option<Epoch>,
     /// Image whose layers stay below ours.
     pub base: Option<Base>,
+    /// Programs that are taken out of a root with what they need, before all sources.
+    pub bundle: Option<Bundle>,
     /// Trees that are copied, in order; a later one replaces what an earlier one brought.
     pub sources: Vec<Source>,
     /// Declared entries and rules, applied last, in order.
@@ -90,7 +93,7 @@ impl Recipe {
         if let Some(twice) = parts.platforms.iter().find(|platform| !seen.insert(*platform)) {
             return Err(PartsError::PlatformTwice(twice.clone()));
         }
-        if parts.base.is_none() && parts.sources.is_empty() && parts.paths.is_empty() {
+        if parts.base.is_none() && parts.bundle.is_none() && parts.sources.is_empty() && parts.paths.is_empty() {
             return Err(PartsError::Nothing);
         }
         Ok(Recipe(parts))
@@ -146,6 +149,66 @@ impl Base {
     /// The directory or file for one platform, with `:TAG` behind it where one was given.
     pub fn path_for(&self, platform: &Platform) -> PathBuf {
         self.path.for_platform(platform)
+    }
+}
+
+/// Programs that are taken out of a root with what they need.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// Where it was asked for.
+    pub origin: Origin,
+    /// Paths in the root, or names that are looked up in its PATH.
+    pub programs: Vec<Template>,
+    /// The place of the root; without, this machine's own.
+    pub root: Option<HostPath>,
+    /// What else is taken, with the libraries that it needs.
+    pub include: Globs,
+    /// What is left out, whoever needs it.
+    pub exclude: Globs,
+    /// What programs open without saying so before.
+    pub with: BTreeSet<Extra>,
+    /// Empty directories to make.
+    pub directories: Vec<ImagePath>,
+    /// Where the programs land instead: a path, or a directory when it ends with `/`.
+    pub install_to: Option<Template>,
+}
+
+impl Bundle {
+    /// These programs of this machine, and nothing but what they need.
+    pub fn new(origin: Origin, programs: impl IntoIterator<Item = String>) -> Bundle {
+        Bundle {
+            origin,
+            programs: programs.into_iter().map(Template::new).collect(),
+            root: None,
+            include: Globs::default(),
+            exclude: Globs::default(),
+            with: BTreeSet::new(),
+            directories: Vec::new(),
+            install_to: None,
+        }
+    }
+}
+
+/// What programs open without saying so before, of which glibc's are the best known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Extra {
+    /// Modules that look names of hosts and users up, with what they read.
+    Nss,
+    /// Modules for character sets.
+    Gconv,
+    /// Certificates of authorities.
+    Certificates,
+    /// Time zones.
+    Zoneinfo,
+}
+
+impl Extra {
+    /// All of them.
+    pub const ALL: [Extra; 4] = [Extra::Nss, Extra::Gconv, Extra::Certificates, Extra::Zoneinfo];
+
+    /// The word for it in recipes and flags.
+    pub fn word(self) -> &'static str {
+        EXTRA_NAMES[self as usize]
     }
 }
 

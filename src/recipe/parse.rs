@@ -88,6 +88,7 @@ fn parts(recipe: &Section<'_>, folders: entries::Folders<'_>) -> Parts {
         platforms: platforms(recipe),
         created: recipe.parsed("created"),
         base,
+        bundle: recipe.section("bundle").and_then(|section| settings::bundle(&section, folders)),
         sources,
         paths: recipe.sections("path").iter().filter_map(|section| entries::path(section, folders)).collect(),
         links: recipe.sections("links").iter().filter_map(|section| entries::links(section, folders)).collect(),
@@ -232,6 +233,12 @@ mod tests {
             ),
             ("links = [{ target = '/x', names = [] }]", "`names` has no name"),
             ("links = [{ target = '/x', names = ['y'] }]", "a path of the image starts with `/`"),
+            // Bundles.
+            ("bundle = { root = '/' }", "[bundle] needs a key `programs`"),
+            ("bundle = { programs = [] }", "`programs` names no program"),
+            ("bundle = { programs = ['a'], with = ['nsswitch'] }", "`with` is one of nss, gconv, ca, zoneinfo"),
+            ("bundle = { programs = ['a'], directories = ['tmp'] }", "not an absolute path: \"tmp\""),
+            ("bundle = { programs = ['a'], install-to = 'bin' }", "a path of the image starts with `/`"),
             // Accounts.
             ("user = [{ name = 'a:b', uid = 1 }]", "not a name of a user or group: \"a:b\""),
             ("user = [{ name = 'a' }]", "[[user]] needs a key `uid`"),
@@ -436,6 +443,15 @@ retries = 3
 [annotations]
 "org.opencontainers.image.source" = "https://example.org"
 
+[bundle]
+programs = ["app", "/usr/bin/{arch}"]
+root = "oci:base"
+include = ["/usr/share/app"]
+exclude = ["**/*.a"]
+with = ["ca", "nss"]
+directories = ["/tmp"]
+install-to = "/bin/"
+
 [verify]
 static = true
 libc = "glibc"
@@ -538,6 +554,9 @@ compression = "zstd"
         assert_eq!(config.expose.iter().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
         let check = config.healthcheck.unwrap();
         assert_eq!((check.interval, check.start_interval, check.retries), (30_000_000_000, 500_000_000, 3));
+        let bundle = recipe.bundle.as_ref().unwrap();
+        assert_eq!(bundle.programs[1].fill_in(&recipe.platforms[1]), "/usr/bin/arm64");
+        assert_eq!(bundle.with.iter().map(|extra| extra.word()).collect::<Vec<_>>(), ["nss", "ca"]);
         assert_eq!(recipe.annotations.len(), 1);
         assert_eq!(recipe.verify.max_size, Some(5_000_000));
         assert_eq!(recipe.verify.allow[0].reason.as_deref(), Some("plugin"));

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::entries::{Folders, host_path};
 use super::fault::{Fault, Place};
 use super::glob::Globs;
-use super::model::{Allow, Initramfs, InitramfsCompression, Libc, Verify};
+use super::model::{Allow, Bundle, Extra, Initramfs, InitramfsCompression, Libc, Verify};
 use super::section::{Placed, Section};
 use super::values::{duration, is_signal, size};
 use crate::oci::{Annotations, CONTAINERD_NAME, Changes, Healthcheck, REF_NAME};
@@ -141,6 +142,29 @@ pub(crate) fn annotations(recipe: &Section<'_>) -> Annotations {
         }
     }
     labels(recipe, "annotations")
+}
+
+/// `[bundle]`.
+pub(crate) fn bundle(section: &Section<'_>, folders: Folders<'_>) -> Option<Bundle> {
+    let programs = section.texts("programs")?;
+    if programs.is_empty() {
+        section.fault(Fault::new(section.place(), "`programs` names no program"));
+    }
+    let texts = |name| section.texts(name).unwrap_or_default();
+    let extra = |text: &Placed<String>| Extra::ALL.into_iter().find(|extra| extra.word() == text.value);
+    let directory = |text: Placed<String>| {
+        absolute(section, &text.place, &text.value)?;
+        section.reader.good(&text.place, text.value.parse())
+    };
+    Some(Bundle {
+        root: section.template("root").map(|root| host_path(folders, &root, root.value.as_str())),
+        include: section.globs("include"),
+        exclude: section.globs("exclude"),
+        with: texts("with").iter().filter_map(extra).collect(),
+        directories: texts("directories").into_iter().filter_map(directory).collect(),
+        install_to: section.image_template("install-to").map(|path| path.value),
+        ..Bundle::new(section.origin(), programs.into_iter().map(|program| program.value))
+    })
 }
 
 /// `[verify]`.

@@ -1,20 +1,70 @@
 //! The result of a build, and numbers, as text.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
+use crate::bundle::Reason;
 use crate::codec::compress::{Compression, writer_id};
-use crate::pipeline::Built;
+use crate::pipeline::{Built, Bundled, Folder};
 use crate::platform::Platform;
 use crate::transport::Archived;
 
-/// The result of a build as JSON: what `--metadata-file` and `--format json` give.
-pub fn built(built: Option<&Built>, archives: &[Archived], platforms: &[Platform], compression: Compression) -> String {
-    let mut document = built.map(|built| image(built, platforms, compression)).unwrap_or_else(|| json!({}));
+/// Everything that was made at once.
+pub struct Made<'a> {
+    /// The image.
+    pub built: Option<&'a Built>,
+    /// Initramfs archives.
+    pub archives: &'a [Archived],
+    /// Root file systems as folders.
+    pub folders: &'a [Folder],
+    /// What was bundled, for each platform.
+    pub bundled: &'a [Bundled],
+}
+
+/// The result as JSON: what `--metadata-file` and `--format json` give.
+pub fn made(made: &Made<'_>, platforms: &[Platform], compression: Compression) -> String {
+    let mut document = made.built.map(|built| image(built, platforms, compression)).unwrap_or_else(|| json!({}));
     document["version"] = json!(env!("CARGO_PKG_VERSION"));
-    if !archives.is_empty() {
-        document["archives"] = archives.iter().map(archive).collect();
+    if !made.archives.is_empty() {
+        document["archives"] = made.archives.iter().map(archive).collect();
+    }
+    if !made.folders.is_empty() {
+        document["folders"] =
+            made.folders.iter().map(|one| json!({"folder": one.folder, "notes": one.notes})).collect();
+    }
+    if !made.bundled.is_empty() {
+        document["bundled"] = made.bundled.iter().map(gathered).collect();
     }
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn gathered(bundled: &Bundled) -> Value {
+    let files: Vec<Value> = bundled
+        .reasons
+        .iter()
+        .map(|(path, reasons)| {
+            let because: Vec<Value> = reasons.iter().map(Reason::json).collect();
+            json!({"path": path.to_string(), "because": because})
+        })
+        .collect();
+    let programs: Vec<String> = bundled.programs.iter().map(|path| path.to_string()).collect();
+    json!({"platform": bundled.platform, "programs": programs, "size": bundled.size, "files": files})
+}
+
+/// What was bundled, for people; `verbose` tells each name with its reasons.
+pub fn bundled(bundled: &[Bundled], verbose: bool) -> String {
+    let mut out = String::new();
+    for one in bundled {
+        if verbose {
+            for (path, reasons) in &one.reasons {
+                let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
+                let _ = writeln!(out, "{path}: {}", reasons.join("; "));
+            }
+        }
+        let _ = writeln!(out, "{}: bundled {} names, {}", one.platform, one.reasons.len(), size(one.size));
+    }
+    out
 }
 
 fn archive(archived: &Archived) -> Value {

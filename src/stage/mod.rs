@@ -1,6 +1,6 @@
 //! From a recipe to the tree of one platform: the door where directories, archives and declarations come in.
 //!
-//! The order is always the same: the base image's tree, the sources in order, links, groups and users, and the
+//! The order is always the same: the base image's tree, the bundle, the sources in order, links, groups and users, and the
 //! `[[path]]` entries in order, each applied to what is there by then.
 //!
 //! # Decisions

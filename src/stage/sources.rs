@@ -14,7 +14,7 @@ use crate::codec::dir::{ScanOptions, scan};
 use crate::codec::{Scratch, deb, tar};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::recipe::{Matcher, Modes, Output, Owner, Source, SourceKind, Times};
+use crate::recipe::{self, HostPath, Matcher, Modes, Output, Owner, Source, SourceKind, Times};
 use crate::tree::{Inode, Kind, Metadata, Mode, Tree, Xattrs};
 
 /// What is needed to bring sources in.
@@ -68,6 +68,20 @@ impl Sources<'_> {
             notes.push(format!("access control lists are left out, of {lists} files: {}", host.display()));
         }
         Ok(())
+    }
+
+    /// Brings in what was bundled, by the rules of a source that says nothing about owners, modes and times.
+    pub(crate) fn bring_bundle(
+        &self,
+        ground: &mut Ground,
+        tree: &Tree,
+        rules: &recipe::Bundle,
+    ) -> Result<(), StageError> {
+        let source = Source::new(rules.origin.clone(), HostPath::new(Path::new(""), "/"));
+        let when = ground.when.seconds();
+        let meta = |inode: &Inode| metadata(inode, &source, Times::Epoch, when).0;
+        let all = Taken::AllBut(BTreeSet::new());
+        graft(ground, tree, &ImagePath::root(), &all, &meta).map_err(StageError::place(&rules.origin))
     }
 
     fn read(&self, source: &Source, host: &Path, exclude: &Matcher) -> Result<Found, Problem> {

@@ -27,6 +27,8 @@ pub struct Request<'a> {
     pub scratch: &'a Scratch,
     /// The tree of the base image, where the recipe names one.
     pub base: Option<Tree>,
+    /// What was bundled, where the recipe asks for that.
+    pub bundle: Option<&'a Tree>,
     /// Who listens.
     pub progress: &'a dyn Progress,
 }
@@ -45,12 +47,15 @@ pub struct Staged {
 /// # Errors
 /// When a source cannot be read, when the recipe does not fit what is there, or when something would be lost.
 pub fn stage(request: Request<'_>) -> Result<Staged, StageError> {
-    let Request { recipe, platform, output, when, scratch, base, progress } = request;
+    let Request { recipe, platform, output, when, scratch, base, bundle, progress } = request;
     let tree = base.unwrap_or_else(|| Tree::new(Metadata::new(Mode::DIRECTORY, when.seconds())));
     let mut ground = Ground { tree, when };
     let mut notes = Vec::new();
 
     let sources = Sources { platform, output, scratch };
+    if let (Some(tree), Some(rules)) = (bundle, &recipe.bundle) {
+        sources.bring_bundle(&mut ground, tree, rules)?;
+    }
     for source in recipe.sources.iter().filter(|source| source.is_for(platform)) {
         progress.event(Event::Step(&format!("{platform}: reading {}", source.from.for_platform(platform).display())));
         sources.bring(&mut ground, source, &mut notes)?;
@@ -143,6 +148,7 @@ mod tests {
                 when: Epoch::from_source_date_epoch("1000000").unwrap(),
                 scratch: &Scratch::new(self.0.path()),
                 base,
+                bundle: None,
                 progress: &Silent,
             })
         }

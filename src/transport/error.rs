@@ -11,6 +11,7 @@ use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
 use crate::failure::{Failure, Kind};
 use crate::image::StoreError;
+use crate::tree::ContentError;
 
 /// Why an image cannot be taken from a place or brought to it.
 #[derive(Debug)]
@@ -54,8 +55,12 @@ pub enum TransportError {
         /// The names that are there.
         known: Vec<String>,
     },
+    /// The contents of a file cannot be read.
+    Content(ContentError),
     /// A folder that holds something else than a layout.
     Occupied(PathBuf),
+    /// A folder that should be empty and is not.
+    NotEmpty(PathBuf),
     /// A layout that is there and cannot be added to.
     Layout {
         /// The file at fault.
@@ -125,6 +130,8 @@ impl fmt::Display for TransportError {
             TransportError::Occupied(path) => {
                 write!(f, "the folder is not empty and is no image layout: {}", path.display())
             }
+            TransportError::Content(error) => error.fmt(f),
+            TransportError::NotEmpty(path) => write!(f, "the folder is not empty: {}", path.display()),
             TransportError::Layout { path, fault } => write!(f, "cannot add to {}: {fault}", path.display()),
             TransportError::Usage(text) => f.write_str(text),
             TransportError::Registry(reference) => write!(f, "registries are not spoken to yet: docker://{reference}"),
@@ -141,11 +148,13 @@ impl Error for TransportError {
             TransportError::Tar(error) => Some(error),
             TransportError::CpioRead(error) => Some(error),
             TransportError::Cpio(error) => Some(error),
+            TransportError::Content(error) => Some(error),
             TransportError::Write(_, error) | TransportError::Read(_, error) => Some(error),
             TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
             | TransportError::Several { .. }
             | TransportError::Occupied(_)
+            | TransportError::NotEmpty(_)
             | TransportError::Layout { .. }
             | TransportError::Usage(_)
             | TransportError::Registry(_) => None,
@@ -162,7 +171,11 @@ impl Failure for TransportError {
             TransportError::Tar(error) => error.kind(),
             TransportError::CpioRead(error) => error.kind(),
             TransportError::Cpio(error) => error.kind(),
-            TransportError::Write(..) | TransportError::Occupied(_) | TransportError::Layout { .. } => Kind::Output,
+            TransportError::Content(error) => error.kind(),
+            TransportError::Write(..)
+            | TransportError::Occupied(_)
+            | TransportError::NotEmpty(_)
+            | TransportError::Layout { .. } => Kind::Output,
             TransportError::Read(..)
             | TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
@@ -179,6 +192,7 @@ impl Failure for TransportError {
             TransportError::Tar(error) => return error.hint(),
             TransportError::CpioRead(error) => return error.hint(),
             TransportError::Cpio(error) => return error.hint(),
+            TransportError::Content(error) => return error.hint(),
             TransportError::Write(path, error) => {
                 // The same words for the same trouble, whoever met it.
                 let error = io::Error::new(error.kind(), error.to_string());
@@ -188,7 +202,9 @@ impl Failure for TransportError {
             TransportError::NoSuchImage { .. } | TransportError::Several { .. } => {
                 "name one of them behind a colon, such as oci:DIR:TAG".into()
             }
-            TransportError::Occupied(_) => "name another folder, or empty this one".into(),
+            TransportError::Occupied(_) | TransportError::NotEmpty(_) => {
+                "name another folder, or empty this one".into()
+            }
             TransportError::Layout { .. } => "write to a new folder, or repair this layout".into(),
             TransportError::Registry(reference) => format!(
                 "go through a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the other way round pulls"

@@ -37,9 +37,11 @@ mod open;
 mod write;
 
 mod initramfs;
+mod rootfs;
 
 pub use error::TransportError;
 pub use initramfs::{Archived, archive_form, write_initramfs};
 pub use open::{Opened, open};
 pub use place::{Place, PlaceError};
+pub use rootfs::{check_rootfs, write_rootfs};
 pub use write::{WriteOptions, Written, check, write};

@@ -41,10 +41,10 @@ pub enum Place {
 
 /// The prefixes of what can be written, for messages.
 const WRITABLE: &str =
-    "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], docker://HOST/REPO, cpio:FILE";
+    "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], docker://HOST/REPO, cpio:FILE, rootfs:DIR";
 
 /// The prefixes of what can only be read.
-const READABLE: &str = "rootfs:DIR, tar:FILE";
+const READABLE: &str = "tar:FILE";
 
 /// Why a text names no place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +99,9 @@ impl Failure for PlaceError {
                 "end it with / (layout), .tar (archive for every engine), .cpio, .cpio.gz, .cpio.zst or .img \
                  (initramfs), or say it by a prefix: {WRITABLE}"
             ),
-            PlaceError::ReadOnly(_) => "write an image (oci:DIR, FILE.tar) or an initramfs (FILE.cpio.gz)".into(),
+            PlaceError::ReadOnly(_) => {
+                "write an image (oci:DIR, FILE.tar), an initramfs (FILE.cpio.gz) or a folder (rootfs:DIR)".into()
+            }
         })
     }
 }
@@ -170,10 +172,13 @@ impl Place {
             None => return Err(PlaceError::Unclear(text.into())),
         };
         match place {
-            Place::Rootfs(_) | Place::Tar(_) => Err(PlaceError::ReadOnly(text.into())),
-            Place::Layout { .. } | Place::Archive { .. } | Place::Stdio | Place::Registry(_) | Place::Cpio(_) => {
-                Ok(place)
-            }
+            Place::Tar(_) => Err(PlaceError::ReadOnly(text.into())),
+            Place::Layout { .. }
+            | Place::Archive { .. }
+            | Place::Stdio
+            | Place::Registry(_)
+            | Place::Rootfs(_)
+            | Place::Cpio(_) => Ok(place),
         }
     }
 
@@ -266,6 +271,7 @@ mod tests {
             ("oci-archive:a.tar:v1", archive("a.tar", Some("v1"))),
             ("docker-archive:a.tar", archive("a.tar", None)),
             ("docker://127.0.0.1:5000/a:v1", Place::Registry("127.0.0.1:5000/a:v1".into())),
+            ("rootfs:out", Place::Rootfs("out".into())),
             ("cpio:out-{arch}.img", Place::Cpio("out-{arch}.img".into())),
             ("-", Place::Stdio),
         ] {
@@ -294,7 +300,7 @@ mod tests {
             ("ociarchive:x", "no place begins like this: ociarchive:x"),
             ("dist", "what to write is not clear from the name: dist"),
             ("x.tar.gz", "what to write is not clear from the name: x.tar.gz"),
-            ("rootfs:x", "a place that is read, never written: rootfs:x"),
+            ("tar:x", "a place that is read, never written: tar:x"),
         ] {
             let error = Place::for_writing(text).unwrap_err();
             assert_eq!(error.to_string(), message);

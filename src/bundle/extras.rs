@@ -1,0 +1,127 @@
+//! What programs open at run time without saying so in their files, by kind.
+//!
+//! What a machine knows of itself is never taken: `/etc/hosts`, `/etc/resolv.conf`, `/etc/passwd`, `/etc/localtime`.
+//! The first two are given by whoever runs a container, and users are declared in a recipe.
+
+use std::collections::BTreeSet;
+
+use crate::path::ImagePath;
+use crate::platform::Arch;
+use crate::recipe::Extra;
+use crate::tree::{Follow, Kind, Tree};
+
+/// The modules that every `nsswitch.conf` may do without naming: glibc's defaults.
+const NSS_DEFAULT: [&str; 3] = ["files", "dns", "compat"];
+
+/// What modules for names read besides.
+const NSS_FILES: [&str; 5] =
+    ["/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols"];
+
+/// Where distributions keep the certificates of authorities.
+const CERTIFICATES: [&str; 9] = [
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/tls/cert.pem",
+    "/etc/ca-certificates/extracted",
+    // Where OpenSSL looks by itself: links to one of those.
+    "/usr/lib/ssl/certs",
+    "/usr/lib/ssl/cert.pem",
+    "/usr/lib/ssl/openssl.cnf",
+];
+
+/// The largest `nsswitch.conf` that is read, in bytes.
+const NSSWITCH_MAX: u64 = 1 << 16;
+
+/// Where in a root an extra is, besides the directories for libraries: for whoever reads a root in parts.
+pub fn places(extra: Extra) -> Vec<ImagePath> {
+    let texts: &[&str] = match extra {
+        Extra::Nss => &NSS_FILES,
+        Extra::Gconv => &[],
+        Extra::Certificates => &[
+            "/etc/ssl/certs",
+            "/etc/ssl/cert.pem",
+            "/etc/ssl/ca-bundle.pem",
+            "/etc/ssl/openssl.cnf",
+            "/etc/pki",
+            "/etc/ca-certificates",
+            "/usr/share/ca-certificates",
+            "/usr/local/share/ca-certificates",
+        ],
+        Extra::Zoneinfo => &["/usr/share/zoneinfo"],
+    };
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The paths that an extra is made of; a directory stands for all that it holds.
+pub(super) fn paths(extra: Extra, root: &Tree, arch: Arch) -> Vec<ImagePath> {
+    let there = |texts: &[&str]| -> Vec<ImagePath> {
+        let paths = texts.iter().filter_map(|text| text.parse::<ImagePath>().ok());
+        paths.filter(|path| root.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes).is_ok()).collect()
+    };
+    match extra {
+        Extra::Nss => {
+            let modules = modules(root);
+            let wanted = |path: &ImagePath| path.file_name().is_some_and(|name| modules.contains(name.as_bytes()));
+            let mut paths = there(&NSS_FILES);
+            paths.extend(libraries(root, arch).into_iter().filter(wanted));
+            paths
+        }
+        Extra::Gconv => {
+            let in_gconv = |path: &ImagePath| path.components().any(|part| part == b"gconv");
+            let mut paths: Vec<ImagePath> = libraries(root, arch).into_iter().filter(in_gconv).collect();
+            let folders: BTreeSet<ImagePath> = paths.iter().filter_map(ImagePath::parent).collect();
+            for entry in root.walk() {
+                let name = entry.path.file_name();
+                let module_list = name.as_ref().is_some_and(|name| name.as_bytes().starts_with(b"gconv-modules"));
+                if module_list && entry.path.parent().is_some_and(|parent| folders.contains(&parent)) {
+                    paths.push(entry.path);
+                }
+            }
+            paths
+        }
+        Extra::Certificates => there(&CERTIFICATES),
+        Extra::Zoneinfo => there(&["/usr/share/zoneinfo"]),
+    }
+}
+
+/// The file names of the modules that `nsswitch.conf` asks for.
+fn modules(root: &Tree) -> BTreeSet<Vec<u8>> {
+    let text = root.resolve(&ImagePath::root(), b"/etc/nsswitch.conf", Follow::Yes).ok().and_then(|found| match &root
+        .inode(found.id)
+        .kind
+    {
+        Kind::File(content) => content.head(NSSWITCH_MAX).ok(),
+        Kind::Directory(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
+    });
+    let mut names: BTreeSet<Vec<u8>> = NSS_DEFAULT.iter().map(|name| name.as_bytes().to_vec()).collect();
+    for line in text.unwrap_or_default().split(|&byte| byte == b'\n') {
+        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
+        let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+        let words = line[colon + 1..].split(|byte| byte.is_ascii_whitespace());
+        // `[NOTFOUND=return]` stands between services and is none.
+        names.extend(words.filter(|word| word.first().is_some_and(u8::is_ascii_alphabetic)).map(<[u8]>::to_vec));
+    }
+    names.into_iter().map(|name| [b"libnss_", name.as_slice(), b".so.2"].concat()).collect()
+}
+
+/// The libraries for this architecture, below the directories where libraries are.
+fn libraries(root: &Tree, arch: Arch) -> Vec<ImagePath> {
+    let below_lib = |path: &ImagePath| {
+        let mut parts = path.components().filter(|part| *part != b"usr" && *part != b"local");
+        parts.next().is_some_and(|part| part.starts_with(b"lib"))
+    };
+    let machine = arch.facts().machine;
+    let entries = root.walk().filter(|entry| below_lib(&entry.path));
+    let named = entries.filter(|entry| crate::elf::contains(entry.path.as_bytes(), b".so"));
+    named
+        .filter(|entry| {
+            let found = root.resolve(&ImagePath::root(), entry.path.as_bytes(), Follow::Yes);
+            let Some(Kind::File(content)) = found.ok().map(|found| &root.inode(found.id).kind) else { return false };
+            let head = content.head(20).unwrap_or_default();
+            head.starts_with(b"\x7fELF") && head.get(18..20) == Some(&machine.to_le_bytes())
+        })
+        .map(|entry| entry.path)
+        .collect()
+}

@@ -1,0 +1,484 @@
+//! From a root to a bundle: what is named, then whatever that needs, until nothing new is needed.
+
+use std::collections::BTreeSet;
+
+use super::error::BundleError;
+use super::extras;
+use super::packing::Packing;
+use super::reason::{Reason, Reasons};
+use super::search;
+use crate::elf::{ElfFacts, contains};
+use crate::link::{Closures, Needs};
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::recipe;
+use crate::tree::{Content, Follow, Inode, Kind, Metadata, Mode, Tree};
+
+/// What to bundle.
+pub struct Request<'a> {
+    /// The root that everything is taken from.
+    pub root: &'a Tree,
+    /// For which platform.
+    pub platform: &'a Platform,
+    /// What is asked for.
+    pub rules: &'a recipe::Bundle,
+}
+
+/// What was gathered.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    /// The files, with the metadata that they have in the root.
+    pub tree: Tree,
+    /// Why each name is there.
+    pub reasons: Reasons,
+    /// The programs that were asked for, where they are in the bundle, in order.
+    pub programs: Vec<ImagePath>,
+    /// Paths that somebody looked at beyond the programs' own: whoever reads a root in parts sees from it whether he has
+    /// read enough. Directories of search paths, and what is not there.
+    pub looked_at: BTreeSet<ImagePath>,
+    /// What the user should know, one line each.
+    pub notes: Vec<String>,
+}
+
+/// Gathers programs with what they need. What is missing is no error here: the verifier tells it.
+///
+/// # Errors
+/// When a program that is named is not there.
+pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
+    let Request { root, platform, rules } = *request;
+    let closures = Closures::new(root, platform);
+    let exclude = rules.exclude.matcher(platform);
+    let mut gathering = Gathering {
+        root,
+        rules,
+        platform,
+        closures: &closures,
+        packing: Packing::new(root, &exclude),
+        programs: Vec::new(),
+        interpreters: BTreeSet::new(),
+        libraries: Vec::new(),
+        looked_at: BTreeSet::new(),
+        notes: Vec::new(),
+    };
+    let mut named = Vec::new();
+    for program in &rules.programs {
+        named.push(gathering.name(&program.fill_in(platform))?);
+    }
+    gathering.include();
+    gathering.add_extras();
+    gathering.follow();
+    // From here on every file that a start asks for is there; what is left is how loaders find them.
+
+    let Gathering { mut packing, programs, looked_at, notes, .. } = gathering;
+    search::settle(&mut packing, root, platform, &programs, &closures);
+    search::shorten(&mut packing, root, platform, &programs, &closures);
+    let programs = install(&mut packing, rules, platform, &named)?;
+    for path in &rules.directories {
+        let inode = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
+        packing
+            .put(path, inode, Reason::Made)
+            .map_err(|error| BundleError::NotFound(rules.origin.clone(), path.to_string(), error))?;
+    }
+    Ok(Bundle { tree: packing.tree, reasons: packing.reasons, programs, looked_at, notes })
+}
+
+struct Gathering<'a> {
+    root: &'a Tree,
+    rules: &'a recipe::Bundle,
+    platform: &'a Platform,
+    closures: &'a Closures<'a>,
+    packing: Packing<'a>,
+    /// Programs that load something.
+    programs: Vec<ImagePath>,
+    /// The loaders, as the programs name them.
+    interpreters: BTreeSet<Vec<u8>>,
+    /// Files that were asked for and may be libraries: they need something when a process opens them.
+    libraries: Vec<ImagePath>,
+    looked_at: BTreeSet<ImagePath>,
+    notes: Vec<String>,
+}
+
+impl Gathering<'_> {
+    /// Takes a program that is asked for. Gives its path as it is spelled.
+    fn name(&mut self, text: &str) -> Result<Vec<u8>, BundleError> {
+        let origin = || self.rules.origin.clone();
+        let spelled = if text.contains('/') {
+            [if text.starts_with('/') { "" } else { "/" }, text].concat().into_bytes()
+        } else {
+            let found = self.closures.in_path(text.as_bytes());
+            found.ok_or_else(|| BundleError::NotInPath(origin(), text.to_string()))?
+        };
+        let found = self
+            .packing
+            .take(&ImagePath::root(), &spelled, Follow::Yes, &Reason::Named)
+            .map_err(|error| BundleError::NotFound(origin(), text.to_string(), error))?;
+        match &self.root.inode(found.id).kind {
+            Kind::File(_) => Ok(spelled),
+            Kind::Directory(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
+                Err(BundleError::NotAFile(origin(), text.to_string()))
+            }
+        }
+    }
+
+    /// Takes what globs name: directories with what they hold, links with what they lead to.
+    fn include(&mut self) {
+        let include = self.rules.include.matcher(self.platform);
+        let mut matched = vec![false; include.patterns().len()];
+        let root = self.root;
+        for entry in root.walk() {
+            for number in include.matching(&entry.path) {
+                matched[number] = true;
+                let glob = include.patterns().get(number).cloned().unwrap_or_default();
+                self.take_all(&entry.path, &Reason::Included(glob));
+            }
+        }
+        for (_, glob) in matched.iter().zip(include.patterns()).filter(|(matched, _)| !**matched) {
+            self.notes.push(format!("nothing of the root is included by {glob}"));
+        }
+    }
+
+    fn add_extras(&mut self) {
+        for extra in &self.rules.with {
+            let paths = extras::paths(*extra, self.root, self.platform.arch);
+            if paths.is_empty() {
+                self.notes.push(format!("the root has nothing of `{}`", extra.word()));
+            }
+            for path in paths {
+                self.take_all(&path, &Reason::Extra(extra.word()));
+            }
+        }
+    }
+
+    /// Takes a path and whatever it holds, and what links lead to.
+    fn take_all(&mut self, path: &ImagePath, why: &Reason) {
+        let Ok(found) = self.packing.take(&ImagePath::root(), path.as_bytes(), Follow::Yes, why) else {
+            // A link to nothing is taken as that.
+            self.packing.copy(path, why);
+            return;
+        };
+        self.libraries.push(found.path.clone());
+        let mut pending = vec![(found.path, found.id)];
+        while let Some((directory, id)) = pending.pop() {
+            let Some(entries) = self.root.entries(id) else { continue };
+            for (name, id) in entries {
+                let path = directory.join(name);
+                match &self.root.inode(*id).kind {
+                    Kind::Directory(_) => {
+                        self.packing.copy(&path, why);
+                        pending.push((path, *id));
+                    }
+                    Kind::Symlink(_) => {
+                        let found = self.packing.take(&ImagePath::root(), path.as_bytes(), Follow::Yes, why);
+                        if found.is_err() {
+                            self.packing.copy(&path, why);
+                        }
+                    }
+                    Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
+                        self.packing.copy(&path, why);
+                        self.libraries.push(path);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what the files that were taken need, until nothing new comes.
+    fn follow(&mut self) {
+        loop {
+            while let Some(path) = self.packing.next_fresh() {
+                // A library may name a loader, as libc.so.6 does; but nobody starts it.
+                if self.packing.is_only_loaded(&path) {
+                    continue;
+                }
+                let needs = self.closures.needs(&path);
+                self.interpreters.extend(needs.interpreter.clone());
+                if !needs.found.is_empty() {
+                    self.programs.push(path);
+                }
+                self.take_needs(&needs);
+            }
+            let Some(library) = self.libraries.pop() else { return };
+            for interpreter in self.interpreters.clone() {
+                let needs = self.closures.library_needs(&library, &interpreter);
+                self.take_needs(&needs);
+            }
+        }
+    }
+
+    fn take_needs(&mut self, needs: &Needs) {
+        let root = ImagePath::root();
+        for need in &needs.found {
+            // What was found by the same walk is found again.
+            let _ = self.packing.take(&root, &need.path, Follow::Yes, &Reason::of(need));
+        }
+        let looked_at = needs.absent.iter().chain(&needs.directories);
+        for path in looked_at {
+            self.looked_at.insert(match self.root.resolve(&root, path, Follow::Yes) {
+                Ok(found) => found.path,
+                Err(error) => error.at,
+            });
+        }
+    }
+}
+
+/// Moves the programs to where they should be. A program that finds its libraries by its own place stays there, and so
+/// does one that others need there; then a link leads to it.
+fn install(
+    packing: &mut Packing<'_>,
+    rules: &recipe::Bundle,
+    platform: &Platform,
+    named: &[Vec<u8>],
+) -> Result<Vec<ImagePath>, BundleError> {
+    let invalid = |error| BundleError::Path(rules.origin.clone(), error);
+    let mut programs = Vec::new();
+    for spelled in named {
+        let here = packing.tree.resolve(&ImagePath::root(), spelled, Follow::No).map(|found| found.path);
+        // Left out by a glob: then there is nothing to install, and the verifier tells it.
+        let Ok(here) = here else { continue };
+        let Some(to) = &rules.install_to else {
+            programs.push(ImagePath::parse(here.as_bytes()).map_err(invalid)?);
+            continue;
+        };
+        let mut to = to.fill_in(platform).into_bytes();
+        if to.ends_with(b"/") {
+            to.extend_from_slice(here.file_name().as_ref().map(crate::path::Name::as_bytes).unwrap_or_default());
+        }
+        let to = ImagePath::parse(&to).map_err(invalid)?;
+        if programs.contains(&to) {
+            return Err(BundleError::OneInstall(rules.origin.clone(), to.to_string()));
+        }
+        if to != here {
+            move_to(packing, spelled, &here, &to)
+                .map_err(|error| BundleError::NotFound(rules.origin.clone(), to.to_string(), error))?;
+        }
+        programs.push(to);
+    }
+    Ok(programs)
+}
+
+fn move_to(
+    packing: &mut Packing<'_>,
+    spelled: &[u8],
+    here: &ImagePath,
+    to: &ImagePath,
+) -> Result<(), crate::tree::ResolveError> {
+    let found = packing.tree.resolve(&ImagePath::root(), spelled, Follow::Yes)?;
+    let inode = packing.tree.inode(found.id).clone();
+    let alone = packing.reasons.get(here).is_some_and(|reasons| reasons.iter().all(|reason| *reason == Reason::Named));
+    if *here == found.path && alone && !depends_on_its_place(&inode) {
+        packing.drop_name(here);
+        packing.put(to, inode, Reason::Named)?;
+        return Ok(());
+    }
+    let link = Inode {
+        meta: Metadata { mode: Mode::SYMLINK, ..inode.meta },
+        kind: Kind::Symlink(found.path.as_bytes().into()),
+    };
+    if *here != found.path && alone {
+        packing.drop_name(here);
+    }
+    packing.put(to, link, Reason::Named)?;
+    Ok(())
+}
+
+/// Whether a program's search path starts at its own place.
+fn depends_on_its_place(inode: &Inode) -> bool {
+    let Kind::File(content) = &inode.kind else { return false };
+    let dynamic = |content: &Content| ElfFacts::read(content).ok()??.dynamic;
+    dynamic(content).is_some_and(|dynamic| {
+        [&dynamic.runpath, &dynamic.rpath].into_iter().flatten().any(|path| contains(path, b"ORIGIN"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::platform::Arch;
+    use crate::recipe::{Globs, Origin, Template};
+
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+    fn rules(programs: &[&str]) -> recipe::Bundle {
+        recipe::Bundle::new(Origin::command_line(), programs.iter().map(|program| program.to_string()))
+    }
+
+    fn bundle(sample: &Sample, rules: &recipe::Bundle) -> Bundle {
+        gather(&Request { root: &sample.tree, platform: &Platform::new(Arch::Amd64), rules }).unwrap()
+    }
+
+    /// Every name that is no directory, and links with their targets.
+    fn names(bundle: &Bundle) -> Vec<String> {
+        let name = |entry: crate::tree::Entry<'_>| match &entry.inode.kind {
+            Kind::Directory(entries) if !entries.is_empty() => None,
+            Kind::Symlink(target) => Some(format!("{} -> {}", entry.path, crate::path::display_bytes(target))),
+            _ => Some(entry.path.to_string()),
+        };
+        bundle.tree.walk().filter_map(name).collect()
+    }
+
+    fn needing(names: &[&str]) -> Forge {
+        Forge { needed: names.iter().map(|name| name.as_bytes().to_vec()).collect(), ..Forge::dynamic(LOADER) }
+    }
+
+    /// A merged root as Debian has it, with more in it than anybody needs.
+    fn root() -> Sample {
+        Sample::new()
+            .elf("/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2", &Forge::glibc())
+            .directory("/usr/lib64")
+            .link("/usr/lib64/ld-linux-x86-64.so.2", "/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2")
+            .link("/lib", "usr/lib")
+            .link("/lib64", "usr/lib64")
+            .link("/bin", "usr/bin")
+            .elf("/usr/lib/x86_64-linux-gnu/liba.so.1.2", &Forge::library("liba.so.1"))
+            .link("/usr/lib/x86_64-linux-gnu/liba.so.1", "liba.so.1.2")
+            .elf("/usr/lib/x86_64-linux-gnu/libunused.so", &Forge::library("libunused.so"))
+            .text("/etc/passwd", 0o644, "root:x:0:0::/root:/bin/sh\n")
+    }
+
+    #[test]
+    fn what_a_program_needs_is_there_and_nothing_else() {
+        let sample = root().elf("/usr/bin/app", &needing(&["liba.so.1"]));
+        let bundle = bundle(&sample, &rules(&["app"]));
+        assert_eq!(
+            names(&bundle),
+            [
+                "/lib -> usr/lib",
+                "/lib64 -> usr/lib64",
+                "/usr/bin/app",
+                "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+                "/usr/lib/x86_64-linux-gnu/liba.so.1 -> liba.so.1.2",
+                "/usr/lib/x86_64-linux-gnu/liba.so.1.2",
+                "/usr/lib64/ld-linux-x86-64.so.2 -> /lib/x86_64-linux-gnu/ld-linux-x86-64.so.2",
+            ]
+        );
+        let why = |path: &str| bundle.reasons[&path.parse().unwrap()].iter().map(Reason::to_string).collect::<Vec<_>>();
+        assert_eq!(why("/usr/bin/app"), ["asked for by name"]);
+        assert_eq!(
+            why("/usr/lib/x86_64-linux-gnu/liba.so.1.2"),
+            ["liba.so.1, needed by /usr/bin/app (system directory)"]
+        );
+        assert_eq!(why("/lib64"), ["is a link on the way to /lib64/ld-linux-x86-64.so.2"]);
+    }
+
+    #[test]
+    fn a_link_that_only_a_search_came_through_is_left_out() {
+        let sample = Sample::new()
+            .elf("/usr/lib64/ld-linux-x86-64.so.2", &Forge::glibc())
+            .link("/lib64", "usr/lib64")
+            .elf("/usr/lib/x86_64-linux-gnu/liba.so.1", &Forge::library("liba.so.1"))
+            .link("/lib", "usr/lib")
+            .elf("/app", &needing(&["liba.so.1"]));
+        assert_eq!(
+            names(&bundle(&sample, &rules(&["/app"]))),
+            ["/app", "/lib64 -> usr/lib64", "/usr/lib/x86_64-linux-gnu/liba.so.1", "/usr/lib64/ld-linux-x86-64.so.2",]
+        );
+    }
+
+    #[test]
+    fn a_cache_is_made_only_for_what_nothing_else_finds() {
+        let cached = |path: &str| {
+            let entries = [("liba.so.1", path), ("libother.so", "/opt/libother.so")];
+            let entries = entries.map(|(name, path)| (name.as_bytes().to_vec(), path.as_bytes().to_vec()));
+            let cache = crate::link::ld_cache(Arch::Amd64, &entries.into_iter().collect());
+            root()
+                .bytes("/etc/ld.so.cache", 0o644, &cache)
+                .elf("/opt/x/liba.so.1", &Forge::library("liba.so.1"))
+                .elf("/usr/bin/app", &needing(&["liba.so.1"]))
+        };
+        let usual = bundle(&cached("/lib/x86_64-linux-gnu/liba.so.1"), &rules(&["app"]));
+        assert!(!names(&usual).contains(&"/etc/ld.so.cache".to_string()));
+        let sample = cached("/opt/x/liba.so.1");
+        let special = bundle(&sample, &rules(&["app"]));
+        assert!(names(&special).contains(&"/opt/x/liba.so.1".to_string()));
+        let id = special.tree.get(&"/etc/ld.so.cache".parse().unwrap()).unwrap();
+        let Kind::File(content) = &special.tree.inode(id).kind else { panic!("no file") };
+        let text = content.head(1 << 20).unwrap();
+        assert!(contains(&text, b"/opt/x/liba.so.1") && !contains(&text, b"libother.so"));
+        let platform = Platform::new(Arch::Amd64);
+        let inside = Closures::new(&special.tree, &platform).of(&"/usr/bin/app".parse().unwrap()).unwrap();
+        assert_eq!(inside.libraries, [(b"liba.so.1".to_vec(), b"/opt/x/liba.so.1".to_vec())]);
+    }
+
+    #[test]
+    fn scripts_bring_their_interpreters_and_directories_that_are_only_left_again() {
+        let program = Forge { runpath: Some("$ORIGIN/../a/b/../../lib".into()), ..needing(&["libb.so"]) };
+        let sample = root()
+            .text("/usr/bin/run", 0o755, "#!/usr/bin/env app\n")
+            .elf("/usr/bin/env", &needing(&[]))
+            .elf("/usr/bin/app", &program)
+            .elf("/usr/lib/libb.so", &Forge::library("libb.so"))
+            .directory("/usr/a/b");
+        let bundle = bundle(&sample, &rules(&["/bin/run"]));
+        let names = names(&bundle);
+        for name in ["/bin -> usr/bin", "/usr/a/b", "/usr/bin/app", "/usr/bin/env", "/usr/bin/run", "/usr/lib/libb.so"]
+        {
+            assert!(names.contains(&name.to_string()), "{name} in {names:?}");
+        }
+        assert_eq!(bundle.programs, ["/usr/bin/run".parse().unwrap()]);
+    }
+
+    #[test]
+    fn hard_links_stay_one_file_and_globs_bring_what_libraries_need() {
+        let plugin = Forge { needed: vec!["liba.so.1".into()], ..Forge::library("p.so") };
+        let sample = root()
+            .elf("/usr/bin/app", &needing(&[]))
+            .hardlink("/usr/bin/same", "/usr/bin/app")
+            .elf("/usr/share/x/p.so", &plugin)
+            .link("/usr/share/x/q", "../y")
+            .text("/usr/share/y", 0o644, "");
+        let rules = recipe::Bundle {
+            include: Globs::new(["/usr/share/x", "/nothing/*"]).unwrap(),
+            exclude: Globs::new(["/lib64"]).unwrap(),
+            ..rules(&["app", "same"])
+        };
+        let bundle = bundle(&sample, &rules);
+        let id = |path: &str| bundle.tree.get(&path.parse().unwrap());
+        assert_eq!(id("/usr/bin/app"), id("/usr/bin/same"));
+        assert!(id("/usr/share/x/p.so").is_some() && id("/usr/share/y").is_some());
+        assert!(id("/usr/lib/x86_64-linux-gnu/liba.so.1.2").is_some(), "{:?}", names(&bundle));
+        assert_eq!(id("/lib64"), None);
+        assert_eq!(bundle.notes, ["nothing of the root is included by /nothing/*"]);
+    }
+
+    #[test]
+    fn programs_are_installed_where_they_are_wanted() {
+        let with_origin = Forge { runpath: Some("$ORIGIN".into()), ..needing(&[]) };
+        let sample = root()
+            .elf("/usr/bin/app", &needing(&[]))
+            .elf("/usr/libexec/deep", &needing(&[]))
+            .link("/usr/bin/link", "../libexec/deep")
+            .elf("/opt/own", &with_origin);
+        let rules = |to: &str, programs: &[&str]| recipe::Bundle {
+            install_to: Some(Template::new(to)),
+            ..self::rules(programs)
+        };
+        let all = bundle(&sample, &rules("/x/", &["app", "link", "/opt/own"]));
+        let names = names(&all);
+        for name in ["/x/app", "/x/link -> /usr/libexec/deep", "/x/own -> /opt/own", "/opt/own", "/usr/libexec/deep"] {
+            assert!(names.contains(&name.to_string()), "{name} in {names:?}");
+        }
+        assert!(!names.iter().any(|name| name.starts_with("/usr/bin")), "{names:?}");
+        let request = Request {
+            root: &sample.tree,
+            platform: &Platform::new(Arch::Amd64),
+            rules: &rules("/x", &["app", "link"]),
+        };
+        let error = gather(&request).unwrap_err().to_string();
+        assert_eq!(error, "command line: several programs would be installed as one file: /x");
+    }
+
+    #[test]
+    fn what_is_not_there_is_told() {
+        let sample = root();
+        let error = |program: &str| {
+            let request =
+                Request { root: &sample.tree, platform: &Platform::new(Arch::Amd64), rules: &rules(&[program]) };
+            gather(&request).unwrap_err().to_string()
+        };
+        assert_eq!(error("app"), "command line: no directory of the root's PATH has such a program: app");
+        assert_eq!(error("/opt/app"), "command line: no such program in the root: /opt/app: does not exist: /opt");
+        assert_eq!(error("/usr/lib"), "command line: no regular file, so no program: /usr/lib");
+    }
+}

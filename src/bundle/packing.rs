@@ -1,0 +1,188 @@
+//! Names of one tree, put into another as they are.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::reason::{Reason, Reasons};
+use crate::path::{ImagePath, display_bytes};
+use crate::recipe::Matcher;
+use crate::tree::{Follow, Inode, InodeId, Kind, Metadata, ResolveError, Resolved, Tree};
+
+/// A bundle that is being filled.
+pub(super) struct Packing<'a> {
+    root: &'a Tree,
+    exclude: &'a Matcher,
+    pub(super) tree: Tree,
+    pub(super) reasons: Reasons,
+    /// Inodes of the root that arrived: a second name of one becomes a second name again.
+    arrived: BTreeMap<InodeId, InodeId>,
+    /// Regular files that arrived, in order, and were not looked at yet.
+    fresh: VecDeque<ImagePath>,
+    /// The absolute paths that must lead somewhere, and where; but for libraries, which are searched for.
+    ways: Vec<(Vec<u8>, ImagePath)>,
+}
+
+impl<'a> Packing<'a> {
+    pub(super) fn new(root: &'a Tree, exclude: &'a Matcher) -> Packing<'a> {
+        let tree = Tree::new(root.inode(root.root()).meta.clone());
+        let arrived = BTreeMap::from([(root.root(), tree.root())]);
+        Packing { root, exclude, tree, reasons: Reasons::new(), arrived, fresh: VecDeque::new(), ways: Vec::new() }
+    }
+
+    /// The next file to look at.
+    pub(super) fn next_fresh(&mut self) -> Option<ImagePath> {
+        self.fresh.pop_front()
+    }
+
+    /// Whether a file is there for no other reason than that others load it.
+    pub(super) fn is_only_loaded(&self, path: &ImagePath) -> bool {
+        let loaded = |reason: &Reason| matches!(reason, Reason::Library { .. });
+        self.reasons.get(path).is_some_and(|reasons| reasons.iter().all(loaded))
+    }
+
+    /// Takes what a path leads to, with every link and directory that the walk comes through.
+    pub(super) fn take(
+        &mut self,
+        from: &ImagePath,
+        spelled: &[u8],
+        follow: Follow,
+        why: &Reason,
+    ) -> Result<Resolved, ResolveError> {
+        let found = self.root.resolve(from, spelled, follow)?;
+        let way = Reason::Way(display_bytes(spelled));
+        self.left_again(from, spelled, &way);
+        let last = spelled.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        for link in &found.links {
+            // The link of that very name is what was asked for; others are on the way.
+            let itself = link.file_name().is_some_and(|name| name.as_bytes() == last);
+            self.copy(link, if itself { why } else { &way });
+            if let (Some(Kind::Symlink(target)), Some(directory)) =
+                (self.root.get(link).map(|id| &self.root.inode(id).kind), link.parent())
+            {
+                let target = target.clone();
+                self.left_again(&directory, &target, &way);
+            }
+        }
+        let taken = self.copy(&found.path, why);
+        if taken.is_some() && spelled.starts_with(b"/") && !matches!(why, Reason::Library { .. } | Reason::Way(_)) {
+            self.ways.push((spelled.to_vec(), found.path.clone()));
+        }
+        Ok(found)
+    }
+
+    /// Whether every path that was taken still leads to the same file.
+    pub(super) fn leads_as_before(&self) -> bool {
+        self.ways.iter().all(|(spelled, file)| {
+            let found = self.tree.resolve(&ImagePath::root(), spelled, Follow::Yes);
+            found.is_ok_and(|found| found.path == *file)
+        })
+    }
+
+    /// Takes the directories that a path enters only to leave them by `..`: they must be there to be walked through.
+    fn left_again(&mut self, from: &ImagePath, spelled: &[u8], way: &Reason) {
+        let parts: Vec<&[u8]> = spelled.split(|&byte| byte == b'/').collect();
+        for (number, part) in parts.iter().enumerate() {
+            let entered = &parts[..number];
+            if *part == b".." && entered.iter().any(|part| !matches!(*part, b"" | b"." | b"..")) {
+                // Shorter than the path that it is a part of, so this ends.
+                let _ = self.take(from, &entered.join(&b'/'), Follow::Yes, way);
+            }
+        }
+    }
+
+    /// Takes one name, with the directories above it. The path must be one without links among its parents.
+    pub(super) fn copy(&mut self, path: &ImagePath, why: &Reason) -> Option<InodeId> {
+        let id = self.root.get(path)?;
+        if path.is_root() || self.exclude.covers(path) {
+            return None;
+        }
+        let (parent, name) = (path.parent()?, path.file_name()?);
+        let directory = match self.root.get(&parent).and_then(|id| self.arrived.get(&id)) {
+            Some(known) if self.tree.get(&parent) == Some(*known) => *known,
+            _ => self.copy_directories(&parent)?,
+        };
+        let inode = self.root.inode(id);
+        if !inode.is_directory() || *why == Reason::Made {
+            let reasons = self.reasons.entry(path.clone()).or_default();
+            if !reasons.contains(why) {
+                reasons.push(why.clone());
+            }
+        }
+        if let Some(known) = self.tree.child(directory, name.as_bytes()) {
+            return Some(known);
+        }
+        if let Some(known) = self.arrived.get(&id) {
+            self.tree.link(directory, name, *known);
+            return Some(*known);
+        }
+        let kind = match &inode.kind {
+            Kind::Directory(_) => Kind::Directory(BTreeMap::new()),
+            kind @ (Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo) => {
+                kind.clone()
+            }
+        };
+        if matches!(kind, Kind::File(_)) {
+            self.fresh.push_back(path.clone());
+        }
+        let new = self.tree.insert(directory, name, Inode { meta: inode.meta.clone(), kind });
+        self.arrived.insert(id, new);
+        Some(new)
+    }
+
+    fn copy_directories(&mut self, path: &ImagePath) -> Option<InodeId> {
+        let mut here = ImagePath::root();
+        let mut directory = self.tree.root();
+        for part in path.components() {
+            let name = crate::path::Name::new(part).ok()?;
+            here = here.join(&name);
+            let id = self.root.get(&here)?;
+            directory = match self.tree.child(directory, part) {
+                Some(known) => known,
+                None => {
+                    let new = self.tree.insert(directory, name, Inode::directory(self.root.inode(id).meta.clone()));
+                    self.arrived.insert(id, new);
+                    new
+                }
+            };
+        }
+        Some(directory)
+    }
+
+    /// Puts an entry of our own somewhere, with the directories above it.
+    pub(super) fn put(&mut self, path: &ImagePath, inode: Inode, why: Reason) -> Result<InodeId, ResolveError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(self.tree.root()) };
+        let landing = self.tree.landing(&parent)?;
+        let mut directory = landing.directory;
+        let mut here = landing.path;
+        for name in landing.missing {
+            here = here.join(&name);
+            let meta = match self.root.get(&here).map(|id| self.root.inode(id)).filter(|inode| inode.is_directory()) {
+                Some(inode) => inode.meta.clone(),
+                None => Metadata::new(crate::tree::Mode::DIRECTORY, 0),
+            };
+            directory = self.tree.insert(directory, name, Inode::directory(meta));
+        }
+        self.reasons.entry(here.join(&name)).or_default().push(why);
+        if let Some(known) = self.tree.child(directory, name.as_bytes())
+            && self.tree.inode(known).is_directory()
+            && inode.is_directory()
+        {
+            return Ok(known);
+        }
+        Ok(self.tree.insert(directory, name, inode))
+    }
+
+    /// Takes a name away again, with the directories above that are empty without it.
+    pub(super) fn drop_name(&mut self, path: &ImagePath) {
+        self.reasons.remove(path);
+        let mut here = path.clone();
+        while let (Some(parent), Some(name)) = (here.parent(), here.file_name()) {
+            let Some(directory) = self.tree.get(&parent) else { return };
+            self.tree.remove(directory, name.as_bytes());
+            let empty = self.tree.entries(directory).is_some_and(|entries| entries.is_empty());
+            if !empty || parent.is_root() || self.reasons.contains_key(&parent) {
+                return;
+            }
+            here = parent;
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `sazare bundle`.
+
+use std::path::{Component, Path, PathBuf};
+use std::process::ExitCode;
+
+use sazare::codec::Scratch;
+use sazare::image::{LayerOptions, Staging};
+use sazare::oci::Changes;
+use sazare::path::ImagePath;
+use sazare::pipeline::{self, BuildError};
+use sazare::platform::Platform;
+use sazare::recipe::{self, Extra, Globs, HostPath, Origin, Parts, Recipe, Template};
+use sazare::reference::Repository;
+use sazare::transport::{Place, WriteOptions};
+
+use super::args::{Bundle, BundleImage, Config, ExtraKind, Global};
+use super::build::Job;
+use super::console::Console;
+use super::request;
+use super::trouble::Trouble;
+
+/// Runs the verb.
+pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let (programs, places) = programs_and_places(bundle)?;
+    let rules = rules(bundle, programs)?;
+    let recipe = recipe(bundle, &rules, console)?;
+    let job = Job {
+        places,
+        name: recipe.name.clone().or_else(|| fallback_name(&rules)),
+        layers: LayerOptions {
+            compression: request::compression(bundle.image.compression, None)?,
+            jobs: request::jobs(bundle.image.jobs),
+        },
+        write: WriteOptions::default(),
+        allow: &bundle.image.allow,
+        baseline: None,
+        metadata_file: bundle.image.metadata_file.as_deref(),
+        recipe: &recipe,
+    };
+    job.run(global, console)
+}
+
+/// What to bundle and where to. As with magicpak, the last word is the folder to write when no output is named.
+fn programs_and_places(bundle: &Bundle) -> Result<(&[String], Vec<Place>), Trouble> {
+    if !bundle.output.is_empty() {
+        let places = bundle.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
+        return Ok((&bundle.programs, places));
+    }
+    match bundle.programs.split_last() {
+        Some((folder, programs)) if !programs.is_empty() => Ok((programs, vec![Place::Rootfs(PathBuf::from(folder))])),
+        _ => Err(Trouble::usage(
+            "where the bundle goes is not named",
+            "add -o PLACE, such as -o rootfs:DIR or -o app.tar, or the folder to write as the last word",
+        )),
+    }
+}
+
+fn rules(bundle: &Bundle, programs: &[String]) -> Result<recipe::Bundle, Trouble> {
+    let globs = |flag: &str, texts: &[String]| {
+        Globs::new(texts).map_err(|error| Trouble::Usage(format!("{flag}: {error}"), None))
+    };
+    let directory = |text: &String| -> Result<ImagePath, Trouble> {
+        text.parse().map_err(|error| Trouble::Usage(format!("--mkdir: {error}"), None))
+    };
+    // Words of this machine are seen from the working directory; those of another root only from its root.
+    let of_this_machine = bundle.root.is_none();
+    let here = request::here()?;
+    let program = |text: &String| {
+        if of_this_machine && text.contains('/') { plain(&here.join(text)) } else { text.clone() }
+    };
+    Ok(recipe::Bundle {
+        root: bundle.root.as_ref().map(|root| HostPath::new(Path::new(""), root.as_str())),
+        include: globs("--include", &bundle.include)?,
+        exclude: globs("--exclude", &bundle.exclude)?,
+        with: bundle.with.iter().map(|kind| extra(*kind)).collect(),
+        directories: bundle.mkdir.iter().map(directory).collect::<Result<_, _>>()?,
+        install_to: bundle.install_to.as_ref().map(Template::new),
+        ..recipe::Bundle::new(Origin::command_line(), programs.iter().map(program))
+    })
+}
+
+/// A path without `.`; `..` stays, since what it means depends on links.
+fn plain(path: &Path) -> String {
+    let parts: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    parts.to_string_lossy().into_owned()
+}
+
+fn extra(kind: ExtraKind) -> Extra {
+    match kind {
+        ExtraKind::Nss => Extra::Nss,
+        ExtraKind::Gconv => Extra::Gconv,
+        ExtraKind::Ca => Extra::Certificates,
+        ExtraKind::Zoneinfo => Extra::Zoneinfo,
+    }
+}
+
+/// The recipe that the flags stand for.
+fn recipe(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<Recipe, Trouble> {
+    let mut platforms: Vec<Platform> =
+        request::platforms(&bundle.platform)?.into_iter().map(|(platform, _)| platform).collect();
+    if platforms.is_empty() {
+        let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
+        platforms = pipeline::bundle_platforms(rules, &Scratch::new(staging.scratch_folder()), console)?;
+    }
+    if platforms.is_empty() {
+        return Err(Trouble::usage(
+            "the platform is not clear from the first program: it is no program for linux/amd64 or linux/arm64",
+            "name it by --platform",
+        ));
+    }
+    let (name, tags) = request::names(&bundle.image.tag)?;
+    let config = config(&bundle.image)?;
+    let parts = Parts { name, tags, platforms, bundle: Some(rules.clone()), config, ..Parts::default() };
+    Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
+}
+
+fn config(image: &BundleImage) -> Result<Changes, Trouble> {
+    request::config(&Config {
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: image.env.clone(),
+        user: image.user.clone(),
+        workdir: image.workdir.clone(),
+        label: Vec::new(),
+        annotation: Vec::new(),
+        expose: Vec::new(),
+        volume: Vec::new(),
+        stop_signal: None,
+    })
+}
+
+/// The name of an image that nobody named: that of its first program, in the registry `localhost`.
+fn fallback_name(rules: &recipe::Bundle) -> Option<Repository> {
+    let first = rules.programs.first()?.as_str();
+    let name = Path::new(first).file_name()?.to_str()?;
+    format!("localhost/{}", name.to_lowercase()).parse().ok()
+}

@@ -1,0 +1,261 @@
+//! What a start needs, file by file: the paths as kernel and loader spell them, and who asks for each.
+//!
+//! A closure answers "what is loaded"; this answers "what must be there for it", for whoever makes a smaller root that
+//! starts the same programs. The rules are those of the verifier, so both agree by construction.
+
+use std::collections::BTreeSet;
+
+use crate::elf::Linkage;
+use crate::path::ImagePath;
+use crate::platform::Arch;
+use crate::tree::InodeId;
+
+use super::closure::Closures;
+use super::interpret::{Search, Started};
+use super::kernel::Scene;
+use super::load::Loading;
+use super::lookup::{regular, search_path};
+use super::person::Person;
+use super::process::{Environment, Loaded, directory_of};
+use super::script::{FirstLine, SCRIPTS_MAX};
+use super::tokens::token;
+
+/// What a file is to a start.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The loader that takes the program over.
+    Loader,
+    /// A library that is loaded.
+    Library {
+        /// The name that is asked for.
+        name: Vec<u8>,
+        /// How it is found: `RUNPATH of /usr/bin/x`, `system directory`.
+        rule: String,
+    },
+    /// The interpreter of a script's first line.
+    Interpreter,
+    /// The program that `env` runs.
+    Command,
+}
+
+/// One path that a start asks for and that is there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// The path, as it is given to the kernel.
+    pub path: Vec<u8>,
+    /// The file that asks for it first.
+    pub by: Vec<u8>,
+    /// What it is to the start.
+    pub role: Role,
+}
+
+/// Everything that the start of one file asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// What is there, in the order in which it is asked for.
+    pub found: Vec<Need>,
+    /// Needed libraries that are not there, each with who asks.
+    pub missing: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Loaders and interpreters that are named and not there.
+    pub absent: Vec<Vec<u8>>,
+    /// Directories in which objects let libraries be looked for, by RUNPATH or RPATH.
+    pub directories: BTreeSet<Vec<u8>>,
+    /// The path by which the program names its loader.
+    pub interpreter: Option<Vec<u8>>,
+}
+
+impl Closures<'_> {
+    /// What the file at a path asks for when it is started, by root from `/` with an empty environment: a program for
+    /// its loader and libraries, a script for its interpreter, anything else for nothing.
+    pub fn needs(&self, path: &ImagePath) -> Needs {
+        let files = self.files();
+        let (root, person) = (ImagePath::root(), Person::root());
+        let Ok(found) = files.find(&root, path.as_bytes()) else { return Needs::default() };
+        let Some(probe) = files.probe(found.id) else { return Needs::default() };
+        if probe.elf.is_none() {
+            return self.script_needs(found.id, &found.path);
+        }
+        let interpreter = probe.elf.as_ref().and_then(|facts| facts.interpreter.path()).map(<[u8]>::to_vec);
+        let mut needs = Needs { interpreter: interpreter.clone(), ..Needs::default() };
+        let Some(name) = interpreter.filter(|_| self.is_program(found.id)) else { return needs };
+        if files.open_program(&root, &name, &person).is_err() {
+            needs.absent.push(name);
+            return needs;
+        }
+        needs.found.push(Need { path: name.clone(), by: path.as_bytes().to_vec(), role: Role::Loader });
+        let Some((Some((loader, flavour)), id, at)) = self.start(path) else { return needs };
+        let loading = self.loading(&root, &person);
+        if let Some(loaded) = loading.objects(id, &at, &name, loader.id, flavour) {
+            self.add(&loaded, &mut needs);
+        }
+        needs
+    }
+
+    /// What a library asks for when a process with this loader opens it by dlopen(3); nothing when either is none.
+    pub fn library_needs(&self, path: &ImagePath, interpreter: &[u8]) -> Needs {
+        let files = self.files();
+        let (root, person) = (ImagePath::root(), Person::root());
+        let mut needs = Needs::default();
+        let (Ok(found), Ok(loader)) =
+            (files.find(&root, path.as_bytes()), files.open_program(&root, interpreter, &person))
+        else {
+            return needs;
+        };
+        let dynamic = files.elf(found.id).filter(|facts| facts.machine == files.machine() && facts.dynamic.is_some());
+        if dynamic.is_none() || found.id == loader.id {
+            return needs;
+        }
+        let scene = self.scene(&root, &person);
+        let Some(flavour) = scene.flavour(loader.id) else { return needs };
+        let loading = self.loading(&root, &person);
+        if let Some(loaded) = loading.objects(found.id, &found.path, interpreter, loader.id, flavour) {
+            self.add(&loaded, &mut needs);
+        }
+        needs
+    }
+
+    /// The file of a program that is named without a path, as a search of the default PATH finds it.
+    pub fn in_path(&self, name: &[u8]) -> Option<Vec<u8>> {
+        let candidates = search_path(None).into_iter().map(|element| [element.as_slice(), b"/", name].concat());
+        candidates.into_iter().find(|candidate| regular(self.files(), candidate).is_ok())
+    }
+
+    /// The architecture that a file is for: its own, or for a script that of its interpreter.
+    pub fn arch_of(&self, path: &ImagePath) -> Option<Arch> {
+        let files = self.files();
+        let mut at = path.as_bytes().to_vec();
+        // As many scripts as the kernel follows, and the program behind them.
+        for _ in 0..=SCRIPTS_MAX {
+            let found = files.find(&ImagePath::root(), &at).ok()?;
+            if let Some(facts) = files.elf(found.id) {
+                return Arch::from_machine(facts.machine);
+            }
+            at = self.script_needs(found.id, &found.path).found.into_iter().next()?.path;
+        }
+        None
+    }
+
+    fn script_needs(&self, id: InodeId, path: &ImagePath) -> Needs {
+        let (root, person) = (ImagePath::root(), Person::root());
+        let Some(probe) = self.files().probe(id) else { return Needs::default() };
+        let search = Search { path: &search_path(None), directory: b"/" };
+        let mut starts = self.scene(&root, &person).script(id, probe, &search).starts;
+        starts.sort_by_key(|started| started.by_env);
+        let need = |started: Started| Need {
+            path: started.spelled,
+            by: path.as_bytes().to_vec(),
+            role: if started.by_env { Role::Command } else { Role::Interpreter },
+        };
+        let mut needs = Needs { found: starts.into_iter().map(need).collect(), ..Needs::default() };
+        if let FirstLine::Interpreter { path, .. } = FirstLine::read(&probe.head)
+            && needs.found.is_empty()
+            && path.starts_with(b"/")
+        {
+            needs.absent.push(path);
+        }
+        needs
+    }
+
+    fn is_program(&self, id: InodeId) -> bool {
+        let executable = self.files().tree.inode(id).meta.mode.any_execute();
+        let linkage = self.files().elf(id).map(|facts| facts.linkage(self.files().machine(), executable));
+        matches!(linkage, Some(Linkage::Dynamic))
+    }
+
+    fn add(&self, loaded: &Loaded, needs: &mut Needs) {
+        for (name, path) in &loaded.resolved {
+            let object = loaded.objects.iter().find(|object| object.path == *path);
+            let Some(object) = object.filter(|object| !object.is_loader) else { continue };
+            let by = object.by.and_then(|by| loaded.objects.get(by));
+            needs.found.push(Need {
+                path: path.clone(),
+                by: by.map(|object| object.path.clone()).unwrap_or_default(),
+                role: Role::Library { name: name.clone(), rule: object.rule.clone() },
+            });
+        }
+        needs.missing.extend(loaded.missing.iter().cloned());
+        for object in &loaded.objects {
+            let Some(dynamic) = self.files().elf(object.id).and_then(|facts| facts.dynamic.as_ref()) else { continue };
+            let lists = [&dynamic.runpath, &dynamic.rpath].into_iter().flatten();
+            for element in lists.flat_map(|list| list.split(|&byte| byte == b':')) {
+                let directory = match token(element, b"ORIGIN") {
+                    Some(length) => [directory_of(&object.path), &element[length..]].concat(),
+                    None => element.to_vec(),
+                };
+                if directory.starts_with(b"/") && !directory.contains(&b'$') {
+                    needs.directories.insert(directory);
+                }
+            }
+        }
+    }
+
+    fn scene<'s>(&'s self, cwd: &'s ImagePath, person: &'s Person) -> Scene<'s> {
+        Scene { files: self.files(), whole: "the tree", cwd, person, named: true, loaders: self.loaders() }
+    }
+
+    fn loading<'s>(&'s self, cwd: &'s ImagePath, person: &'s Person) -> Loading<'s> {
+        static NOTHING: Environment = Environment { library_path: None, preload: None };
+        Loading { files: self.files(), environment: &NOTHING, cwd, person, proc: true }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::path::display_bytes;
+    use crate::platform::Platform;
+
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+    fn lines(needs: &Needs) -> Vec<String> {
+        let line = |need: &Need| {
+            let role = match &need.role {
+                Role::Loader => "loader".to_string(),
+                Role::Library { name, rule } => format!("{} by {rule}", display_bytes(name)),
+                Role::Interpreter => "interpreter".into(),
+                Role::Command => "command".into(),
+            };
+            format!("{} for {}: {role}", display_bytes(&need.path), display_bytes(&need.by))
+        };
+        needs.found.iter().map(line).collect()
+    }
+
+    #[test]
+    fn paths_are_told_as_they_are_asked_for() {
+        let app = Forge {
+            needed: vec!["liba.so".into(), "gone.so".into()],
+            runpath: Some("$ORIGIN/../opt:/srv".into()),
+            ..Forge::dynamic(LOADER)
+        };
+        let library = Forge { needed: vec!["libb.so".into()], ..Forge::library("liba.so") };
+        let sample = Sample::new()
+            .elf("/usr/lib64/ld-linux-x86-64.so.2", &Forge::glibc())
+            .link("/lib64", "usr/lib64")
+            .elf("/opt/liba.so", &library)
+            .elf("/lib/x86_64-linux-gnu/libb.so", &Forge::library("libb.so"))
+            .elf("/bin/app", &app)
+            .text("/bin/run", 0o755, "#!/usr/bin/env app\n")
+            .elf("/usr/bin/env", &Forge::program());
+        let closures = Closures::new(&sample.tree, &Platform::new(Arch::Amd64));
+        let needs = closures.needs(&"/bin/app".parse().unwrap());
+        assert_eq!(
+            lines(&needs),
+            [
+                "/lib64/ld-linux-x86-64.so.2 for /bin/app: loader",
+                "/bin/../opt/liba.so for /bin/app: liba.so by RUNPATH of /bin/app",
+                "/lib/x86_64-linux-gnu/libb.so for /bin/../opt/liba.so: libb.so by system directory",
+            ]
+        );
+        assert_eq!(needs.missing, [(b"gone.so".to_vec(), b"/bin/app".to_vec())]);
+        let directories: Vec<String> = needs.directories.iter().map(|path| display_bytes(path)).collect();
+        assert_eq!(directories, ["/bin/../opt", "/srv"]);
+        let needs = closures.needs(&"/bin/run".parse().unwrap());
+        assert_eq!(lines(&needs), ["/usr/bin/env for /bin/run: interpreter", "/bin/app for /bin/run: command"]);
+        assert_eq!(closures.arch_of(&"/bin/run".parse().unwrap()), Some(Arch::Amd64));
+        let needs = closures.library_needs(&"/opt/liba.so".parse().unwrap(), LOADER.as_bytes());
+        assert_eq!(lines(&needs), ["/lib/x86_64-linux-gnu/libb.so for /opt/liba.so: libb.so by system directory"]);
+        assert_eq!(closures.in_path(b"app"), Some(b"/bin/app".to_vec()));
+    }
+}

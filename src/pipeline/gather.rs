@@ -1,0 +1,274 @@
+//! Programs of a root to a bundle. Of a root that is a directory only the parts are read in which something may be
+//! found; when something turns out to be elsewhere, those parts are read too.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::error::BuildError;
+use super::read::read;
+use crate::bundle::{self, Bundle, BundleError, Request};
+use crate::codec::Scratch;
+use crate::codec::dir::{self, ScanOptions};
+use crate::codec::whiteout::{self, Meaning};
+use crate::link::Closures;
+use crate::path::ImagePath;
+use crate::platform::{Arch, Platform};
+use crate::progress::{Event, Progress};
+use crate::recipe;
+use crate::transport::{Place, TransportError};
+use crate::tree::Tree;
+
+/// Read with all that they hold.
+const WHOLE: [&str; 11] = [
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/usr/lib",
+    "/usr/lib32",
+    "/usr/lib64",
+    "/usr/libx32",
+    "/usr/libexec",
+    "/usr/local/lib",
+    "/usr/local/lib64",
+];
+
+/// Read without the directories in them.
+const FOLDERS: [&str; 9] =
+    ["/", "/etc", "/usr", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
+
+/// Never a part of a root: they belong to the machine that runs.
+const RUNNING: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
+
+/// How often more of a root is read before it is believed that something is not there.
+const LOOKS_MAX: usize = 40;
+
+/// Gathers what a recipe's `[bundle]` asks for.
+pub(super) fn gather(
+    rules: &recipe::Bundle,
+    platform: &Platform,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Bundle, BuildError> {
+    let place = root_of(rules, platform)?;
+    progress.event(Event::Step(&format!("{platform}: gathering programs of {place}")));
+    let bundle = match &place {
+        Place::Rootfs(folder) => {
+            look(folder, rules, platform, |root| bundle::gather(&Request { root, platform, rules }))?
+        }
+        _ => {
+            let (_, seen) = read(&place, std::slice::from_ref(platform), scratch, progress)?;
+            let Some(seen) = seen.into_iter().next() else { return Err(BuildError::NoImage(place.to_string())) };
+            bundle::gather(&Request { root: &seen.tree, platform, rules })?
+        }
+    };
+    for note in &bundle.notes {
+        progress.event(Event::Note(&format!("{platform}: {note}")));
+    }
+    Ok(bundle)
+}
+
+/// The platforms that a bundle can be made for: those of an image; for any other root the one that its first program is
+/// for, which is told by the program and never by this machine.
+///
+/// # Errors
+/// When the root cannot be read, or the first program is not in it.
+pub fn bundle_platforms(
+    rules: &recipe::Bundle,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Vec<Platform>, BuildError> {
+    // Nothing of a platform is filled in before it is known.
+    let any = Platform::new(Arch::Amd64);
+    let place = root_of(rules, &any)?;
+    let only_first = recipe::Bundle::new(rules.origin.clone(), rules.programs.first().map(|first| first.fill_in(&any)));
+    let arch = |root: &Tree| {
+        let platform = &any;
+        let bundle = bundle::gather(&Request { root, platform, rules: &only_first })?;
+        let arch = bundle.programs.first().and_then(|program| Closures::new(root, platform).arch_of(program));
+        Ok((arch, bundle))
+    };
+    let arch = match &place {
+        Place::Rootfs(folder) => {
+            let mut found = None;
+            look(folder, &only_first, &any, |root| {
+                let (arch, bundle) = arch(root)?;
+                found = arch;
+                Ok(bundle)
+            })?;
+            found
+        }
+        _ => {
+            let (image, seen) = read(&place, &[], scratch, progress)?;
+            if image.is_some() {
+                return Ok(seen.iter().filter_map(|seen| seen.platform.parse().ok()).collect());
+            }
+            let Some(seen) = seen.first() else { return Ok(Vec::new()) };
+            arch(&seen.tree)?.0
+        }
+    };
+    Ok(arch.map(Platform::new).into_iter().collect())
+}
+
+/// The place of the root.
+fn root_of(rules: &recipe::Bundle, platform: &Platform) -> Result<Place, BuildError> {
+    let Some(root) = &rules.root else { return Ok(Place::Rootfs(PathBuf::from("/"))) };
+    let text = root.text_for(platform);
+    let place = match Place::with_prefix(&text).map_err(TransportError::from)? {
+        Some(place) => place.seen_from(root.folder()),
+        None => Place::for_reading(&root.for_platform(platform).to_string_lossy()).map_err(TransportError::from)?,
+    };
+    Ok(place)
+}
+
+/// Reads as much of a root as is needed.
+fn look(
+    folder: &Path,
+    rules: &recipe::Bundle,
+    platform: &Platform,
+    mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleError>,
+) -> Result<Bundle, BuildError> {
+    let mut view = View::new(folder, rules, platform);
+    for _ in 0..LOOKS_MAX {
+        let skip = |path: &ImagePath, _: bool| !view.keeps(path);
+        let root = dir::scan(folder, &ScanOptions { xattrs: true, skip: &skip })?.tree;
+        match gather(&root) {
+            Ok(bundle) => {
+                let wider = bundle.looked_at.iter().filter(|path| view.widen(path)).count();
+                if wider == 0 {
+                    return Ok(bundle);
+                }
+            }
+            Err(BundleError::NotFound(_, _, error)) if view.widen(&error.at) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let root = dir::scan(folder, &ScanOptions { xattrs: true, skip: &|_, _| false })?.tree;
+    Ok(gather(&root)?)
+}
+
+/// The parts of a root directory that are read.
+struct View {
+    folder: PathBuf,
+    whole: BTreeSet<ImagePath>,
+    folders: BTreeSet<ImagePath>,
+    /// Directories on the way to one of those.
+    above: BTreeSet<ImagePath>,
+    never: BTreeSet<ImagePath>,
+}
+
+impl View {
+    fn new(folder: &Path, rules: &recipe::Bundle, platform: &Platform) -> View {
+        let paths = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
+        let runs = std::fs::canonicalize(folder).is_ok_and(|folder| folder == Path::new("/"));
+        let mut view = View {
+            folder: folder.to_path_buf(),
+            whole: paths(&WHOLE),
+            folders: paths(&FOLDERS),
+            above: BTreeSet::new(),
+            never: if runs { paths(&RUNNING) } else { BTreeSet::new() },
+        };
+        for pattern in rules.include.matcher(platform).patterns() {
+            let special = |part: &&str| part.contains(['*', '?', '[', '{', '\\']);
+            let parts: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
+            view.whole.extend(parts.join("/").parse::<ImagePath>());
+        }
+        view.whole.extend(rules.with.iter().flat_map(|extra| bundle::places(*extra)));
+        for program in &rules.programs {
+            let parent = program.fill_in(platform).parse().ok().and_then(|path: ImagePath| path.parent());
+            view.folders.extend(parent);
+        }
+        let known: Vec<ImagePath> = view.whole.iter().chain(&view.folders).cloned().collect();
+        known.iter().for_each(|path| view.add_above(path));
+        view
+    }
+
+    fn add_above(&mut self, path: &ImagePath) {
+        let mut here = path.parent();
+        while let Some(path) = here {
+            here = path.parent();
+            self.above.insert(path);
+        }
+    }
+
+    fn is_in_whole(&self, path: &ImagePath) -> bool {
+        let mut here = Some(path.clone());
+        while let Some(path) = here {
+            if self.whole.contains(&path) {
+                return true;
+            }
+            here = path.parent();
+        }
+        false
+    }
+
+    fn keeps(&self, path: &ImagePath) -> bool {
+        let in_folder = path.parent().is_some_and(|parent| self.folders.contains(&parent));
+        let kept = in_folder || self.is_in_whole(path) || self.folders.contains(path) || self.above.contains(path);
+        // A deletion mark of a container's own storage is no part of a running machine.
+        let mark = path.file_name().is_some_and(|name| whiteout::meaning(&name) != Meaning::Entry);
+        kept && !mark && !self.never.contains(path)
+    }
+
+    /// Reads what is at a path too, if it is there and was not read yet.
+    fn widen(&mut self, path: &ImagePath) -> bool {
+        if self.is_in_whole(path) || self.folders.contains(path) {
+            return false;
+        }
+        let host = self.folder.join(OsStr::from_bytes(path.relative_bytes()));
+        let Ok(meta) = std::fs::symlink_metadata(host) else { return false };
+        let folder = if meta.is_dir() { Some(path.clone()) } else { path.parent() };
+        let Some(folder) = folder else { return false };
+        self.add_above(&folder);
+        self.folders.insert(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::{HostPath, Origin};
+
+    fn path(text: &str) -> ImagePath {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_the_places_where_something_may_be_are_read() {
+        let rules = recipe::Bundle {
+            include: recipe::Globs::new(["/usr/share/x/**/*.dat"]).unwrap(),
+            ..recipe::Bundle::new(Origin::command_line(), ["/srv/app/run".to_string()])
+        };
+        let view = View::new(Path::new("/"), &rules, &Platform::new(Arch::Amd64));
+        for (text, kept) in [
+            ("/usr", true),
+            ("/usr/lib/a/b/c.so", true),
+            ("/usr/bin/x", true),
+            ("/usr/share", true),
+            ("/usr/share/x/y/z.dat", true),
+            ("/usr/share/man", false),
+            ("/srv/app/run", true),
+            ("/srv/app/data/deep", false),
+            ("/etc/passwd", true),
+            ("/home/me", false),
+            ("/proc", false),
+        ] {
+            assert_eq!(view.keeps(&path(text)), kept, "{text}");
+        }
+    }
+
+    #[test]
+    fn more_is_read_only_where_something_is() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("srv/lib")).unwrap();
+        let root = HostPath::new(Path::new(""), folder.path().to_str().unwrap());
+        let rules = recipe::Bundle { root: Some(root), ..recipe::Bundle::new(Origin::command_line(), ["x".into()]) };
+        let mut view = View::new(folder.path(), &rules, &Platform::new(Arch::Amd64));
+        assert!(!view.keeps(&path("/srv/lib/a.so")));
+        assert!(view.widen(&path("/srv/lib")) && !view.widen(&path("/srv/lib")));
+        assert!(view.keeps(&path("/srv/lib/a.so")) && view.keeps(&path("/srv")));
+        assert!(!view.widen(&path("/srv/gone")));
+    }
+}
