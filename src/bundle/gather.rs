@@ -7,6 +7,7 @@ use super::extras;
 use super::packing::Packing;
 use super::reason::{Reason, Reasons};
 use super::search;
+use super::trace::Traced;
 use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
 use crate::path::ImagePath;
@@ -22,6 +23,8 @@ pub struct Request<'a> {
     pub platform: &'a Platform,
     /// What is asked for.
     pub rules: &'a recipe::Bundle,
+    /// What a run was seen to use.
+    pub traced: &'a BTreeSet<Traced>,
 }
 
 /// What was gathered.
@@ -45,7 +48,7 @@ pub struct Bundle {
 /// # Errors
 /// When a program that is named is not there.
 pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
-    let Request { root, platform, rules } = *request;
+    let Request { root, platform, rules, traced } = *request;
     let closures = Closures::new(root, platform);
     let exclude = rules.exclude.matcher(platform);
     let mut gathering = Gathering {
@@ -66,6 +69,7 @@ pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
     }
     gathering.include();
     gathering.add_extras();
+    gathering.add_traced(traced);
     gathering.follow();
     // From here on every file that a start asks for is there; what is left is how loaders find them.
 
@@ -145,6 +149,20 @@ impl Gathering<'_> {
             }
             for path in paths {
                 self.take_all(&path, &Reason::Extra(extra.word()));
+            }
+        }
+    }
+
+    /// Takes what a run used. What is gone since, or was never in the root (another mount), is left out.
+    fn add_traced(&mut self, traced: &BTreeSet<Traced>) {
+        for Traced { path, follow, deed } in traced {
+            let follow = if *follow { Follow::Yes } else { Follow::No };
+            let Ok(found) = self.root.resolve(&ImagePath::root(), path, follow) else { continue };
+            match &self.root.inode(found.id).kind {
+                Kind::File(_) | Kind::Directory(_) | Kind::Symlink(_) => {
+                    let _ = self.packing.take(&ImagePath::root(), path, follow, &Reason::Traced(deed));
+                }
+                Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
             }
         }
     }
@@ -305,7 +323,8 @@ mod tests {
     }
 
     fn bundle(sample: &Sample, rules: &recipe::Bundle) -> Bundle {
-        gather(&Request { root: &sample.tree, platform: &Platform::new(Arch::Amd64), rules }).unwrap()
+        let platform = Platform::new(Arch::Amd64);
+        gather(&Request { root: &sample.tree, platform: &platform, rules, traced: &BTreeSet::new() }).unwrap()
     }
 
     /// Every name that is no directory, and links with their targets.
@@ -464,18 +483,45 @@ mod tests {
             root: &sample.tree,
             platform: &Platform::new(Arch::Amd64),
             rules: &rules("/x", &["app", "link"]),
+            traced: &BTreeSet::new(),
         };
         let error = gather(&request).unwrap_err().to_string();
         assert_eq!(error, "command line: several programs would be installed as one file: /x");
     }
 
     #[test]
+    fn what_a_run_used_is_taken_as_it_was_used() {
+        let sample = root()
+            .elf("/usr/bin/app", &needing(&[]))
+            .text("/etc/app/conf", 0o644, "")
+            .text("/etc/app/unused", 0o644, "")
+            .link("/etc/conf", "app/conf")
+            .link("/etc/look", "app/unused");
+        let traced = |path: &str, follow, deed| Traced { path: path.as_bytes().to_vec(), follow, deed };
+        let traced = BTreeSet::from([
+            traced("/usr/../etc/conf", true, "opened"),
+            traced("/etc/look", false, "read as a link"),
+            traced("/usr/lib64", true, "looked at"),
+            traced("/gone", true, "opened"),
+        ]);
+        let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));
+        let request = Request { root: &sample.tree, platform: &platform, rules: &rules, traced: &traced };
+        let bundle = gather(&request).unwrap();
+        let names = names(&bundle);
+        for name in ["/etc/app/conf", "/etc/conf -> app/conf", "/etc/look -> app/unused"] {
+            assert!(names.contains(&name.to_string()), "{name} in {names:?}");
+        }
+        assert!(!names.contains(&"/etc/app/unused".to_string()));
+        assert_eq!(bundle.reasons[&"/etc/app/conf".parse().unwrap()], [Reason::Traced("opened")]);
+    }
+
+    #[test]
     fn what_is_not_there_is_told() {
         let sample = root();
         let error = |program: &str| {
-            let request =
-                Request { root: &sample.tree, platform: &Platform::new(Arch::Amd64), rules: &rules(&[program]) };
-            gather(&request).unwrap_err().to_string()
+            let platform = &Platform::new(Arch::Amd64);
+            let rules = &rules(&[program]);
+            gather(&Request { root: &sample.tree, platform, rules, traced: &BTreeSet::new() }).unwrap_err().to_string()
         };
         assert_eq!(error("app"), "command line: no directory of the root's PATH has such a program: app");
         assert_eq!(error("/opt/app"), "command line: no such program in the root: /opt/app: does not exist: /opt");

@@ -14,6 +14,8 @@
 //!   ([`crate::recipe::Extra`]), or seen by a trace.
 //! - Every name knows why it is there; so an image can be asked years later.
 
+pub mod trace;
+
 mod reason;
 
 mod error;

@@ -167,7 +167,30 @@ pub struct Bundle {
     #[arg(short = 'r', long, value_name = "PATH")]
     pub install_to: Option<String>,
     #[command(flatten)]
+    pub trace: BundleTrace,
+    #[command(flatten)]
     pub image: BundleImage,
+}
+
+/// A run that shows what a program uses.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "What the program uses when it runs")]
+pub struct BundleTrace {
+    /// Run the program once, and take what it opens, executes and looks at
+    #[arg(short = 'd', long, visible_alias = "dynamic")]
+    pub trace: bool,
+    /// An argument for that run (repeatable)
+    #[arg(long, visible_alias = "dynamic-arg", value_name = "ARG", allow_hyphen_values = true, requires = "trace")]
+    pub trace_arg: Vec<String>,
+    /// What it reads from standard input
+    #[arg(long, visible_alias = "dynamic-stdin", value_name = "TEXT", requires = "trace")]
+    pub trace_stdin: Option<String>,
+    /// Environment variable, over those of this process (repeatable)
+    #[arg(long, value_name = "NAME=VALUE", requires = "trace")]
+    pub trace_env: Vec<String>,
+    /// End it after this time, as in 30s, 500ms or 2m; when named, that is no error [default: 60s]
+    #[arg(long, value_name = "TIME", requires = "trace")]
+    pub trace_timeout: Option<String>,
 }
 
 /// What is taken along by kind.

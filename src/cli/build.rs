@@ -1,9 +1,11 @@
 //! `sazare build`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use sazare::bundle::trace::Traced;
 use sazare::image::{LayerOptions, Staging};
 use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Rootfs, Verdict};
 use sazare::recipe::Recipe;
@@ -48,6 +50,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
         baseline: build.baseline.as_deref(),
         metadata_file: build.metadata_file.as_deref(),
         recipe: &recipe,
+        traced: BTreeSet::new(),
     };
     job.run(global, console)
 }
@@ -62,6 +65,7 @@ pub(super) struct Job<'a> {
     pub(super) allow: &'a [String],
     pub(super) baseline: Option<&'a Path>,
     pub(super) metadata_file: Option<&'a Path>,
+    pub(super) traced: BTreeSet<Traced>,
 }
 
 impl Job<'_> {
@@ -84,6 +88,7 @@ impl Job<'_> {
             write: self.write.clone(),
             allow: &verify::allowances(self.allow)?,
             baseline: &verify::baseline(self.baseline)?,
+            traced: &self.traced,
         };
         let (mut verdicts, mut bundled) = (Vec::new(), Vec::new());
         let mut judged = None;

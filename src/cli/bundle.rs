@@ -1,14 +1,17 @@
 //! `sazare bundle`.
 
+use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
+use sazare::bundle::trace::{self, Ended, Run, TraceError, Traced};
 use sazare::codec::Scratch;
 use sazare::image::{LayerOptions, Staging};
-use sazare::oci::Changes;
+use sazare::oci::{Changes, DEFAULT_PATH};
 use sazare::path::ImagePath;
 use sazare::pipeline::{self, BuildError};
 use sazare::platform::Platform;
+use sazare::progress::{Event, Progress};
 use sazare::recipe::{self, Extra, Globs, HostPath, Origin, Parts, Recipe, Template};
 use sazare::reference::Repository;
 use sazare::transport::{Place, WriteOptions};
@@ -24,6 +27,7 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
     let (programs, places) = programs_and_places(bundle)?;
     let rules = rules(bundle, programs)?;
     let recipe = recipe(bundle, &rules, console)?;
+    let traced = if bundle.trace.trace { traced(bundle, &rules, console)? } else { BTreeSet::new() };
     let job = Job {
         places,
         name: recipe.name.clone().or_else(|| fallback_name(&rules)),
@@ -36,6 +40,7 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
         baseline: None,
         metadata_file: bundle.image.metadata_file.as_deref(),
         recipe: &recipe,
+        traced,
     };
     job.run(global, console)
 }
@@ -83,6 +88,49 @@ fn rules(bundle: &Bundle, programs: &[String]) -> Result<recipe::Bundle, Trouble
 fn plain(path: &Path) -> String {
     let parts: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
     parts.to_string_lossy().into_owned()
+}
+
+/// Runs the program once, and tells what it used.
+fn traced(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<BTreeSet<Traced>, Trouble> {
+    let ([program], true) = (rules.programs.as_slice(), bundle.root.is_none()) else {
+        return Err(Trouble::usage(
+            "--trace is for one program of this machine's own root",
+            "bundle programs one by one, or name what they open by --include",
+        ));
+    };
+    let program = in_path(program.as_str());
+    console.event(Event::Step(&format!("running {}", program.display())));
+    let flags = &bundle.trace;
+    let over = flags.trace_env.iter().map(|text| request::pair("--trace-env", text)).collect::<Result<Vec<_>, _>>()?;
+    let limit = flags.trace_timeout.as_deref().map(|text| request::duration("--trace-timeout", text)).transpose()?;
+    let run = Run {
+        program: &program,
+        arguments: &flags.trace_arg,
+        environment: &request::environment(&over),
+        folder: &request::here()?,
+        stdin: flags.trace_stdin.as_deref().map(str::as_bytes),
+        limit: limit.unwrap_or(trace::LIMIT),
+        shown: console.verbose(),
+    };
+    let trace = trace::trace(&run).map_err(BuildError::Trace)?;
+    let failed = |how: String| Err(BuildError::Trace(TraceError::Failed(how)).into());
+    match trace.ended {
+        Ended::Status(0) => {}
+        Ended::Status(status) => return failed(format!("status {status}")),
+        Ended::Signal(signal) => return failed(format!("signal {signal}")),
+        Ended::TimedOut if limit.is_some() => {
+            console.event(Event::Note("the run was ended when its time was over"));
+        }
+        Ended::TimedOut => return Err(BuildError::Trace(TraceError::TimedOut(trace::LIMIT.as_secs())).into()),
+    }
+    Ok(trace.seen)
+}
+
+/// The file of a program on this machine; the default PATH is searched, as a bundle does it.
+fn in_path(word: &str) -> PathBuf {
+    let candidates = DEFAULT_PATH.split(':').map(|folder| Path::new(folder).join(word));
+    let found = candidates.into_iter().find(|candidate| !word.contains('/') && candidate.is_file());
+    found.unwrap_or_else(|| PathBuf::from(word))
 }
 
 fn extra(kind: ExtraKind) -> Extra {

@@ -2,8 +2,11 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the program that reads the environment")]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
@@ -278,6 +281,30 @@ pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), 
 pub fn machine() -> Machine {
     let path = std::env::var_os("PATH").unwrap_or_default();
     Machine { programs: std::env::split_paths(&path).collect() }
+}
+
+/// Seconds, or a number with `ms`, `s`, `m` or `h`.
+pub fn duration(flag: &str, text: &str) -> Result<Duration, Trouble> {
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "ms" => 1,
+        "" | "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
+        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
+        _ => Err(Trouble::usage(format!("{flag} is no time: {text}"), "write 30s, 500ms or 2m")),
+    }
+}
+
+/// The environment of this process, with these over it: `NAME=VALUE` each.
+pub fn environment(over: &[(String, String)]) -> Vec<Vec<u8>> {
+    let mut variables: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
+    variables.extend(over.iter().map(|(name, value)| (name.into(), value.into())));
+    variables.iter().map(|(name, value)| [name.as_bytes(), b"=", value.as_bytes()].concat()).collect()
 }
 
 /// The working directory, where relative paths start.

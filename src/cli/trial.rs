@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{Seek, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use sazare::codec::Scratch;
 use sazare::image::Staging;
@@ -42,7 +41,7 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
         workdir: args.workdir.clone(),
         input: args.stdin.as_deref().map(|stdin| input(stdin, &scratch)).transpose()?,
         catch: (expected.is_some() || global.format == Format::Json).then_some(OUTPUT_MAX),
-        limit: args.timeout.as_deref().map(duration).transpose()?,
+        limit: args.timeout.as_deref().map(|text| request::duration("--timeout", text)).transpose()?,
         ways: &ways,
         machine: &request::machine(),
     };
@@ -103,23 +102,6 @@ fn input(value: &str, scratch: &Scratch) -> Result<File, Trouble> {
         Ok(file)
     };
     write().map_err(|error| Trouble::Output("a temporary file".into(), error))
-}
-
-/// Seconds, or a number with `ms`, `s`, `m` or `h`.
-fn duration(text: &str) -> Result<Duration, Trouble> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let unit = match unit {
-        "ms" => 1,
-        "" | "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 0,
-    };
-    match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
-        Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err(Trouble::usage(format!("--timeout is no time: {text}"), "write 30s, 500ms or 2m")),
-    }
 }
 
 impl WayWord {

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::BundleError;
+use crate::bundle::trace::TraceError;
 use crate::codec::dir::DirError;
 use crate::failure::{Failure, Kind};
 use crate::image::{FlattenError, LayerError, StoreError};
@@ -45,6 +46,8 @@ pub enum BuildError {
     NoProgram(ImagePath),
     /// Programs cannot be bundled.
     Bundle(BundleError),
+    /// A program cannot be traced.
+    Trace(TraceError),
     /// A root cannot be read.
     Dir(DirError),
     /// A command cannot be tried.
@@ -70,6 +73,7 @@ impl fmt::Display for BuildError {
             }
             BuildError::NoProgram(path) => write!(f, "no program is there: {path}"),
             BuildError::Bundle(error) => error.fmt(f),
+            BuildError::Trace(error) => error.fmt(f),
             BuildError::Dir(error) => error.fmt(f),
             BuildError::Trial(error) => error.fmt(f),
             BuildError::OneArchive(file) => {
@@ -98,6 +102,7 @@ impl BuildError {
             BuildError::Flatten(error) => Some(error),
             BuildError::Transport(error) => Some(error),
             BuildError::Bundle(error) => Some(error),
+            BuildError::Trace(error) => Some(error),
             BuildError::Dir(error) => Some(error),
             BuildError::Trial(error) => Some(error),
             BuildError::OutputInSource(..)
@@ -150,6 +155,12 @@ impl From<StageError> for BuildError {
 impl From<BundleError> for BuildError {
     fn from(error: BundleError) -> BuildError {
         BuildError::Bundle(error)
+    }
+}
+
+impl From<TraceError> for BuildError {
+    fn from(error: TraceError) -> BuildError {
+        BuildError::Trace(error)
     }
 }
 

@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
 use super::read::read;
+use crate::bundle::trace::Traced;
 use crate::bundle::{self, Bundle, BundleError, Request};
 use crate::codec::Scratch;
 use crate::codec::dir::{self, ScanOptions};
 use crate::codec::whiteout::{self, Meaning};
 use crate::link::Closures;
-use crate::path::ImagePath;
+use crate::path::{ImagePath, Name};
 use crate::platform::{Arch, Platform};
 use crate::progress::{Event, Progress};
 use crate::recipe;
 use crate::transport::{Place, TransportError};
-use crate::tree::Tree;
+use crate::tree::{LINKS_MAX, Tree};
 
 /// Read with all that they hold.
 const WHOLE: [&str; 11] = [
@@ -48,6 +49,7 @@ const LOOKS_MAX: usize = 40;
 /// Gathers what a recipe's `[bundle]` asks for.
 pub(super) fn gather(
     rules: &recipe::Bundle,
+    traced: &BTreeSet<Traced>,
     platform: &Platform,
     scratch: &Scratch,
     progress: &dyn Progress,
@@ -56,12 +58,12 @@ pub(super) fn gather(
     progress.event(Event::Step(&format!("{platform}: gathering programs of {place}")));
     let bundle = match &place {
         Place::Rootfs(folder) => {
-            look(folder, rules, platform, |root| bundle::gather(&Request { root, platform, rules }))?
+            look(folder, rules, traced, platform, |root| bundle::gather(&Request { root, platform, rules, traced }))?
         }
         _ => {
             let (_, seen) = read(&place, std::slice::from_ref(platform), scratch, progress)?;
             let Some(seen) = seen.into_iter().next() else { return Err(BuildError::NoImage(place.to_string())) };
-            bundle::gather(&Request { root: &seen.tree, platform, rules })?
+            bundle::gather(&Request { root: &seen.tree, platform, rules, traced })?
         }
     };
     for note in &bundle.notes {
@@ -86,14 +88,14 @@ pub fn bundle_platforms(
     let only_first = recipe::Bundle::new(rules.origin.clone(), rules.programs.first().map(|first| first.fill_in(&any)));
     let arch = |root: &Tree| {
         let platform = &any;
-        let bundle = bundle::gather(&Request { root, platform, rules: &only_first })?;
+        let bundle = bundle::gather(&Request { root, platform, rules: &only_first, traced: &BTreeSet::new() })?;
         let arch = bundle.programs.first().and_then(|program| Closures::new(root, platform).arch_of(program));
         Ok((arch, bundle))
     };
     let arch = match &place {
         Place::Rootfs(folder) => {
             let mut found = None;
-            look(folder, &only_first, &any, |root| {
+            look(folder, &only_first, &BTreeSet::new(), &any, |root| {
                 let (arch, bundle) = arch(root)?;
                 found = arch;
                 Ok(bundle)
@@ -127,10 +129,12 @@ fn root_of(rules: &recipe::Bundle, platform: &Platform) -> Result<Place, BuildEr
 fn look(
     folder: &Path,
     rules: &recipe::Bundle,
+    traced: &BTreeSet<Traced>,
     platform: &Platform,
     mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleError>,
 ) -> Result<Bundle, BuildError> {
     let mut view = View::new(folder, rules, platform);
+    traced.iter().for_each(|traced| view.add_way(&traced.path));
     for _ in 0..LOOKS_MAX {
         let skip = |path: &ImagePath, _: bool| !view.keeps(path);
         let root = dir::scan(folder, &ScanOptions { xattrs: true, skip: &skip })?.tree;
@@ -154,7 +158,7 @@ struct View {
     folder: PathBuf,
     whole: BTreeSet<ImagePath>,
     folders: BTreeSet<ImagePath>,
-    /// Directories on the way to one of those.
+    /// What is on the way to one of those, and single names.
     above: BTreeSet<ImagePath>,
     never: BTreeSet<ImagePath>,
 }
@@ -193,6 +197,35 @@ impl View {
         }
     }
 
+    /// Reads every name that the walk along a path comes through.
+    fn add_way(&mut self, path: &[u8]) {
+        let mut here = ImagePath::root();
+        let mut rest: Vec<Vec<u8>> = path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect();
+        let mut links = 0;
+        while let Some(part) = rest.pop() {
+            let Ok(name) = Name::new(&part) else {
+                if part == b".." {
+                    here = here.parent().unwrap_or(here);
+                }
+                continue;
+            };
+            let path = here.join(&name);
+            self.above.insert(path.clone());
+            let host = self.folder.join(OsStr::from_bytes(path.relative_bytes()));
+            match std::fs::read_link(host) {
+                Ok(target) if links < LINKS_MAX => {
+                    let target = target.as_os_str().as_bytes();
+                    if target.starts_with(b"/") {
+                        here = ImagePath::root();
+                    }
+                    rest.extend(target.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec));
+                    links += 1;
+                }
+                _ => here = path,
+            }
+        }
+    }
+
     fn is_in_whole(&self, path: &ImagePath) -> bool {
         let mut here = Some(path.clone());
         while let Some(path) = here {
@@ -206,10 +239,10 @@ impl View {
 
     fn keeps(&self, path: &ImagePath) -> bool {
         let in_folder = path.parent().is_some_and(|parent| self.folders.contains(&parent));
-        let kept = in_folder || self.is_in_whole(path) || self.folders.contains(path) || self.above.contains(path);
+        let kept = in_folder || self.is_in_whole(path) || self.folders.contains(path);
         // A deletion mark of a container's own storage is no part of a running machine.
         let mark = path.file_name().is_some_and(|name| whiteout::meaning(&name) != Meaning::Entry);
-        kept && !mark && !self.never.contains(path)
+        !mark && (self.above.contains(path) || (kept && !self.never.contains(path)))
     }
 
     /// Reads what is at a path too, if it is there and was not read yet.

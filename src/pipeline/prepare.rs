@@ -1,11 +1,13 @@
 //! The way that every build begins with: what was asked for, and a recipe and its sources to a tree.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::error::BuildError;
 use super::gather::gather;
 use super::read::is_platform;
 use crate::bundle::Reasons;
+use crate::bundle::trace::Traced;
 use crate::codec::Scratch;
 use crate::epoch::Epoch;
 use crate::image::{self, Blobs, LayerOptions, PlatformImage};
@@ -45,6 +47,8 @@ pub struct Build<'a> {
     pub allow: &'a [Allowance],
     /// Findings that were there before.
     pub baseline: &'a Baseline,
+    /// What a run was seen to use, for the recipe's bundle.
+    pub traced: &'a BTreeSet<Traced>,
 }
 
 /// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
@@ -132,7 +136,7 @@ pub(super) fn prepare(
         None => None,
     };
     let bundle = match &build.recipe.bundle {
-        Some(rules) => Some(gather(rules, platform, scratch, progress)?),
+        Some(rules) => Some(gather(rules, build.traced, platform, scratch, progress)?),
         None => None,
     };
     progress.event(Event::Step(&format!("{platform}: staging")));

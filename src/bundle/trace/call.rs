@@ -1,0 +1,138 @@
+//! The system calls that take a path, and what each does with it.
+
+use nix::libc;
+
+/// One path that a run used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Traced {
+    /// The path, absolute, as it was spelled.
+    pub path: Vec<u8>,
+    /// Whether a link at its end was followed.
+    pub follow: bool,
+    /// What was done, such as `opened`.
+    pub deed: &'static str,
+}
+
+/// A system call that takes a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// Its number on this machine.
+    pub number: libc::c_long,
+    /// The position of the handle of a directory that the path starts from.
+    pub directory: Option<usize>,
+    /// The position of the path.
+    pub path: usize,
+    /// Whether a link at its end is followed.
+    pub follow: Follow,
+    /// What it does.
+    pub deed: Deed,
+}
+
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Follow {
+    Yes,
+    No,
+    /// Unless this bit is set in the argument at this position.
+    Unless(usize, u64),
+}
+
+/// What a call does with its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Deed {
+    /// Opens it, with the flags at this position.
+    Open(usize),
+    /// Opens it, with the structure at this position.
+    OpenHow(usize),
+    /// Executes it.
+    Execute,
+    /// Looks at it.
+    Look,
+    /// Reads it as a link.
+    ReadLink,
+    /// Makes it the working directory.
+    Enter,
+    /// Makes it.
+    Make,
+}
+
+impl Deed {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Deed::Open(_) | Deed::OpenHow(_) => "opened",
+            Deed::Execute => "executed",
+            Deed::Look => "looked at",
+            Deed::ReadLink => "read as a link",
+            Deed::Enter => "entered",
+            Deed::Make => "made",
+        }
+    }
+}
+
+const NOFOLLOW: u64 = libc::AT_SYMLINK_NOFOLLOW as u64;
+
+const fn at(number: libc::c_long, follow: Follow, deed: Deed) -> Call {
+    Call { number, directory: Some(0), path: 1, follow, deed }
+}
+
+const fn plain(number: libc::c_long, follow: Follow, deed: Deed) -> Call {
+    Call { number, directory: None, path: 0, follow, deed }
+}
+
+const fn made(number: libc::c_long, directory: Option<usize>, path: usize) -> Call {
+    Call { number, directory, path, follow: Follow::No, deed: Deed::Make }
+}
+
+/// The calls that every architecture has.
+const EVERYWHERE: [Call; 20] = [
+    at(libc::SYS_openat, Follow::Unless(2, libc::O_NOFOLLOW as u64), Deed::Open(2)),
+    at(libc::SYS_openat2, Follow::Yes, Deed::OpenHow(2)),
+    plain(libc::SYS_execve, Follow::Yes, Deed::Execute),
+    at(libc::SYS_execveat, Follow::Unless(4, NOFOLLOW), Deed::Execute),
+    at(libc::SYS_newfstatat, Follow::Unless(3, NOFOLLOW), Deed::Look),
+    at(libc::SYS_statx, Follow::Unless(2, NOFOLLOW), Deed::Look),
+    at(libc::SYS_faccessat, Follow::Yes, Deed::Look),
+    at(libc::SYS_faccessat2, Follow::Unless(3, NOFOLLOW), Deed::Look),
+    plain(libc::SYS_statfs, Follow::Yes, Deed::Look),
+    at(libc::SYS_readlinkat, Follow::No, Deed::ReadLink),
+    plain(libc::SYS_chdir, Follow::Yes, Deed::Enter),
+    made(libc::SYS_mkdirat, Some(0), 1),
+    made(libc::SYS_mknodat, Some(0), 1),
+    made(libc::SYS_symlinkat, Some(1), 2),
+    made(libc::SYS_linkat, Some(2), 3),
+    made(libc::SYS_renameat, Some(2), 3),
+    made(libc::SYS_renameat2, Some(2), 3),
+    // Extended attributes are looked at as the rest of an inode is.
+    plain(libc::SYS_getxattr, Follow::Yes, Deed::Look),
+    plain(libc::SYS_lgetxattr, Follow::No, Deed::Look),
+    plain(libc::SYS_listxattr, Follow::Yes, Deed::Look),
+];
+
+/// The calls that newer architectures were not given any more.
+#[cfg(target_arch = "x86_64")]
+const OLDER: [Call; 11] = [
+    plain(libc::SYS_open, Follow::Unless(1, libc::O_NOFOLLOW as u64), Deed::Open(1)),
+    plain(libc::SYS_stat, Follow::Yes, Deed::Look),
+    plain(libc::SYS_lstat, Follow::No, Deed::Look),
+    plain(libc::SYS_access, Follow::Yes, Deed::Look),
+    plain(libc::SYS_readlink, Follow::No, Deed::ReadLink),
+    made(libc::SYS_creat, None, 0),
+    made(libc::SYS_mkdir, None, 0),
+    made(libc::SYS_mknod, None, 0),
+    made(libc::SYS_symlink, None, 1),
+    made(libc::SYS_link, None, 1),
+    made(libc::SYS_rename, None, 1),
+];
+#[cfg(not(target_arch = "x86_64"))]
+const OLDER: [Call; 0] = [];
+
+/// All calls that take a path.
+pub(super) fn calls() -> impl Iterator<Item = &'static Call> {
+    EVERYWHERE.iter().chain(&OLDER)
+}
+
+/// The call of a number.
+pub(super) fn call(number: u64) -> Option<&'static Call> {
+    calls().find(|call| call.number as u64 == number)
+}

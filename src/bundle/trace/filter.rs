@@ -1,0 +1,76 @@
+//! The program that the kernel runs at each system call of a tracee: calls that take a path stop, all others go on.
+
+use nix::libc::{self, sock_filter, sock_fprog};
+
+use super::call::calls;
+
+/// What the numbers of system calls mean for a program of this machine (`linux/audit.h`).
+#[cfg(target_arch = "x86_64")]
+const MACHINE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const MACHINE: u32 = 0xc000_00b7;
+/// Elsewhere no filter fits, and every call stops.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const MACHINE: u32 = 0;
+
+/// Where number and machine stand in the kernel's `seccomp_data`.
+const NUMBER_AT: u32 = 0;
+const MACHINE_AT: u32 = 4;
+
+/// The filter.
+pub(super) fn filter() -> Vec<sock_filter> {
+    let load = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
+    let equal = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    let end = (libc::BPF_RET | libc::BPF_K) as u16;
+    let statement = |code, k| sock_filter { code, jt: 0, jf: 0, k };
+    let numbers: Vec<u32> = calls().map(|call| call.number as u32).collect();
+    // Jumps count the statements that are left out.
+    let count = numbers.len() as u8;
+    let mut filter = vec![
+        statement(load, MACHINE_AT),
+        sock_filter { code: equal, jt: 0, jf: count + 1, k: MACHINE },
+        statement(load, NUMBER_AT),
+    ];
+    for (number, position) in numbers.iter().zip(0_u8..) {
+        filter.push(sock_filter { code: equal, jt: count - position, jf: 0, k: *number });
+    }
+    filter.push(statement(end, libc::SECCOMP_RET_ALLOW));
+    filter.push(statement(end, libc::SECCOMP_RET_TRACE));
+    filter
+}
+
+/// The filter as the kernel takes it; `filter` must outlive the call.
+pub(super) fn program(filter: &mut [sock_filter]) -> sock_fprog {
+    sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the filter as the kernel would.
+    fn run(filter: &[sock_filter], machine: u32, number: u32) -> u32 {
+        let (mut at, mut value) = (0, 0);
+        loop {
+            let statement = filter[at];
+            at += 1;
+            match u32::from(statement.code) & 7 {
+                libc::BPF_LD => value = if statement.k == MACHINE_AT { machine } else { number },
+                libc::BPF_JMP => at += usize::from(if value == statement.k { statement.jt } else { statement.jf }),
+                _ => return statement.k,
+            }
+        }
+    }
+
+    #[test]
+    fn calls_with_a_path_stop_and_no_others() {
+        let filter = filter();
+        for call in calls() {
+            assert_eq!(run(&filter, MACHINE, call.number as u32), libc::SECCOMP_RET_TRACE, "{call:?}");
+            assert_eq!(run(&filter, MACHINE + 1, call.number as u32), libc::SECCOMP_RET_ALLOW);
+        }
+        for number in [libc::SYS_read, libc::SYS_close, libc::SYS_mmap, 9999] {
+            assert_eq!(run(&filter, MACHINE, number as u32), libc::SECCOMP_RET_ALLOW, "{number}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! The watch over a run, from its first stop to the end of its last process.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::libc;
+
+use super::call::{Call, Deed, Follow, Traced, call};
+use super::error::TraceError;
+use super::start::{Run, report, start};
+use super::tracee::{self, At, EVENT_STOP, Number, Told};
+
+/// Never a part of a bundle: they belong to the kernel that runs.
+const KERNEL: [&[u8]; 3] = [b"/dev", b"/proc", b"/sys"];
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By itself, with this status.
+    Status(i32),
+    /// By this signal.
+    Signal(i32),
+    /// By us, when its time was over.
+    TimedOut,
+}
+
+/// What a run used, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// The paths.
+    pub seen: BTreeSet<Traced>,
+    /// How the first process ended.
+    pub ended: Ended,
+}
+
+/// Runs a program and notes what it uses, until the last process that it started is over or its time is.
+///
+/// # Errors
+/// When it cannot be started, or this machine does not let it be traced.
+pub fn trace(run: &Run<'_>) -> Result<Trace, TraceError> {
+    // A thread of its own: ptrace belongs to one thread, and waiting there takes nobody else's children away.
+    let watched = std::thread::scope(|scope| scope.spawn(|| watch(run)).join());
+    watched.unwrap_or_else(|_| Err(TraceError::System("the watch", io::Error::other("it broke"))))
+}
+
+fn watch(run: &Run<'_>) -> Result<Trace, TraceError> {
+    let (first, from_child) = start(run)?;
+    let family = Family { alive: Mutex::new(BTreeSet::from([first])), over: AtomicBool::new(false) };
+    let (done, waiting) = channel::<()>();
+    std::thread::scope(|scope| {
+        let family = &family;
+        scope.spawn(move || {
+            if waiting.recv_timeout(run.limit) == Err(RecvTimeoutError::Timeout) {
+                family.end();
+            }
+        });
+        let watched = Watch {
+            first,
+            family,
+            from_child: Some(from_child),
+            filtered: true,
+            pending: BTreeMap::new(),
+            made: BTreeSet::new(),
+            trace: Trace { seen: BTreeSet::new(), ended: Ended::TimedOut },
+        }
+        .run(run.program);
+        // The timer ends with its channel.
+        drop(done);
+        watched
+    })
+}
+
+/// Everything that runs.
+struct Family {
+    alive: Mutex<BTreeSet<Number>>,
+    over: AtomicBool,
+}
+
+impl Family {
+    /// Ends all of it. Whoever is born meanwhile is ended when it shows.
+    fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+        let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
+        alive.iter().for_each(|tracee| tracee::kill(*tracee));
+    }
+
+    fn add(&self, tracee: Number) {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).insert(tracee);
+        if self.over.load(Ordering::SeqCst) {
+            tracee::kill(tracee);
+        }
+    }
+
+    fn remove(&self, tracee: Number) {
+        self.alive.lock().unwrap_or_else(PoisonError::into_inner).remove(&tracee);
+    }
+}
+
+struct Watch<'a> {
+    first: Number,
+    family: &'a Family,
+    /// Where the first process reports, until it became the program.
+    from_child: Option<File>,
+    /// Whether only calls with a path stop.
+    filtered: bool,
+    /// The call that each process is in.
+    pending: BTreeMap<Number, Pending>,
+    /// What the run made.
+    made: BTreeSet<Vec<u8>>,
+    trace: Trace,
+}
+
+/// A call that has begun.
+struct Pending {
+    path: Vec<u8>,
+    follow: bool,
+    deed: Deed,
+}
+
+impl Watch<'_> {
+    fn run(mut self, program: &Path) -> Result<Trace, TraceError> {
+        while let Some((tracee, told)) = tracee::wait().map_err(|error| TraceError::System("waitpid", error))? {
+            let mut signal = 0;
+            match told {
+                Told::Ended(status) => {
+                    self.over(tracee, Ended::Status(status), program)?;
+                    continue;
+                }
+                Told::Killed(number) => {
+                    self.over(tracee, Ended::Signal(number), program)?;
+                    continue;
+                }
+                Told::Call => self.call(tracee),
+                Told::Event(libc::PTRACE_EVENT_SECCOMP) => self.call(tracee),
+                Told::Event(libc::PTRACE_EVENT_EXEC) => self.became(tracee),
+                Told::Event(EVENT_STOP) => self.family.add(tracee),
+                Told::Event(_) => {}
+                Told::Signal(number) => signal = number,
+            }
+            tracee::resume(tracee, !self.filtered || self.pending.contains_key(&tracee), signal);
+        }
+        Ok(self.trace)
+    }
+
+    /// A process is over.
+    fn over(&mut self, tracee: Number, ended: Ended, program: &Path) -> Result<(), TraceError> {
+        self.pending.remove(&tracee);
+        self.family.remove(tracee);
+        if tracee != self.first {
+            return Ok(());
+        }
+        if let Some(error) = self.from_child.take().and_then(|mut from_child| report(&mut from_child).1) {
+            return Err(TraceError::Start(program.display().to_string(), error));
+        }
+        let timed_out = self.family.over.load(Ordering::SeqCst) && ended == Ended::Signal(libc::SIGKILL);
+        self.trace.ended = if timed_out { Ended::TimedOut } else { ended };
+        Ok(())
+    }
+
+    /// A process executes another program. A thread that does so gets the number of its process.
+    fn became(&mut self, tracee: Number) {
+        if let Some(before) = tracee::event_message(tracee).filter(|before| *before != tracee) {
+            self.family.remove(before);
+            if let Some(pending) = self.pending.remove(&before) {
+                self.pending.insert(tracee, pending);
+            }
+        }
+        if let Some(mut from_child) = self.from_child.take() {
+            self.filtered = report(&mut from_child).0;
+        }
+    }
+
+    /// A process stands before or behind a call.
+    fn call(&mut self, tracee: Number) {
+        match tracee::standing(tracee) {
+            Ok(At::Entry(number, arguments)) => {
+                self.pending.remove(&tracee);
+                let begun = call(number).and_then(|call| begin(tracee, call, &arguments));
+                if let Some(pending) = begun {
+                    self.pending.insert(tracee, pending);
+                }
+            }
+            Ok(At::Exit(success, _)) => {
+                if let Some(pending) = self.pending.remove(&tracee).filter(|_| success) {
+                    self.note(pending);
+                }
+            }
+            // Gone meanwhile: its end is told next.
+            Ok(At::None) | Err(_) => {}
+        }
+    }
+
+    fn note(&mut self, pending: Pending) {
+        let Pending { path, follow, deed } = pending;
+        if KERNEL.iter().any(|kernel| is_below(&path, kernel)) {
+            return;
+        }
+        if deed == Deed::Make {
+            self.made.insert(path);
+        } else if !self.is_made(&path) {
+            self.trace.seen.insert(Traced { path, follow, deed: deed.word() });
+        }
+    }
+
+    /// Whether the run made a path, or a directory above it.
+    fn is_made(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        ends.chain([path.len()]).any(|end| self.made.contains(&path[..end]))
+    }
+}
+
+fn is_below(path: &[u8], directory: &[u8]) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// What a call is about to do; `None` when it takes no path this time.
+fn begin(tracee: Number, call: &Call, arguments: &[u64; 6]) -> Option<Pending> {
+    let argument = |position: usize| arguments.get(position).copied();
+    let spelled = tracee::text(tracee, argument(call.path)?).filter(|path| !path.is_empty())?;
+    let path = if spelled.starts_with(b"/") {
+        plain(&spelled)
+    } else {
+        plain(&[directory(tracee, call.directory.and_then(argument))?.as_slice(), b"/", &spelled].concat())
+    };
+    let flags = match call.deed {
+        Deed::Open(position) => argument(position)?,
+        Deed::OpenHow(position) => tracee::number(tracee, argument(position)?)?,
+        Deed::Execute | Deed::Look | Deed::ReadLink | Deed::Enter | Deed::Make => 0,
+    };
+    let has = |flag: i32| flags & flag as u64 == flag as u64;
+    let follow = match call.follow {
+        _ if has(libc::O_NOFOLLOW) => false,
+        Follow::Yes => true,
+        Follow::No => false,
+        Follow::Unless(position, bit) => argument(position)? & bit == 0,
+    };
+    if has(libc::O_TMPFILE) {
+        return None;
+    }
+    let is_new = has(libc::O_TRUNC)
+        || (has(libc::O_CREAT) && std::fs::symlink_metadata(Path::new(OsStr::from_bytes(&path))).is_err());
+    Some(Pending { path, follow, deed: if is_new { Deed::Make } else { call.deed } })
+}
+
+/// The directory that a relative path starts from: a handle, or the working directory.
+fn directory(tracee: Number, handle: Option<u64>) -> Option<Vec<u8>> {
+    let place = match handle.map(|handle| handle as i32) {
+        None | Some(libc::AT_FDCWD) => format!("/proc/{tracee}/cwd"),
+        Some(handle) => format!("/proc/{tracee}/fd/{handle}"),
+    };
+    let path = std::fs::read_link(place).ok()?;
+    Some(path.as_os_str().as_bytes().to_vec()).filter(|path| path.starts_with(b"/"))
+}
+
+/// A path without `.` and empty parts. `..` stays: what it means depends on links.
+fn plain(path: &[u8]) -> Vec<u8> {
+    let parts = path.split(|&byte| byte == b'/').filter(|part| !matches!(*part, b"" | b"."));
+    let mut out = parts.fold(Vec::new(), |out, part| [out.as_slice(), b"/", part].concat());
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    out
+}
+
+/// How long a run may take where nobody says it.
+pub const LIMIT: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn traced(script: &str, folder: &Path) -> Option<Trace> {
+        let arguments = ["-c".to_string(), script.to_string()];
+        let run = Run {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            environment: &[b"PATH=/usr/bin:/bin".to_vec()],
+            folder,
+            stdin: Some(b"text\n"),
+            limit: Duration::from_secs(20),
+            shown: false,
+        };
+        match trace(&run) {
+            Ok(trace) => Some(trace),
+            Err(TraceError::Forbidden(error)) => {
+                // Where nothing may be traced there is nothing to see; CI must be able to.
+                assert!(option_env!("CI").is_none(), "{error}");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn has(trace: &Trace, path: &Path, deed: &str) -> bool {
+        trace.seen.iter().any(|traced| traced.path == path.as_os_str().as_bytes() && traced.deed == deed)
+    }
+
+    #[test]
+    fn what_succeeds_is_seen_however_the_path_is_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        std::fs::create_dir_all(at("a/b")).unwrap();
+        for path in ["one", "a/two", "a/b/three"] {
+            std::fs::write(at(path), "").unwrap();
+        }
+        let script = "read line; test $line = text || exit 3; . ./one; cd a; cat two >/dev/null & wait; \
+                      (cat ./b/three; cat gone; cat < /dev/null; test -d b/../b) 2>/dev/null; \
+                      echo made > mine; cat mine; mkdir dir; echo > dir/x; cat dir/x; exit 7";
+        let Some(trace) = traced(script, folder.path()) else { return };
+        assert_eq!(trace.ended, Ended::Status(7));
+        for (path, deed) in [("one", "opened"), ("a", "entered"), ("a/two", "opened"), ("a/b/three", "opened")] {
+            assert!(has(&trace, &at(path), deed), "{path} in {:#?}", trace.seen);
+        }
+        assert!(has(&trace, &at("a/b/../b"), "looked at"));
+        assert!(trace.seen.iter().any(|traced| traced.path.ends_with(b"/cat") && traced.deed == "executed"));
+        let text =
+            format!("{:?}", trace.seen.iter().map(|traced| String::from_utf8_lossy(&traced.path)).collect::<Vec<_>>());
+        for absent in ["gone", "mine", "dir/x", "/dev", "/proc"] {
+            assert!(!text.contains(&format!("{absent}\"")), "{absent} in {text}");
+        }
+    }
+
+    #[test]
+    fn a_family_that_hangs_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["-c".to_string(), "(sleep 999 & sleep 998) & exec sleep 997".to_string()];
+        let run = Run {
+            program: Path::new("/bin/sh"),
+            arguments: &arguments,
+            environment: &[b"PATH=/usr/bin:/bin".to_vec()],
+            folder: folder.path(),
+            stdin: None,
+            limit: Duration::from_millis(300),
+            shown: false,
+        };
+        match trace(&run) {
+            Ok(trace) => assert_eq!(trace.ended, Ended::TimedOut),
+            Err(TraceError::Forbidden(_)) => {}
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_told() {
+        let run = Run {
+            program: Path::new("/nowhere"),
+            arguments: &[],
+            environment: &[],
+            folder: Path::new("/"),
+            stdin: None,
+            limit: Duration::from_secs(5),
+            shown: false,
+        };
+        match trace(&run) {
+            Err(TraceError::Forbidden(_)) => {}
+            Err(error) => {
+                assert_eq!(error.to_string(), "cannot trace /nowhere: No such file or directory (os error 2)")
+            }
+            Ok(trace) => panic!("{trace:?}"),
+        }
+    }
+}
