@@ -1,9 +1,16 @@
-//! A small forge of ELF files for tests: one PT_LOAD over the whole file, addresses equal to offsets, no sections.
+//! A small forge of ELF files for tests: one PT_LOAD over the whole file, addresses equal to offsets (to which a program
+//! at fixed addresses adds its base), no sections. What it makes can be run for real: its code ends with exit code 0.
 
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 
 /// Where the first PT_INTERP header stands in a forged file.
-pub(crate) const PT_INTERP_AT: usize = 64 + 56;
+pub(crate) const PT_INTERP_AT: usize = 64 + 2 * 56;
+
+/// Where a program at fixed addresses is loaded: no kernel lets a program have the first page.
+const BASE: u64 = 0x40_0000;
+
+/// The most relocations of one forged file.
+const SLOTS: u64 = 32;
 
 /// A file to be forged. Every field is what its name says; see [`Forge::build`].
 #[derive(Clone, Debug, Default)]
@@ -32,11 +39,23 @@ pub(crate) struct Forge {
     /// Types of further relocations, without symbol.
     pub relocations: Vec<u32>,
     pub version_needs: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    /// Whether the needed versions are weak: they may be absent.
+    pub weak_versions: bool,
     pub version_definitions: Vec<Vec<u8>>,
+    /// What DT_VERSYM says of every defined symbol; 1 is the base version.
+    pub version_of_defined: Option<u16>,
     pub align: u64,
 }
 
 struct Strings(Vec<u8>);
+
+/// The hash of a version's name, as System V has it.
+fn hash_of(name: &[u8]) -> u32 {
+    name.iter().fold(0u32, |hash, &byte| {
+        let hash = hash.wrapping_shl(4).wrapping_add(u32::from(byte));
+        (hash ^ (hash >> 24 & 0xf0)) & 0x0fff_ffff
+    })
+}
 
 impl Strings {
     fn add(&mut self, text: &[u8]) -> u64 {
@@ -74,7 +93,10 @@ impl Forge {
     pub(crate) fn musl(new: bool) -> Forge {
         let mut text = b"\0musl libc (x86_64)\0/etc/ld-musl-x86_64.path\0/lib:/usr/local/lib:/usr/lib\0".to_vec();
         text.extend_from_slice(if new { b"1.2.5\0aio_cancel\0aio_error\0" } else { b"1.2.3\0" });
-        let defines = ["__libc_start_main", "stdin", "puts"].iter().map(|name| name.as_bytes().to_vec()).collect();
+        // Before 1.2.4 it had the names of large files itself.
+        let plain = ["__libc_start_main", "stdin", "puts", "fopen", "posix_fallocate"];
+        let large = if new { &[][..] } else { &["fopen64", "posix_fallocate64"] };
+        let defines = plain.iter().chain(large).map(|name| name.as_bytes().to_vec()).collect();
         Forge { kind: ET_DYN, dynamic: true, text, defines, ..Forge::program() }
     }
 
@@ -90,7 +112,10 @@ impl Forge {
 
     /// The file.
     pub(crate) fn build(&self) -> Vec<u8> {
-        let count = 1 + self.interpreters.len() + usize::from(self.dynamic) + usize::from(self.note.is_some());
+        let programs = usize::from(!self.interpreters.is_empty());
+        let count =
+            1 + self.interpreters.len() + usize::from(self.dynamic) + usize::from(self.note.is_some()) + programs;
+        let base = self.base();
         let mut out = vec![0; 64 + 56 * count];
         let mut headers: Vec<[u64; 7]> = Vec::new();
         let place = |out: &mut Vec<u8>, bytes: &[u8]| {
@@ -101,23 +126,35 @@ impl Forge {
         };
         for interpreter in &self.interpreters {
             let at = place(&mut out, interpreter);
-            headers.push([3 | 4 << 32, at, at, at, interpreter.len() as u64, interpreter.len() as u64, 1]);
+            headers.push([
+                3 | 4 << 32,
+                at,
+                base + at,
+                base + at,
+                interpreter.len() as u64,
+                interpreter.len() as u64,
+                1,
+            ]);
         }
         place(&mut out, &self.text);
         if let Some(note) = &self.note {
             let at = place(&mut out, note);
-            headers.push([4 | 4 << 32, at, at, at, note.len() as u64, note.len() as u64, 4]);
+            headers.push([4 | 4 << 32, at, base + at, base + at, note.len() as u64, note.len() as u64, 4]);
         }
         if self.dynamic {
             let section = self.section(&mut out, &place);
             let at = place(&mut out, &section);
-            headers.push([2 | 6 << 32, at, at, at, section.len() as u64, section.len() as u64, 8]);
+            headers.push([2 | 6 << 32, at, base + at, base + at, section.len() as u64, section.len() as u64, 8]);
         }
-        // The code: something for the entry point to point at.
-        let entry = place(&mut out, &[0x90; 16]);
+        let entry = base + place(&mut out, self.code());
         let size = out.len() as u64;
         let mut table = Vec::new();
-        words(&mut table, &[1 | 7 << 32, 0, 0, 0, size, size, self.align]);
+        if programs == 1 {
+            // PT_PHDR: by it a loader knows where the program is, before it reads what follows.
+            let size = 56 * count as u64;
+            words(&mut table, &[6 | 4 << 32, 64, base + 64, base + 64, size, size, 8]);
+        }
+        words(&mut table, &[1 | 7 << 32, 0, base, base, size, size, self.align]);
         for header in headers {
             words(&mut table, &header);
         }
@@ -134,8 +171,23 @@ impl Forge {
         out
     }
 
+    fn base(&self) -> u64 {
+        if self.kind == ET_EXEC { BASE } else { 0 }
+    }
+
+    /// exit(0)
+    fn code(&self) -> &'static [u8] {
+        if self.machine == 183 {
+            b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4"
+        } else {
+            b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05\x0f\x0b\x0f\x0b\x0f\x0b\x90"
+        }
+    }
+
     fn section(&self, out: &mut Vec<u8>, place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64) -> Vec<u8> {
+        let base = self.base();
         let mut strings = Strings(vec![0]);
+        let place = &|out: &mut Vec<u8>, bytes: &[u8]| base + place(out, bytes);
         let mut tags: Vec<(u64, u64)> = self.needed.iter().map(|name| (1, strings.add(name))).collect();
         for (tag, text) in [(14, &self.soname), (15, &self.rpath), (29, &self.runpath)] {
             tags.extend(text.as_ref().map(|text| (tag, strings.add(text))));
@@ -163,6 +215,11 @@ impl Forge {
         out: &mut Vec<u8>,
         place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64,
     ) {
+        let slots = place(out, &[0; 8 * SLOTS as usize]);
+        // The first three belong to the loader.
+        let mut next = (slots + 24..slots + 8 * SLOTS).step_by(8);
+        let mut next = || next.next().unwrap();
+        let mut versions = vec![0u16];
         let (slot, pointer) = if self.machine == 183 { (1026, 257) } else { (7, 1) };
         let mut table = vec![0; 24];
         let (mut plt, mut data) = (Vec::new(), Vec::new());
@@ -176,16 +233,17 @@ impl Forge {
             for name in names {
                 let number = table.len() as u64 / 24;
                 let head = strings.add(name) | info << 32 | section << 48;
-                words(&mut table, &[head, if section == 0 { 0 } else { 0x40 }, 8]);
+                words(&mut table, &[head, if section == 0 { 0 } else { slots }, 8]);
+                versions.push(self.version_of_defined.filter(|_| section != 0).unwrap_or(1));
                 match relocation {
-                    Some(true) => words(&mut plt, &[0x40, number << 32 | slot, 0]),
-                    Some(false) => words(&mut data, &[0x40, number << 32 | pointer, 0]),
+                    Some(true) => words(&mut plt, &[next(), number << 32 | slot, 0]),
+                    Some(false) => words(&mut data, &[next(), number << 32 | pointer, 0]),
                     None => {}
                 }
             }
         }
         for kind in &self.relocations {
-            words(&mut data, &[0x40, u64::from(*kind), 0]);
+            words(&mut data, &[next(), u64::from(*kind), 0]);
         }
         let count = table.len() as u32 / 24;
         let mut hash = Vec::new();
@@ -203,7 +261,11 @@ impl Forge {
             tags.extend([(7, place(out, &data)), (8, data.len() as u64), (9, 24)]);
         }
         if !plt.is_empty() {
-            tags.extend([(23, place(out, &plt)), (2, plt.len() as u64), (20, 7)]);
+            tags.extend([(23, place(out, &plt)), (2, plt.len() as u64), (20, 7), (3, slots)]);
+        }
+        if !self.version_needs.is_empty() || !self.version_definitions.is_empty() {
+            let table: Vec<u8> = versions.iter().flat_map(|version| version.to_le_bytes()).collect();
+            tags.push((0x6fff_fff0, place(out, &table)));
         }
     }
 
@@ -226,9 +288,9 @@ impl Forge {
                 word(&mut table, 16);
                 word(&mut table, if last { 0 } else { 16 + 16 * versions.len() as u32 });
                 for (at, version) in versions.iter().enumerate() {
-                    word(&mut table, 0);
-                    half(&mut table, 0);
-                    half(&mut table, at as u16 + 2);
+                    word(&mut table, hash_of(version));
+                    half(&mut table, if self.weak_versions { 2 } else { 0 });
+                    half(&mut table, (self.version_definitions.len() + at) as u16 + 2);
                     word(&mut table, strings.add(version) as u32);
                     let next = if at + 1 == versions.len() { 0 } else { 16 };
                     word(&mut table, next);
@@ -243,7 +305,7 @@ impl Forge {
                 half(&mut table, u16::from(at == 0));
                 half(&mut table, at as u16 + 1);
                 half(&mut table, 1);
-                word(&mut table, 0);
+                word(&mut table, hash_of(name));
                 word(&mut table, 20);
                 word(&mut table, if at + 1 == self.version_definitions.len() { 0 } else { 28 });
                 word(&mut table, strings.add(name) as u32);

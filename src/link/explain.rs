@@ -2,7 +2,7 @@
 
 use crate::report::Code;
 
-use super::{accept, glibc, glibc_symbols, kernel, lookup, musl, musl_symbols, process, script, verify};
+use super::{accept, glibc_symbols, glibc_tell, kernel, lookup, musl, musl_symbols, process, script, verify};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ pub const CODES: &[Explanation] = pages! {
     kernel::LOADER_FLAVOUR => "loader-flavour",
     kernel::LOADER_UNKNOWN => "loader-unknown",
     musl::MUSL_PATH_FILE => "musl-path-file",
-    glibc::NEEDS_ISA_LEVEL => "needs-isa-level",
+    glibc_tell::NEEDS_ISA_LEVEL => "needs-isa-level",
     kernel::NOT_A_PROGRAM => "not-a-program",
     process::ORIGIN_NEEDS_PROC => "origin-needs-proc",
     process::ORIGIN_SECURE => "origin-secure",

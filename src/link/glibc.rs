@@ -1,8 +1,9 @@
 //! glibc's loader (`elf/dl-load.c`, `elf/rtld.c`, 2.36 to 2.41): which files it loads.
 
+use crate::elf::{Dynamic, HeaderFault};
 use crate::path::display_bytes;
 use crate::platform::Arch;
-use crate::report::{Code, Evidence};
+use crate::report::Evidence;
 use crate::tree::{InodeId, Resolved};
 
 use super::draft::Draft;
@@ -10,17 +11,18 @@ use super::flavour::GlibcLoader;
 use super::ident::ident_fault;
 use super::kernel::machine_name;
 use super::ld_cache::{CACHE_MAX, Cache, flags};
-use super::process::{
-    Candidate, LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError,
-    PRELOAD_BAD, Process, RPATH_CWD, directory_of,
-};
+use super::process::{Candidate, Loaded, OBJECTS_MAX, Object, OpenError, PRELOAD_BAD, Process, directory_of};
 use super::tokens::token;
-
-/// A library exists for newer CPUs only.
-pub const NEEDS_ISA_LEVEL: Code = Code("needs-isa-level");
 
 /// Subdirectories for newer CPUs, which the loader tries first.
 const HWCAPS: [&[u8]; 3] = [b"glibc-hwcaps/x86-64-v2", b"glibc-hwcaps/x86-64-v3", b"glibc-hwcaps/x86-64-v4"];
+
+/// glibc's words for files that it names as they are needed, not by their path.
+pub(super) const NOT_DYNAMIC: &str = "object file has no dynamic section";
+pub(super) const PROGRAM: &str = "cannot dynamically load position-independent executable";
+
+/// What a file of another class is.
+pub(super) const CLASS_32: &str = "for 32-bit machines";
 
 /// One directory that is searched, with the rule that it comes from.
 struct Place {
@@ -203,7 +205,7 @@ impl<'a> Glibc<'a> {
                 }
             }
         }
-        let nodeflib = self.dynamic(by).is_some_and(crate::elf::Dynamic::has_nodeflib);
+        let nodeflib = self.dynamic(by).is_some_and(Dynamic::has_nodeflib);
         if let Some(end) = self.cached(name, nodeflib, tried) {
             return end;
         }
@@ -310,7 +312,8 @@ impl<'a> Glibc<'a> {
         let note = |words: &str| Evidence { subject: display_bytes(&path), detail: format!("{words}; {rule}") };
         let found = match self.process.open(&path) {
             Ok(found) => found,
-            Err(error @ (OpenError::Loop(_) | OpenError::NameTooLong(_))) => {
+            // A directory that is none is passed over, whatever the error.
+            Err(error @ (OpenError::Loop(_) | OpenError::NameTooLong(_))) if self.is_directory(directory_of(&path)) => {
                 tried.push(note(&format!("{}, which ends this list", error.words())));
                 return None;
             }
@@ -324,7 +327,7 @@ impl<'a> Glibc<'a> {
             && facts.size >= 64
         {
             if facts.ident[4] != 2 {
-                tried.push(note("for 32-bit machines, skipped"));
+                tried.push(note(&format!("{CLASS_32}, skipped")));
                 return Some(Search::Nothing);
             }
             if let Some(words) = ident_fault(&facts.ident, facts.version) {
@@ -332,13 +335,16 @@ impl<'a> Glibc<'a> {
             }
         }
         match self.process.candidate(found) {
+            Candidate::Library(_) if facts.and_then(|facts| facts.dynamic.as_ref()).is_some_and(Dynamic::is_pie) => {
+                Some(Search::Fatal(path, "a program, no library".into(), PROGRAM))
+            }
             Candidate::Library(found) => Some(Search::Found(path, found, rule.to_string())),
             Candidate::Foreign(_, machine) => {
                 tried.push(note(&format!("for {}, skipped", machine_name(machine))));
                 Some(Search::Nothing)
             }
             Candidate::Directory(_) => {
-                Some(Search::Fatal(path, "a directory".into(), "cannot read file data: Is a directory"))
+                Some(Search::Fatal(path, "a directory".into(), "cannot read file data: Error 21"))
             }
             Candidate::Unfit(found, what) => {
                 let size = self.process.files.content(found.id).map_or(0, crate::tree::Content::size);
@@ -346,11 +352,19 @@ impl<'a> Glibc<'a> {
                     _ if size < 64 => "file too short",
                     None => "invalid ELF header",
                     Some(facts) if !matches!(facts.kind, 2 | 3) => "only ET_DYN and ET_EXEC can be loaded",
-                    Some(_) => "object file has no dynamic section",
+                    Some(facts) if matches!(facts.fault, Some(HeaderFault::EntrySize(_))) => {
+                        "ELF file's phentsize not the expected size"
+                    }
+                    Some(_) => NOT_DYNAMIC,
                 };
                 Some(Search::Fatal(path, what, words))
             }
         }
+    }
+
+    fn is_directory(&self, path: &[u8]) -> bool {
+        let found = self.process.files.find(self.process.cwd, path);
+        found.is_ok_and(|found| self.process.files.tree.inode(found.id).is_directory())
     }
 
     /// A library that is there for newer CPUs only.
@@ -392,91 +406,8 @@ impl<'a> Glibc<'a> {
         }
     }
 
-    fn dynamic(&self, index: usize) -> Option<&'a crate::elf::Dynamic> {
+    pub fn dynamic(&self, index: usize) -> Option<&'a Dynamic> {
         self.process.facts(&self.loaded.objects[index])?.dynamic.as_ref()
-    }
-
-    /// What is wrong with an object's own search path, and whether it was found for newer CPUs only.
-    fn check_search_path(&mut self, index: usize) {
-        let path = display_bytes(&self.loaded.objects[index].path);
-        if crate::elf::contains(&self.loaded.objects[index].path, b"/glibc-hwcaps/") {
-            self.loaded.drafts.push(
-                Draft::warning(NEEDS_ISA_LEVEL, format!("loads {path}, which is there for newer CPUs only"))
-                    .because(Process::chain(&self.loaded.objects, index), "no file of that name outside glibc-hwcaps")
-                    .fix("add the library for every CPU as well"),
-            );
-        }
-        let Some(dynamic) = self.dynamic(index) else { return };
-        let Some(text) = dynamic.runpath.as_deref().or(dynamic.rpath.as_deref()).filter(|text| !text.is_empty()) else {
-            return;
-        };
-        let shown = display_bytes(text);
-        if index == 0 && !self.process.proc && crate::elf::contains(text, b"ORIGIN") {
-            self.loaded.drafts.push(
-                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, and /proc is not mounted yet"))
-                    .because(path, "without /proc elements with $ORIGIN are dropped")
-                    .fix("link init statically, or give it an absolute path"),
-            );
-        } else if text
-            .split(|&byte| byte == b':')
-            .any(|element| !element.starts_with(b"/") && !element.starts_with(b"$"))
-        {
-            self.loaded.drafts.push(
-                Draft::warning(RPATH_CWD, format!("has a search path that depends on the working directory: {shown}"))
-                    .because(path, "an empty element is the working directory")
-                    .fix("use absolute directories or $ORIGIN"),
-            );
-        }
-    }
-
-    fn missing(&self, name: &[u8], by: usize, tried: Vec<Evidence>) -> Draft {
-        let shown = display_bytes(name);
-        let app = self.process.app_path;
-        let asking = display_bytes(&self.loaded.objects[by].path);
-        let skipped = tried.iter().any(|evidence| evidence.detail.contains(", skipped;"));
-        let who = if by == 0 { String::new() } else { format!("loads {asking}, which ") };
-        let mut draft = if skipped {
-            Draft::error(LIB_WRONG_ARCH, format!("{who}needs the library {shown}, which is there for another machine only"))
-        } else {
-            Draft::error(LIB_MISSING, format!("{who}needs the library {shown}, which glibc's loader does not find"))
-        }
-        .says(format!(
-            "{app}: error while loading shared libraries: {shown}: cannot open shared object file: No such file or directory (exit code 127)"
-        ))
-        .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
-        draft.evidence.extend(tried);
-        let elsewhere = self.process.elsewhere(name);
-        let arch = self.process.files.arch.facts();
-        let fix = match elsewhere.first().and_then(|path| path.parent()) {
-            Some(directory) if !skipped => {
-                draft = draft.because(
-                    elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
-                    "a file of that name, where nothing looks for it",
-                );
-                format!(
-                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or give the tree an /etc/ld.so.cache made \
-                     for {} that knows it (ldconfig of this machine cannot index another architecture)",
-                    arch.oci
-                )
-            }
-            Some(_) | None => {
-                format!("add the package that holds {shown} for {} to a source", arch.oci)
-            }
-        };
-        draft.fix(fix)
-    }
-
-    fn blocked(&self, name: &[u8], by: usize, path: &[u8], what: &str, words: &str) -> Draft {
-        let (name, path) = (display_bytes(name), display_bytes(path));
-        let app = self.process.app_path;
-        Draft::error(
-            LIB_BLOCKED,
-            format!("needs the library {name}, and the first file of that name is {what}: {path}"),
-        )
-        .says(format!("{app}: error while loading shared libraries: {path}: {words} (exit code 127)"))
-        .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
-        .because(path.clone(), "glibc stops at such a file")
-        .fix(format!("replace or remove {path}"))
     }
 }
 

@@ -140,11 +140,12 @@ impl Glibc<'_> {
             .collect();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(Some(scope)) = scopes.get(index) else { continue };
-            let now = self
-                .process
-                .facts(object)
-                .and_then(|facts| facts.dynamic.as_ref())
-                .is_some_and(crate::elf::Dynamic::binds_now);
+            let now = self.process.environment.bind_now
+                || self
+                    .process
+                    .facts(object)
+                    .and_then(|facts| facts.dynamic.as_ref())
+                    .is_some_and(crate::elf::Dynamic::binds_now);
             let (mut at_start, mut later) = (BTreeSet::new(), BTreeSet::new());
             let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
             for relocation in &scope.deep.symbols.bound {

@@ -115,7 +115,7 @@ impl Scene<'_> {
         match self.files.open_program(self.cwd, path, self.person) {
             Ok(found) => {
                 if self.is_env(path, &found) {
-                    self.env(argument, &found, &line, search, script);
+                    self.env(path, argument, &found, &line, search, script);
                 }
                 script.starts.push(Started { id: found.id, spelled: path.to_vec(), by_env: false });
             }
@@ -161,7 +161,16 @@ impl Scene<'_> {
         path.rsplit(|&byte| byte == b'/').next() == Some(b"env") && self.files.elf(found.id).is_some()
     }
 
-    fn env(&self, argument: Option<&[u8]>, found: &Resolved, line: &str, search: &Search<'_>, script: &mut Script) {
+    /// Words of `env`, which calls itself by the name that the kernel gives it: the path in the first line.
+    fn env(
+        &self,
+        path: &[u8],
+        argument: Option<&[u8]>,
+        found: &Resolved,
+        line: &str,
+        search: &Search<'_>,
+        script: &mut Script,
+    ) {
         let multi_call = |name: &ImagePath| {
             let name = name.file_name();
             let bytes = name.as_ref().map(crate::path::Name::as_bytes).unwrap_or_default();
@@ -179,7 +188,7 @@ impl Scene<'_> {
             EnvCall::NoSplit => script.drafts.push(
                 Draft::error(ENV_SPLIT, "gives `env` the option -S, which this one does not know")
                     .because(line, format!("{} is BusyBox's or Toybox's", found.path))
-                    .says("env: invalid option -- 'S' (exit code 1)")
+                    .says(format!("{}: invalid option -- 'S' (exit code 1)", display_bytes(path)))
                     .fix("name the interpreter by its absolute path, or add coreutils"),
             ),
             EnvCall::Blanks(word) => {
@@ -187,15 +196,23 @@ impl Scene<'_> {
                 script.drafts.push(
                     Draft::error(ENV_SPLIT, format!("gives `env` one word with blanks in it: {word:?}"))
                         .because(line, "the kernel passes the rest of the line as one argument")
-                        .says(env_says(splits, &word))
+                        .says(env_says(path, splits, &word))
                         .fix("use one word, or `env -S` of coreutils"),
                 );
             }
-            EnvCall::Command(word) => self.env_command(&word, splits, line, search, script),
+            EnvCall::Command(word) => self.env_command(path, &word, splits, line, search, script),
         }
     }
 
-    fn env_command(&self, word: &[u8], splits: bool, line: &str, search: &Search<'_>, script: &mut Script) {
+    fn env_command(
+        &self,
+        path: &[u8],
+        word: &[u8],
+        splits: bool,
+        line: &str,
+        search: &Search<'_>,
+        script: &mut Script,
+    ) {
         let shown = display_bytes(word);
         let mut evidence = Vec::new();
         let candidates: Vec<Vec<u8>> = if word.contains(&b'/') {
@@ -226,7 +243,7 @@ impl Scene<'_> {
                 .fix(format!("add {shown} to a source, or name an interpreter that exists by its absolute path"));
             evidence.into_iter().fold(draft, |draft, (subject, detail)| draft.because(subject, detail))
         };
-        script.drafts.push(draft.says(env_says(splits, &shown)));
+        script.drafts.push(draft.says(env_says(path, splits, &shown)));
     }
 
     /// Follows a chain of scripts.
@@ -251,9 +268,11 @@ fn interpreter_of(files: &Files<'_>, id: InodeId, scene: &Scene<'_>) -> Option<I
     Some(files.open_program(scene.cwd, &path, scene.person).ok()?.id)
 }
 
-fn env_says(coreutils: bool, word: &str) -> String {
+/// What `env` says of a command that is absent, started by this path.
+fn env_says(path: &[u8], coreutils: bool, word: &str) -> String {
     if coreutils {
-        format!("env: '{word}': No such file or directory (exit code 127)")
+        let (path, word) = (display_bytes(path), word.replace("\\x0d", "\\r"));
+        format!("{path}: '{word}': No such file or directory (exit code 127)")
     } else {
         format!("env: can't execute '{word}': No such file or directory (exit code 127)")
     }

@@ -3,7 +3,7 @@
 use crate::path::ImagePath;
 use crate::tree::{InodeId, Resolved};
 
-use super::draft::Draft;
+use super::draft::{Draft, Ending};
 use super::flavour::Flavour;
 use super::glibc::Glibc;
 use super::musl::Musl;
@@ -103,16 +103,20 @@ impl Loading<'_> {
             let strict = self.load(app, path, loader, flavour, true)?;
             if !strict.missing.is_empty() {
                 let names = listed(strict.missing.iter().map(|(name, _)| name.as_slice()));
+                let ending =
+                    strict.drafts.into_iter().map(|draft| draft.ending).find(|end| matches!(end, Ending::Says(_)));
+                let draft = Draft::error(
+                    ORIGIN_SECURE,
+                    format!("does not find {names} when it gets more rights than its caller"),
+                );
+                let draft = Draft { ending: ending.unwrap_or(Ending::Silent), ..draft };
                 loaded.drafts.push(
-                    Draft::error(
-                        ORIGIN_SECURE,
-                        format!("does not find {names} when it gets more rights than its caller"),
-                    )
-                    .because(
-                        "set-user-id, set-group-id or file capabilities",
-                        "the loader then ignores $ORIGIN and LD_LIBRARY_PATH",
-                    )
-                    .fix("give it an absolute RUNPATH, or take the rights away"),
+                    draft
+                        .because(
+                            "set-user-id, set-group-id or file capabilities",
+                            "the loader then ignores $ORIGIN and LD_LIBRARY_PATH",
+                        )
+                        .fix("give it an absolute RUNPATH, or take the rights away"),
                 );
             }
         }

@@ -37,8 +37,10 @@ mod tokens;
 
 mod glibc;
 mod musl_symbols;
+mod musl_tell;
 
 mod glibc_symbols;
+mod glibc_tell;
 
 mod load;
 
@@ -56,6 +58,9 @@ mod explain;
 
 #[cfg(test)]
 pub(crate) mod sample;
+
+#[cfg(test)]
+mod rules;
 
 pub use closure::{Closure, Closures};
 pub use explain::{CODES, Explanation, explain};

@@ -6,10 +6,9 @@ use crate::tree::Resolved;
 
 use super::draft::Draft;
 use super::flavour::MuslLoader;
-use super::kernel::machine_name;
 use super::process::{
-    Candidate, LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError,
-    PRELOAD_BAD, Process, RPATH_CWD, directory_of,
+    Candidate, LIB_MISSING, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError, PRELOAD_BAD, Process, RPATH_CWD,
+    directory_of,
 };
 
 /// The search path has a `$` that musl does not know, so it ignores all of it.
@@ -28,9 +27,9 @@ const PATH_FILE_MAX: u64 = 1 << 20;
 
 /// One list of directories that is searched, with the rule that it comes from.
 #[derive(Clone, Debug)]
-struct List {
+pub(super) struct List {
     rule: String,
-    directories: Vec<u8>,
+    pub directories: Vec<u8>,
 }
 
 /// How a search ended.
@@ -47,7 +46,11 @@ pub(super) struct Musl<'a> {
     pub process: &'a Process<'a>,
     pub loader: &'a MuslLoader,
     pub loaded: Loaded,
-    system: List,
+    pub system: List,
+    /// How the `.path` file failed to open, until the first search comes to the system's directories.
+    path_file: Option<&'static str>,
+    /// What strerror(3) says of the last call that failed: musl names it when a library is not found.
+    pub errno: &'static str,
 }
 
 impl<'a> Musl<'a> {
@@ -58,6 +61,8 @@ impl<'a> Musl<'a> {
             loader,
             loaded: Loaded::default(),
             system: List { rule: String::new(), directories: Vec::new() },
+            path_file: None,
+            errno: "No error information",
         };
         musl.system = musl.system_path();
         musl.loaded.objects.push(Object {
@@ -137,6 +142,7 @@ impl<'a> Musl<'a> {
             match self.process.open(name) {
                 Ok(found) => (name.to_vec(), found, None),
                 Err(error) => {
+                    self.errno = strerror(&error);
                     tried.push(Evidence {
                         subject: display_bytes(name),
                         detail: format!("{}; named by its path", error.words()),
@@ -174,7 +180,7 @@ impl<'a> Musl<'a> {
         match self.process.candidate(found) {
             Candidate::Library(_) => {}
             Candidate::Foreign(found, machine) => {
-                self.foreign(name, by, &path, &found.path.to_string(), machine);
+                self.foreign(name, by, &path, &found, machine);
                 return None;
             }
             Candidate::Directory(_) => {
@@ -228,7 +234,7 @@ impl<'a> Musl<'a> {
         })
     }
 
-    fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, Resolved, String)> {
+    fn search(&mut self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, Resolved, String)> {
         let mut lists = Vec::new();
         if let Some(directories) = self.process.environment.library_path.as_ref().filter(|_| !self.process.secure) {
             lists.push(List { rule: "LD_LIBRARY_PATH".into(), directories: directories.clone() });
@@ -241,7 +247,11 @@ impl<'a> Musl<'a> {
             steps += 1;
         }
         lists.push(self.system.clone());
-        for list in lists {
+        let last = lists.len() - 1;
+        for (at, list) in lists.into_iter().enumerate() {
+            if at == last {
+                self.errno = self.path_file.take().unwrap_or(self.errno);
+            }
             match self.search_list(name, &list, tried) {
                 Search::Found(path, found) => return Some((path, found, list.rule)),
                 Search::Nothing => {}
@@ -251,7 +261,7 @@ impl<'a> Musl<'a> {
         None
     }
 
-    fn search_list(&self, name: &[u8], list: &List, tried: &mut Vec<Evidence>) -> Search {
+    fn search_list(&mut self, name: &[u8], list: &List, tried: &mut Vec<Evidence>) -> Search {
         for directory in elements(&list.directories) {
             let path = [directory, b"/", name].concat();
             let subject = display_bytes(&path);
@@ -262,13 +272,17 @@ impl<'a> Musl<'a> {
             match self.process.open(&path) {
                 Ok(found) => return Search::Found(path, found),
                 Err(error @ OpenError::Loop(_)) => {
+                    self.errno = strerror(&error);
                     tried.push(Evidence {
                         subject,
                         detail: format!("{}, which ends the search; {}", error.words(), list.rule),
                     });
                     return Search::Stopped;
                 }
-                Err(error) => tried.push(Evidence { subject, detail: format!("{}; {}", error.words(), list.rule) }),
+                Err(error) => {
+                    self.errno = strerror(&error);
+                    tried.push(Evidence { subject, detail: format!("{}; {}", error.words(), list.rule) });
+                }
             }
         }
         Search::Nothing
@@ -328,8 +342,14 @@ impl<'a> Musl<'a> {
         let default = List { rule: "musl's default path".into(), directories: self.loader.default_path.clone() };
         let none = List { rule: shown.clone(), directories: Vec::new() };
         let problem = match self.process.open(&file) {
-            Err(OpenError::NotFound(_)) => return default,
-            Err(error) => error.words().to_string(),
+            Err(error @ OpenError::NotFound(_)) => {
+                self.path_file = Some(strerror(&error));
+                return default;
+            }
+            Err(error) => {
+                self.path_file = Some(strerror(&error));
+                error.words().to_string()
+            }
             Ok(found) => match self.process.files.content(found.id).map(|content| content.head(PATH_FILE_MAX)) {
                 Some(Ok(bytes)) => {
                     let directories = crate::elf::cut_at_nul(&bytes).to_vec();
@@ -343,71 +363,15 @@ impl<'a> Musl<'a> {
                     }
                     "empty".to_string()
                 }
-                Some(Err(_)) | None => "not readable".to_string(),
+                Some(Err(_)) => "not readable".to_string(),
+                None => {
+                    self.path_file = Some("Is a directory");
+                    "no file".to_string()
+                }
             },
         };
         self.loaded.drafts.push(path_file(&shown, &format!("is {problem}: no directory is searched")));
         none
-    }
-
-    fn missing(&mut self, name: &[u8], by: usize, tried: Vec<Evidence>) {
-        let name_shown = display_bytes(name);
-        let asking = display_bytes(&self.loaded.objects[by].path);
-        let message = if by == 0 {
-            format!("needs the library {name_shown}, which musl's loader does not find")
-        } else {
-            format!("loads {asking}, which needs the library {name_shown}, which musl's loader does not find")
-        };
-        let mut draft = Draft::error(LIB_MISSING, message)
-            .says(format!("Error loading shared library {name_shown}: No such file or directory (needed by {asking}) (exit code 127)"))
-            .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
-        draft.evidence.extend(tried);
-        let elsewhere = self.process.elsewhere(name);
-        let fix = match elsewhere.first().and_then(|path| path.parent()) {
-            Some(directory) => {
-                let file = format!("/etc/ld-musl-{}.path", display_bytes(&self.loader.arch));
-                let all = display_bytes(&self.system.directories).replace('\n', ":");
-                draft = draft.because(
-                    elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
-                    "a file of that name, where nothing looks for it",
-                );
-                format!(
-                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or to {file}, which replaces the default: list {all} there too"
-                )
-            }
-            None => format!(
-                "add {name_shown} for musl and {} to a source (Alpine package, musllinux wheel, `-musl` npm package), or link statically",
-                self.process.files.arch.facts().oci
-            ),
-        };
-        self.loaded.drafts.push(draft.fix(fix));
-    }
-
-    fn blocked(&mut self, name: &[u8], by: usize, path: &[u8], what: &str, errno: &str) {
-        let (name, path) = (display_bytes(name), display_bytes(path));
-        let asking = display_bytes(&self.loaded.objects[by].path);
-        self.loaded.drafts.push(
-            Draft::error(
-                LIB_BLOCKED,
-                format!("needs the library {name}, and the first file of that name is {what}: {path}"),
-            )
-            .says(format!("Error loading shared library {name}: {errno} (needed by {asking}) (exit code 127)"))
-            .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
-            .because(path.clone(), "the first file that opens decides; musl does not look further")
-            .fix(format!("replace or remove {path}")),
-        );
-    }
-
-    fn foreign(&mut self, name: &[u8], by: usize, path: &[u8], file: &str, machine: u16) {
-        let (name, path) = (display_bytes(name), display_bytes(path));
-        let (theirs, ours) = (machine_name(machine), self.process.files.arch.facts().oci);
-        self.loaded.drafts.push(
-            Draft::error(LIB_WRONG_ARCH, format!("needs the library {name}, which is found for {theirs}: {path}"))
-                .killed("SIGILL, or errors about relocation types", 132)
-                .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
-                .because(path, "musl does not look at the machine of a library and maps it")
-                .fix(format!("replace {file} by a build for {ours}")),
-        );
     }
 }
 
@@ -430,6 +394,17 @@ fn prefix_of(interpreter: &[u8]) -> &[u8] {
     let last = interpreter.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
     let before = interpreter[..last].iter().rposition(|&byte| byte == b'/').unwrap_or(0);
     &interpreter[..before]
+}
+
+/// musl's words for an error number.
+fn strerror(error: &OpenError) -> &'static str {
+    match error {
+        OpenError::NotFound(_) => "No such file or directory",
+        OpenError::NotADirectory(_) => "Not a directory",
+        OpenError::NameTooLong(_) => "Filename too long",
+        OpenError::Denied(_) => "Permission denied",
+        OpenError::Loop(_) => "Symbolic link loop",
+    }
 }
 
 fn directory_and_name(path: &[u8]) -> (&[u8], &[u8]) {

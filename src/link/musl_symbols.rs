@@ -7,6 +7,7 @@ use crate::elf::{Symbol, Symbols};
 use crate::path::display_bytes;
 use crate::platform::Arch;
 use crate::report::Code;
+use crate::tree::InodeId;
 
 use super::draft::Draft;
 use super::musl::Musl;
@@ -96,25 +97,39 @@ const AMD64: Types = Types { known: &[0, 1, 2, 5, 6, 7, 8, 16, 17, 18, 36], copy
 const ARM64: Types = Types { known: &[0, 257, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031], copy: 1024, plt: 1026 };
 
 impl Musl<'_> {
-    /// Checks every relocation of every object.
-    pub fn bind(&mut self) {
-        let types = match self.process.files.arch {
+    fn types(&self) -> Types {
+        match self.process.files.arch {
             Arch::Amd64 => AMD64,
             Arch::Arm64 => ARM64,
-        };
+        }
+    }
+
+    /// musl's words for a relocation of a type that it does not know.
+    pub fn unsupported(path: &str, kind: u32) -> String {
+        format!("Error relocating {path}: unsupported relocation type {kind} (exit code 127)")
+    }
+
+    /// The types among a file's relocations that the loader does not know, each once.
+    pub fn unknown_relocations(&self, id: InodeId) -> Vec<u32> {
+        let Some(deep) = self.process.files.deep(id) else { return Vec::new() };
+        let types = self.types();
+        deep.symbols.kinds.iter().filter(|kind| !types.known.contains(kind)).copied().collect()
+    }
+
+    /// Checks every relocation of every object.
+    pub fn bind(&mut self) {
+        let types = self.types();
         let objects = self.loaded.objects.clone();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(deep) = self.process.files.deep(object.id) else { continue };
             let path = display_bytes(&object.path);
-            let unknown: Vec<u32> =
-                deep.symbols.kinds.iter().filter(|kind| !types.known.contains(kind)).copied().collect();
-            for kind in unknown {
+            for kind in self.unknown_relocations(object.id) {
                 self.loaded.drafts.push(
                     Draft::error(
                         RELOC_UNSUPPORTED,
                         format!("loads {path}, which has relocations of type {kind}; musl knows none"),
                     )
-                    .says(format!("Error relocating {path}: unsupported relocation type {kind} (exit code 127)"))
+                    .says(Musl::unsupported(&path, kind))
                     .because(
                         Process::chain(&objects, index),
                         "type 37 (amd64) and 1032 (arm64) are IFUNC, which only glibc has",

@@ -194,7 +194,7 @@ impl Closures<'_> {
     }
 
     fn loading<'s>(&'s self, cwd: &'s ImagePath, person: &'s Person) -> Loading<'s> {
-        static NOTHING: Environment = Environment { library_path: None, preload: None };
+        static NOTHING: Environment = Environment { library_path: None, preload: None, bind_now: false };
         Loading { files: self.files(), environment: &NOTHING, cwd, person, proc: true }
     }
 }

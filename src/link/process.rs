@@ -62,6 +62,8 @@ pub(super) struct Process<'a> {
 pub(super) struct Environment {
     pub library_path: Option<Vec<u8>>,
     pub preload: Option<Vec<u8>>,
+    /// Whether glibc binds every function at the start.
+    pub bind_now: bool,
 }
 
 /// A loaded file.
@@ -122,7 +124,11 @@ impl Environment {
             let value = settings.and_then(|settings| settings.env(name))?;
             (!value.is_empty()).then(|| value.as_bytes().to_vec())
         };
-        Environment { library_path: value("LD_LIBRARY_PATH"), preload: value("LD_PRELOAD") }
+        Environment {
+            library_path: value("LD_LIBRARY_PATH"),
+            preload: value("LD_PRELOAD"),
+            bind_now: value("LD_BIND_NOW").is_some(),
+        }
     }
 }
 

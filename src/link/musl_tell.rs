@@ -1,0 +1,82 @@
+//! What is told of a program that musl's loader does not load.
+
+use crate::path::display_bytes;
+use crate::report::Evidence;
+use crate::tree::Resolved;
+
+use super::draft::Draft;
+use super::kernel::machine_name;
+use super::musl::Musl;
+use super::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Process};
+
+impl Musl<'_> {
+    pub fn missing(&mut self, name: &[u8], by: usize, tried: Vec<Evidence>) {
+        let name_shown = display_bytes(name);
+        let asking = display_bytes(&self.loaded.objects[by].path);
+        let message = if by == 0 {
+            format!("needs the library {name_shown}, which musl's loader does not find")
+        } else {
+            format!("loads {asking}, which needs the library {name_shown}, which musl's loader does not find")
+        };
+        let mut draft = Draft::error(LIB_MISSING, message)
+            .says(format!(
+                "Error loading shared library {name_shown}: {} (needed by {asking}) (exit code 127)",
+                self.errno
+            ))
+            .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
+        draft.evidence.extend(tried);
+        let elsewhere = self.process.elsewhere(name);
+        let fix = match elsewhere.first().and_then(|path| path.parent()) {
+            Some(directory) => {
+                let file = format!("/etc/ld-musl-{}.path", display_bytes(&self.loader.arch));
+                let all = display_bytes(&self.system.directories).replace('\n', ":");
+                draft = draft.because(
+                    elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
+                    "a file of that name, where nothing looks for it",
+                );
+                format!(
+                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or to {file}, which replaces the default: list {all} there too"
+                )
+            }
+            None => format!(
+                "add {name_shown} for musl and {} to a source (Alpine package, musllinux wheel, `-musl` npm package), or link statically",
+                self.process.files.arch.facts().oci
+            ),
+        };
+        self.loaded.drafts.push(draft.fix(fix));
+    }
+
+    pub fn blocked(&mut self, name: &[u8], by: usize, path: &[u8], what: &str, errno: &str) {
+        let (name, path) = (display_bytes(name), display_bytes(path));
+        let asking = display_bytes(&self.loaded.objects[by].path);
+        self.loaded.drafts.push(
+            Draft::error(
+                LIB_BLOCKED,
+                format!("needs the library {name}, and the first file of that name is {what}: {path}"),
+            )
+            .says(format!("Error loading shared library {name}: {errno} (needed by {asking}) (exit code 127)"))
+            .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
+            .because(path.clone(), "the first file that opens decides; musl does not look further")
+            .fix(format!("replace or remove {path}")),
+        );
+    }
+
+    pub fn foreign(&mut self, name: &[u8], by: usize, path: &[u8], found: &Resolved, machine: u16) {
+        let (id, file) = (found.id, &found.path);
+        let (name, path) = (display_bytes(name), display_bytes(path));
+        let (theirs, ours) = (machine_name(machine), self.process.files.arch.facts().oci);
+        let draft =
+            Draft::error(LIB_WRONG_ARCH, format!("needs the library {name}, which is found for {theirs}: {path}"));
+        // Its relocations are read by the rules of this machine.
+        let draft = match self.unknown_relocations(id).first() {
+            Some(kind) => draft.says(Musl::unsupported(&path, *kind)),
+            None => draft.killed("SIGILL", 132),
+        };
+        self.loaded.drafts.push(
+            draft
+                .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
+                .because(path, "musl does not look at the machine of a library and maps it")
+                .fix(format!("replace {file} by a build for {ours}")),
+        );
+    }
+}

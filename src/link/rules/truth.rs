@@ -1,0 +1,168 @@
+//! Compares what the verifier says with what is recorded, and writes the trees that are recorded.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::link::{Judgement, Policy, Purpose, Subject, verify};
+use crate::platform::{Arch, Platform};
+use crate::report::Severity;
+use crate::tree::{Content, InodeId, Kind, Tree};
+
+use super::case::Case;
+
+/// What is recorded when a program came to its own code.
+const STARTS: &str = "starts";
+
+/// What was seen, by the name of the case and by who decided (`linux`, `musl 1.2.3`).
+type Truths = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+fn recorded(group: &str) -> Truths {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/rules/{group}.txt"));
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let mut truths = Truths::new();
+    let mut name = "";
+    for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        match line.strip_prefix("    ") {
+            None => name = line,
+            Some(seen) => {
+                let (who, words) = seen.split_once(": ").unwrap();
+                let seen = truths.entry(name.into()).or_default().entry(who.into()).or_default();
+                seen.insert(words.to_string());
+            }
+        }
+    }
+    truths
+}
+
+fn judge(case: &Case) -> Judgement {
+    let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+    verify(&Subject {
+        tree: &case.sample.tree,
+        platform: &platform,
+        settings: Some(&case.settings),
+        purpose: Purpose::Container,
+        policy: &policy,
+    })
+}
+
+/// The words of every error; those of execve(2) without the path, which differs where a script is followed.
+fn predicted(judgement: &Judgement) -> BTreeSet<String> {
+    let errors = || judgement.report.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let mut words: BTreeSet<String> = errors().filter_map(|finding| finding.run_time.as_deref()).map(plain).collect();
+    if words.is_empty() {
+        words = errors().map(|finding| finding.code.to_string()).collect();
+    }
+    if words.is_empty() {
+        words.insert(STARTS.into());
+    }
+    words
+}
+
+/// `exec /app: permission denied`, and runc's `exec: "/app": permission denied: unknown (exit code 126)`, without the path.
+fn plain(words: &str) -> String {
+    let own = words.strip_prefix("exec: ").and_then(|rest| rest.split_once(": unknown")).map(|(words, _)| words);
+    let errno = own.or(words.strip_prefix("exec ")).and_then(|rest| rest.split_once(": "));
+    errno.map_or_else(|| words.to_string(), |(_, errno)| format!("exec: {errno}"))
+}
+
+/// Whether one line of ours is among the lines that were seen. A death without words may be by one signal or another.
+fn is_seen(ours: &str, seen: &BTreeSet<String>) -> bool {
+    seen.contains(ours)
+        || (ours.starts_with("nothing is printed: SIG")
+            && seen.iter().any(|line| line.strip_prefix("killed: ").is_some_and(|signal| ours.contains(signal))))
+}
+
+fn compare(group: &str, decided_by: &[(&str, Vec<Case>)]) {
+    #[expect(clippy::disallowed_methods, reason = "a test is told by the environment whether it records")]
+    if let Some(folder) = std::env::var_os("SAZARE_RULES") {
+        for (who, cases) in decided_by {
+            for (number, case) in cases.iter().enumerate() {
+                write(&PathBuf::from(&folder).join(format!("{group}/{who}/{number:03}")), case);
+            }
+        }
+        return;
+    }
+    let truths = recorded(group);
+    let mut faults = Vec::new();
+    let mut names = BTreeSet::new();
+    for (who, cases) in decided_by {
+        for case in cases {
+            names.insert(case.name.to_string());
+            let Some(seen) = truths.get(case.name).and_then(|truth| truth.get(*who)) else {
+                faults.push(format!("{}: nothing is recorded of {who}", case.name));
+                continue;
+            };
+            let judgement = judge(case);
+            let ours = predicted(&judgement);
+            let right = match case.stricter {
+                Some(_) => seen.contains(STARTS) && !ours.contains(STARTS),
+                None => ours.iter().all(|line| is_seen(line, seen)),
+            };
+            if !right {
+                let codes: Vec<&str> = judgement.report.findings.iter().map(|finding| finding.code.0).collect();
+                faults.push(format!("{}\n  {who}: {seen:?}\n  ours: {ours:?} {codes:?}", case.name));
+            }
+        }
+    }
+    faults.extend(truths.keys().filter(|name| !names.contains(*name)).map(|name| format!("{name}: no case any more")));
+    assert!(faults.is_empty(), "{} of {}:\n{}", faults.len(), names.len(), faults.join("\n"));
+}
+
+/// Writes one tree as `root/`, and how it is started as `start.json`.
+fn write(folder: &Path, case: &Case) {
+    let root = folder.join("root");
+    fs::create_dir_all(&root).unwrap();
+    write_directory(&case.sample.tree, case.sample.tree.root(), &root);
+    let settings = &case.settings;
+    let start = serde_json::json!({
+        "name": case.name,
+        "path": settings.entrypoint[0],
+        "cwd": if settings.workdir.is_empty() { "/" } else { &settings.workdir },
+        "user": settings.user,
+        "env": settings.env,
+        "real": case.real,
+    });
+    fs::write(folder.join("start.json"), start.to_string()).unwrap();
+}
+
+fn write_directory(tree: &Tree, id: InodeId, to: &Path) {
+    let Kind::Directory(entries) = &tree.inode(id).kind else { return };
+    for (name, &id) in entries {
+        let to = to.join(std::str::from_utf8(name.as_bytes()).unwrap());
+        let inode = tree.inode(id);
+        match &inode.kind {
+            Kind::Directory(_) => {
+                fs::create_dir(&to).unwrap();
+                write_directory(tree, id, &to);
+            }
+            Kind::File(Content::Bytes(bytes)) => {
+                fs::write(&to, bytes).unwrap();
+                fs::set_permissions(&to, fs::Permissions::from_mode(inode.meta.mode.bits())).unwrap();
+            }
+            Kind::Symlink(target) => symlink(std::str::from_utf8(target).unwrap(), &to).unwrap(),
+            other => panic!("no case has {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_kernel_decides_as_it_is_recorded() {
+    compare("kernel", &[("linux", super::kernel::cases())]);
+}
+
+#[test]
+fn scripts_are_run_as_it_is_recorded() {
+    compare("script", &[("linux", super::script::cases())]);
+}
+
+#[test]
+fn musl_decides_as_it_is_recorded() {
+    compare("musl", &[("musl 1.2.3", super::musl::cases(false)), ("musl 1.2.5", super::musl::cases(true))]);
+}
+
+#[test]
+fn glibc_decides_as_it_is_recorded() {
+    compare("glibc", &[("glibc 2.36", super::glibc::cases(36)), ("glibc 2.41", super::glibc::cases(41))]);
+}
