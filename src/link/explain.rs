@@ -2,7 +2,7 @@
 
 use crate::report::Code;
 
-use super::{accept, glibc_symbols, glibc_tell, kernel, lookup, musl, musl_symbols, process, script, verify};
+use super::{accept, glibc_symbols, glibc_tell, init, kernel, lookup, musl, musl_symbols, process, script, verify};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,7 @@ pub const CODES: &[Explanation] = pages! {
     musl_symbols::LIBC_MIX => "libc-mix",
     kernel::LOADER_FLAVOUR => "loader-flavour",
     kernel::LOADER_UNKNOWN => "loader-unknown",
+    init::MOUNT_POINT_MISSING => "mount-point-missing",
     musl::MUSL_PATH_FILE => "musl-path-file",
     glibc_tell::NEEDS_ISA_LEVEL => "needs-isa-level",
     kernel::NOT_A_PROGRAM => "not-a-program",
@@ -85,6 +86,7 @@ pub const CODES: &[Explanation] = pages! {
     glibc_symbols::VERSION_NO_INFO => "version-no-info",
     kernel::WRONG_ARCH => "wrong-arch",
     kernel::WRONG_ARCH_32 => "wrong-arch-32",
+    init::XATTRS_LOST => "xattrs-lost",
 };
 
 /// The page of a code.

@@ -51,6 +51,8 @@ mod portrait;
 mod accept;
 mod interpret;
 
+mod init;
+
 mod needs;
 mod verify;
 

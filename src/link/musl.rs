@@ -659,6 +659,7 @@ mod tests {
     fn without_proc_the_origin_of_init_is_unknown() {
         let forge = Forge { runpath: Some("$ORIGIN/lib".into()), ..app(&["liba.so"]) };
         let sample = base().elf("/init", &forge).elf("/lib/liba.so", &library());
+        let sample = sample.directory("/dev").directory("/proc").directory("/sys");
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let subject = Subject {
             tree: &sample.tree,

@@ -35,6 +35,8 @@ pub enum Purpose {
         /// The program that is started first, usually `/init`.
         init: ImagePath,
     },
+    /// An initramfs that is put behind another one, which has the first program.
+    Part,
     /// A root file system of which nothing more is known.
     Plain,
     /// Only these files of the tree are judged, wherever they are; libraries among them are no fault.
@@ -105,7 +107,7 @@ impl Purpose {
     pub(super) fn whole(&self) -> &'static str {
         match self {
             Purpose::Container => "the image",
-            Purpose::Initramfs { .. } => "the initramfs",
+            Purpose::Initramfs { .. } | Purpose::Part => "the initramfs",
             Purpose::Plain | Purpose::Programs(_) => "the tree",
         }
     }

@@ -5,7 +5,7 @@ use crate::report::{Evidence, Finding, Severity};
 
 use super::draft::{Draft, Ending};
 use super::programs::Weight;
-use super::subject::{Purpose, Subject};
+use super::subject::Subject;
 
 /// A file that must start, and why.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Subject<'_> {
             path: target.path.to_string(),
             message: draft.message,
             evidence,
-            run_time: self.run_time(&draft.ending, &spelled),
+            run_time: run_time(&draft.ending, &spelled),
             fix: draft.fix,
             also: names.iter().skip(1).map(ImagePath::to_string).collect(),
         }
@@ -72,35 +72,29 @@ impl Subject<'_> {
         parts.join("; ")
     }
 
-    fn run_time(&self, ending: &Ending, spelled: &str) -> Option<String> {
-        match (ending, &self.purpose) {
-            (Ending::Silent, _) => None,
-            (Ending::Says(text), _) => Some(text.clone()),
-            (Ending::Refused(error), Purpose::Initramfs { init }) if init.to_string() == spelled => Some(format!(
-                "Failed to execute {spelled} (error -{}); Kernel panic - not syncing: No working init found.",
-                error.number()
-            )),
-            (Ending::Refused(error), _) => Some(format!("exec {spelled}: {}", error.text())),
-            (Ending::Killed(signal, _), Purpose::Initramfs { init }) if init.to_string() == spelled => {
-                Some(format!("Kernel panic - not syncing: Attempted to kill init! ({signal})"))
-            }
-            (Ending::Killed(signal, code), _) => Some(format!("nothing is printed: {signal}, exit code {code}")),
-        }
-    }
-
     /// A finding about something that is no program: a path that leads nowhere, a setting.
     pub(super) fn plain_finding(&self, shown: String, draft: Draft) -> Finding {
         Finding {
             code: draft.code,
             severity: draft.severity,
             platform: Some(self.platform.to_string()),
-            run_time: self.run_time(&draft.ending, &shown),
+            run_time: run_time(&draft.ending, &shown),
             path: shown,
             message: draft.message,
             evidence: draft.evidence,
             fix: draft.fix,
             also: Vec::new(),
         }
+    }
+}
+
+/// What the user of an engine sees.
+fn run_time(ending: &Ending, spelled: &str) -> Option<String> {
+    match ending {
+        Ending::Silent => None,
+        Ending::Says(text) => Some(text.clone()),
+        Ending::Refused(error) => Some(format!("exec {spelled}: {}", error.text())),
+        Ending::Killed(signal, code) => Some(format!("nothing is printed: {signal}, exit code {code}")),
     }
 }
 

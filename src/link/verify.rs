@@ -14,6 +14,7 @@ use super::accept::{accept, policy_drafts, size_draft};
 use super::draft::{Draft, Ending, ExecError};
 use super::files::{Files, words_of};
 use super::flavour::Flavour;
+use super::init::{self, FirstProgram};
 use super::interpret::Search;
 use super::kernel::{LOADER_UNKNOWN, PACKED, Scene};
 use super::load::Loading;
@@ -42,6 +43,7 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
         environment: Environment::of(subject.settings),
         cwd: ImagePath::root(),
         person: Person::root(),
+        first: None,
         targets: BTreeMap::new(),
         findings: Vec::new(),
         programs: Vec::new(),
@@ -51,6 +53,7 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
     {
         judge.cwd = found.path;
     }
+    judge.look_for_first();
     judge.look_for_named();
     judge.look_for_programs();
     judge.follow_scripts();
@@ -79,6 +82,8 @@ struct Judge<'a> {
     environment: Environment,
     cwd: ImagePath,
     person: Person,
+    /// The start of an initramfs.
+    first: Option<FirstProgram>,
     targets: BTreeMap<InodeId, Target>,
     findings: Vec<(ImagePath, Finding)>,
     programs: Vec<Program>,
@@ -94,7 +99,7 @@ impl<'a> Judge<'a> {
                 }
             }
             Purpose::Initramfs { init } => self.look_for_init(init),
-            Purpose::Plain => {}
+            Purpose::Part | Purpose::Plain => {}
             Purpose::Programs(paths) => {
                 for path in paths {
                     match self.files.find(&ImagePath::root(), path.as_bytes()) {
@@ -146,18 +151,39 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// What matters for an initramfs only.
+    fn look_for_first(&mut self) {
+        let (lost, mut lacking, mut first) = (init::lost(self.subject.tree), None, None);
+        match &self.subject.purpose {
+            Purpose::Initramfs { init } => {
+                let person = Person::root();
+                let scene = self.scene(Weight::Named, &person);
+                first = Some(FirstProgram::of(&scene, init));
+                lacking = init::mount_points(&scene);
+            }
+            Purpose::Part => {}
+            Purpose::Container | Purpose::Plain | Purpose::Programs(_) => return,
+        }
+        self.first = first;
+        for (path, draft) in lacking.into_iter().chain(lost) {
+            self.tell_of_path(path, draft);
+        }
+    }
+
     fn look_for_init(&mut self, init: &ImagePath) {
         match lookup::find(self.files, "init", init.as_bytes(), &[], b"/") {
             Ok(named) => self.raise(named.found.id, Weight::Named, Some((named.role, named.spelled))),
             Err(fault) => {
                 let mut draft = fault.draft;
-                draft.ending = if draft.code == CMD_NOT_FOUND {
-                    Ending::Says(
-                        "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)".into(),
-                    )
-                } else {
-                    Ending::Refused(ExecError::Denied)
+                let words = match &self.first {
+                    Some(first) if draft.code == CMD_NOT_EXECUTABLE => {
+                        draft.evidence.push(first.evidence());
+                        first.words(&Ending::Refused(ExecError::Denied))
+                    }
+                    _ => None,
                 };
+                let no_root = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
+                draft.ending = Ending::Says(words.unwrap_or_else(|| no_root.into()));
                 self.tell_of_path(init.clone(), draft);
             }
         }
@@ -217,7 +243,13 @@ impl<'a> Judge<'a> {
         for ((id, target), judged) in targets.iter().zip(judged) {
             self.programs.extend(judged.program);
             for draft in judged.drafts {
-                let finding = self.subject.finding(self.names.of_inode(*id), target, draft);
+                let fails = draft.severity == Severity::Error;
+                let first = self.first.as_ref().filter(|first| fails && first.needs(*id));
+                let words = first.and_then(|first| first.words(&draft.ending));
+                let refused = matches!(draft.ending, Ending::Refused(_));
+                let mut finding = self.subject.finding(self.names.of_inode(*id), target, draft);
+                finding.run_time = words.or(finding.run_time);
+                finding.evidence.extend(first.filter(|_| refused).map(FirstProgram::evidence));
                 self.findings.push((target.path.clone(), finding));
             }
         }
@@ -260,7 +292,7 @@ impl<'a> Judge<'a> {
             judged.drafts = start.drafts;
             let mut demand = None;
             if let Some((loader, flavour)) = &start.loader {
-                let loading = self.loading(target, person);
+                let loading = self.loading(id, person);
                 if let Some(loaded) = loading.load_twice(id, &target.path, loader, flavour, self.is_privileged(id)) {
                     judged.drafts.extend(loaded.drafts);
                     demand = loaded.demand;
@@ -354,13 +386,14 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn loading<'s>(&'s self, target: &Target, person: &'s Person) -> Loading<'s> {
+    fn loading<'s>(&'s self, id: InodeId, person: &'s Person) -> Loading<'s> {
         Loading {
             files: self.files,
             environment: &self.environment,
             cwd: &self.cwd,
             person,
-            proc: !target.roles.iter().any(|(role, _)| *role == "init"),
+            // Nothing is mounted when the first program of an initramfs starts.
+            proc: !self.first.as_ref().is_some_and(|first| first.needs(id)),
         }
     }
 
@@ -487,26 +520,6 @@ mod tests {
         let judgement = judge(&elsewhere, "/app");
         assert_eq!(judgement.report.findings[0].severity, Severity::Warning);
         assert_eq!(codes(&judge(&elsewhere.elf("/usr/bin/x", &arm), "/app")), ["wrong-arch", "wrong-arch"]);
-    }
-
-    #[test]
-    fn init_fails_with_the_kernels_words() {
-        let sample = Sample::new().elf("/init", &Forge::dynamic("/system/bin/linker64"));
-        let platform = Platform::new(Arch::Amd64);
-        let policy = Policy::default();
-        let init: ImagePath = "/init".parse().unwrap();
-        let mut subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose: Purpose::Initramfs { init: init.clone() },
-            policy: &policy,
-        };
-        let judgement = verify(&subject);
-        assert!(run_time(&judgement).starts_with("Failed to execute /init (error -2)"));
-        let empty = Sample::new();
-        subject.tree = &empty.tree;
-        assert!(run_time(&verify(&subject)).contains("Unable to mount root fs"));
     }
 
     #[test]

@@ -55,11 +55,7 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
     for platform in build.platforms {
         let prepared = prepare(build, platform, Output::Initramfs, &scratch, progress)?;
         bundled.extend(prepared.bundled);
-        let tree = prepared.tree;
-        if let Some(note) = lost(&tree) {
-            progress.event(Event::Note(&format!("{platform}: {note}")));
-        }
-        trees.push(tree);
+        trees.push(prepared.tree);
     }
     let init = build.recipe.initramfs.init.clone().unwrap_or_else(default_init);
     let mut verdicts = Vec::new();
@@ -67,7 +63,7 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
         progress.event(Event::Step(&format!("{platform}: verifying the initramfs")));
         // An archive of a bundle alone is put behind another one, which has the first program.
         let part = build.recipe.bundle.is_some() && build.recipe.initramfs.init.is_none() && !has(tree, &init);
-        let purpose = if part { Purpose::Plain } else { Purpose::Initramfs { init: init.clone() } };
+        let purpose = if part { Purpose::Part } else { Purpose::Initramfs { init: init.clone() } };
         let subject = Subject { tree, platform, settings: None, purpose, policy: &policy(build, platform) };
         verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
     }
@@ -94,17 +90,6 @@ impl Archives {
         }
         Ok(written)
     }
-}
-
-/// What an initramfs cannot carry of a tree: the form has no place for extended attributes, capabilities among them.
-fn lost(tree: &Tree) -> Option<String> {
-    let mut paths = tree.walk().filter(|entry| !entry.inode.meta.xattrs.is_empty()).map(|entry| entry.path);
-    let first = paths.next()?;
-    let more = match paths.count() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    Some(format!("extended attributes and capabilities cannot be in an initramfs, and are left out: {first}{more}"))
 }
 
 fn has(tree: &Tree, path: &ImagePath) -> bool {
@@ -144,25 +129,4 @@ fn files(build: &Build<'_>) -> Result<Vec<(usize, PathBuf, Whole)>, BuildError> 
         }
     }
     Ok(files)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::path::Name;
-    use crate::tree::{Content, Inode, Kind, Metadata, Mode};
-
-    #[test]
-    fn what_an_initramfs_cannot_carry_is_told() {
-        let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
-        assert_eq!(lost(&tree), None);
-        for name in ["a", "b"] {
-            let mut meta = Metadata::new(Mode::FILE, 0);
-            meta.xattrs.insert(Box::from(*b"user.x"), Box::from(*b"1"));
-            let inode = Inode { meta, kind: Kind::File(Content::Bytes([].into())) };
-            tree.insert(tree.root(), Name::new(name.as_bytes()).unwrap(), inode);
-        }
-        let text = "extended attributes and capabilities cannot be in an initramfs, and are left out: /a and 1 more";
-        assert_eq!(lost(&tree).unwrap(), text);
-    }
 }

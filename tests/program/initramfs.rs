@@ -13,7 +13,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::kimigayo::staged;
-use crate::outside::{SAZARE, checkout, command, missing, must, run, sazare};
+use crate::outside::{SAZARE, checkout, command, missing, must, run};
 
 /// How long a machine may be silent before it counts as stuck. It boots within five seconds when nothing else runs.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -99,46 +99,92 @@ fn the_rescue_system_boots_to_a_shell_on_both_platforms_in_every_form() {
     }
 }
 
-/// A tree whose `/init` is a script for `/bin/sh`.
-fn tree(folder: &Path, script: &str, linker: &[&str]) -> PathBuf {
+/// What is wrong with an initramfs, and with which code it is refused.
+enum Wrong {
+    /// `/bin/sh`, which runs `/init`, asks for this loader.
+    Loader(&'static str, &'static str),
+    /// `/init` has the line ends of Windows; `/bin/sh` is fine.
+    LineEnds,
+    /// There is no `/init`.
+    Absent,
+}
+
+/// A tree with this fault. Its shell is either the greeting of `images/hello`, or a program whose loader is not there.
+fn tree(folder: &Path, arch: &str, wrong: &Wrong) -> PathBuf {
     let tree = folder.join("tree");
     for directory in ["bin", "dev", "proc", "sys"] {
         fs::create_dir_all(tree.join(directory)).unwrap();
     }
-    fs::write(folder.join("sh.c"), "int main(void) { return 0; }\n").unwrap();
-    must(command("musl-gcc", linker).arg("-o").arg(tree.join("bin/sh")).arg(folder.join("sh.c")));
-    fs::write(tree.join("init"), script).unwrap();
-    fs::set_permissions(tree.join("init"), PermissionsExt::from_mode(0o755)).unwrap();
+    let (shell, init) = (tree.join("bin/sh"), tree.join("init"));
+    match wrong {
+        Wrong::Loader(_, loader) => {
+            fs::write(folder.join("sh.c"), "int main(void) { return 0; }\n").unwrap();
+            let linker = format!("-Wl,--dynamic-linker={loader}");
+            must(command("musl-gcc", [&linker]).arg("-o").arg(&shell).arg(folder.join("sh.c")));
+            if arch == "arm64" {
+                // execve(2) fails before it looks at the code: the number of the machine is enough.
+                let mut bytes = fs::read(&shell).unwrap();
+                bytes[18..20].copy_from_slice(&183u16.to_le_bytes());
+                fs::write(&shell, bytes).unwrap();
+            }
+            fs::write(&init, "#!/bin/sh\n").unwrap();
+        }
+        Wrong::LineEnds => {
+            fs::copy(checkout().join("images/hello").join(arch).join("bin/hello"), &shell).unwrap();
+            fs::write(&init, "#!/bin/sh\r\n").unwrap();
+        }
+        Wrong::Absent => return tree,
+    }
+    fs::set_permissions(&init, PermissionsExt::from_mode(0o755)).unwrap();
     tree
 }
 
 #[test]
-fn what_is_refused_as_an_initramfs_really_fails_on_a_kernel() {
+fn what_is_refused_as_an_initramfs_fails_on_a_kernel_with_the_words_of_the_refusal() {
     if missing(&["musl-gcc", "cpio"]) {
         return;
     }
     let Some(machines) = machines() else { return };
-    let wrong: [(&str, &str, &[&str]); 3] = [
-        ("android-binary", "#!/bin/sh\n", &["-Wl,--dynamic-linker=/system/bin/linker64"]),
-        ("interp-missing", "#!/bin/sh\n", &[]),
-        ("script-crlf", "#!/bin/sh\r\n", &["-static"]),
-    ];
-    for (code, script, linker) in wrong {
-        let folder = tempfile::tempdir().unwrap();
-        let tree = tree(folder.path(), script, linker);
-        let refused = folder.path().join("refused.cpio");
-        let place = format!("cpio:{}", refused.display());
-        let answer = sazare(["build", tree.to_str().unwrap(), "--platform", "linux/amd64", "-o", &place]);
-        assert_eq!(answer.code, 1, "{}", answer.text());
-        assert!(answer.text().contains(&format!("error[{code}] linux/amd64 ")), "{}", answer.text());
-        assert!(!refused.exists());
-        // What sazare refuses to make, somebody else makes.
-        let made = folder.path().join("made.cpio");
-        let script = "cd \"$1\" && find . | cpio -o -H newc --quiet >\"$2\"";
-        must(command("sh", ["-c", script, "sh"]).arg(&tree).arg(&made));
-        let said = boot(&machines, "amd64", &made, &[], "\0", "");
-        assert!(said.contains("Failed to execute /init (error -2)"), "{code}:\n{said}");
-        assert!(said.contains("Kernel panic - not syncing"), "{code}:\n{said}");
+    let wrong = |arch: &str| match arch {
+        "amd64" => Wrong::Loader("interp-missing", "/lib/ld-musl-x86_64.so.1"),
+        _ => Wrong::Loader("interp-missing", "/lib/ld-musl-aarch64.so.1"),
+    };
+    for arch in ["amd64", "arm64"] {
+        let android = Wrong::Loader("android-binary", "/system/bin/linker64");
+        for wrong in [android, wrong(arch), Wrong::LineEnds, Wrong::Absent] {
+            let folder = tempfile::tempdir().unwrap();
+            let tree = tree(folder.path(), arch, &wrong);
+            let refused = folder.path().join("refused.cpio");
+            let place = format!("cpio:{}", refused.display());
+            let platform = format!("linux/{arch}");
+            let words = ["build", "--format", "json", "--platform", &platform, "-o", &place];
+            let answer = run(command(SAZARE, words).arg(&tree));
+            assert_eq!(answer.code, 1, "{}", answer.text());
+            assert!(!refused.exists());
+            let report: serde_json::Value = serde_json::from_str(&answer.out).unwrap();
+            let findings = report["findings"].as_array().unwrap();
+            let errors: Vec<_> = findings.iter().filter(|finding| finding["severity"] == "error").collect();
+            let [finding] = errors.as_slice() else { panic!("{}", answer.out) };
+            let code = match wrong {
+                Wrong::Loader(code, _) => code,
+                Wrong::LineEnds => "script-crlf",
+                Wrong::Absent => "cmd-not-found",
+            };
+            assert_eq!(finding["code"], code, "{}", answer.out);
+            // What sazare refuses to make, somebody else makes.
+            let made = folder.path().join("made.cpio");
+            let script = "cd \"$1\" && find . | cpio -o -H newc --quiet >\"$2\"";
+            must(command("sh", ["-c", script, "sh"]).arg(&tree).arg(&made));
+            let said = boot(&machines, arch, &made, &[], "\0", "");
+            for words in finding["run-time"].as_str().unwrap().split("; ") {
+                let expected = match words {
+                    "then the kernel starts /bin/sh instead" => format!("Hello from sazare on linux/{arch}."),
+                    words => words.to_string(),
+                };
+                assert!(said.contains(&expected), "{arch} {code}: {words:?} is not in\n{said}");
+            }
+            assert!(said.contains("Kernel panic - not syncing: "), "{arch} {code}:\n{said}");
+        }
     }
 }
 

@@ -1,0 +1,288 @@
+//! The first program of an initramfs: what a kernel does with it, and what it does instead (Linux, `init/main.c`, 6.1 to
+//! 6.18).
+//!
+//! A kernel looks for what `rdinit=` names. Is it not there, the initramfs counts for nothing and a root disk is mounted;
+//! there is none, so it panics. Is it there and execve(2) fails, the kernel tells the error number and tries four other
+//! programs in turn: the first that can be executed runs as if it had been meant, which hides the fault.
+//!
+//! An archive has no place for extended attributes, and what mounts the kernel's file systems needs directories for them:
+//! both are told here, since they matter for an initramfs only.
+
+use std::collections::BTreeSet;
+
+use crate::path::ImagePath;
+use crate::report::{Code, Evidence};
+use crate::tree::{InodeId, Tree};
+
+use super::draft::{Draft, Ending, ExecError};
+use super::files::{Refusal, words_of};
+use super::interpret::Search;
+use super::kernel::Scene;
+use super::script::SCRIPTS_MAX;
+
+/// The initramfs has no directory to mount one of the kernel's file systems on.
+pub const MOUNT_POINT_MISSING: Code = Code("mount-point-missing");
+/// Extended attributes, file capabilities among them, that the archive cannot hold.
+pub const XATTRS_LOST: Code = Code("xattrs-lost");
+
+/// What a kernel tries when its first program cannot be executed.
+const FALLBACKS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
+
+/// What an initramfs needs directories for.
+const MOUNT_POINTS: [&str; 3] = ["/dev", "/proc", "/sys"];
+
+/// The start of an initramfs.
+#[derive(Debug)]
+pub(super) struct FirstProgram {
+    init: ImagePath,
+    /// Every file that execve(2) opens for it: the program, and the interpreters of its script.
+    chain: BTreeSet<InodeId>,
+    /// The fallback that would run, if there is one.
+    instead: Option<&'static str>,
+    /// What becomes of each fallback.
+    fallbacks: Vec<String>,
+}
+
+impl FirstProgram {
+    /// Follows what a kernel would do. The scene must be one of named programs.
+    pub fn of(scene: &Scene<'_>, init: &ImagePath) -> FirstProgram {
+        let mut chain = BTreeSet::new();
+        let _ = execve(scene, init.as_bytes(), &mut chain);
+        let mut first = FirstProgram { init: init.clone(), chain, instead: None, fallbacks: Vec::new() };
+        for path in FALLBACKS {
+            let words = match execve(scene, path.as_bytes(), &mut BTreeSet::new()) {
+                Ok(()) => {
+                    first.instead = Some(path);
+                    first.fallbacks.push(format!("{path} starts"));
+                    break;
+                }
+                Err(ExecError::NotFound) => "error -2, without a word".to_string(),
+                Err(error) => format!("error -{}", error.number()),
+            };
+            first.fallbacks.push(format!("{path}: {words}"));
+        }
+        first
+    }
+
+    /// Whether execve(2) opens a file when it starts the first program.
+    pub fn needs(&self, id: InodeId) -> bool {
+        self.chain.contains(&id)
+    }
+
+    /// What the console says when the start ends so.
+    pub fn words(&self, ending: &Ending) -> Option<String> {
+        let killed =
+            |status: u32| format!("Kernel panic - not syncing: Attempted to kill init! exitcode=0x{status:08x}");
+        match ending {
+            Ending::Silent => None,
+            Ending::Refused(error) => {
+                let then = match self.instead {
+                    Some(path) => format!("then the kernel starts {path} instead"),
+                    None => "Kernel panic - not syncing: No working init found.".to_string(),
+                };
+                Some(format!("Failed to execute {} (error -{}); {then}", self.init, error.number()))
+            }
+            Ending::Killed(_, code) => Some(killed(u32::from(*code) & 0x7f)),
+            // A loader that gives up ends with status 127.
+            Ending::Says(text) => Some(format!("{text}; {}", killed(127 << 8))),
+        }
+    }
+
+    /// The fallbacks, as evidence for a start that fails.
+    pub fn evidence(&self) -> Evidence {
+        Evidence { subject: "what the kernel tries after it".into(), detail: self.fallbacks.join(", ") }
+    }
+}
+
+/// Whether execve(2) would take a program, with every file that it opens.
+fn execve(scene: &Scene<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>) -> Result<(), ExecError> {
+    let mut path = path.to_vec();
+    for _ in 0..=SCRIPTS_MAX {
+        let found = match scene.files.open_program(scene.cwd, &path, scene.person) {
+            Ok(found) => found,
+            Err(Refusal::Path(error)) => return Err(ExecError::from(error.errno)),
+            Err(Refusal::Barred(_) | Refusal::NotAFile(..) | Refusal::NotExecutable(_)) => {
+                return Err(ExecError::Denied);
+            }
+        };
+        chain.insert(found.id);
+        let Some(probe) = scene.files.probe(found.id) else { return Err(ExecError::Denied) };
+        let (drafts, next) = match &probe.elf {
+            Some(facts) => (scene.start(found.id, &found.path, facts).drafts, None),
+            None => {
+                let script = scene.script(found.id, probe, &Search { path: &[], directory: b"/" });
+                (script.drafts, script.starts.into_iter().find(|started| !started.by_env))
+            }
+        };
+        if let Some(error) = drafts.iter().find_map(refused) {
+            return Err(error);
+        }
+        match next {
+            Some(started) => path = started.spelled,
+            None => return Ok(()),
+        }
+    }
+    Err(ExecError::Loop)
+}
+
+fn refused(draft: &Draft) -> Option<ExecError> {
+    match draft.ending {
+        Ending::Refused(error) if draft.severity == crate::report::Severity::Error => Some(error),
+        Ending::Refused(_) | Ending::Silent | Ending::Killed(..) | Ending::Says(_) => None,
+    }
+}
+
+/// Directories that an initramfs lacks, with the path that the finding is about.
+pub(super) fn mount_points(scene: &Scene<'_>) -> Option<(ImagePath, Draft)> {
+    let root = ImagePath::root();
+    let missing: Vec<(&str, String)> = MOUNT_POINTS
+        .into_iter()
+        .filter_map(|path| match scene.files.find(&root, path.as_bytes()) {
+            Ok(found) if scene.files.tree.inode(found.id).is_directory() => None,
+            Ok(_) => Some((path, "not a directory".to_string())),
+            Err(error) => Some((path, words_of(&error))),
+        })
+        .collect();
+    let (first, _) = *missing.first().as_ref()?;
+    let names: Vec<&str> = missing.iter().map(|(path, _)| *path).collect();
+    let draft = Draft::warning(
+        MOUNT_POINT_MISSING,
+        format!("has no directory to mount the kernel's file systems on: {}", names.join(", ")),
+    )
+    .says(format!("mount: mounting {} on {first} failed: No such file or directory", file_system(first)))
+    .fix(format!("add it: [[path]] path = \"{first}\", type = \"directory\""));
+    let draft = missing.iter().fold(draft, |draft, (path, words)| draft.because(*path, words.clone()));
+    Some((root, draft))
+}
+
+fn file_system(mount_point: &str) -> &'static str {
+    match mount_point {
+        "/dev" => "devtmpfs",
+        "/proc" => "proc",
+        _ => "sysfs",
+    }
+}
+
+/// Extended attributes that an archive cannot hold, with the first path that has some.
+pub(super) fn lost(tree: &Tree) -> Option<(ImagePath, Draft)> {
+    let mut carriers = tree.walk().filter(|entry| !entry.inode.meta.xattrs.is_empty());
+    let first = carriers.next()?;
+    let what = match first.inode.meta.xattrs.contains_key(b"security.capability".as_slice()) {
+        true => "has file capabilities, which an initramfs cannot hold",
+        false => "has extended attributes, which an initramfs cannot hold",
+    };
+    let more = match carriers.count() {
+        0 => String::new(),
+        1 => "; so has 1 other file".to_string(),
+        more => format!("; so have {more} other files"),
+    };
+    let names = first.inode.meta.xattrs.keys().map(|name| crate::path::display_bytes(name));
+    let draft = Draft::warning(XATTRS_LOST, format!("{what}{more}"))
+        .because(first.path.to_string(), names.collect::<Vec<_>>().join(", "))
+        .fix("leave them out knowingly (`xattrs = \"drop\"` at the source), or let /init set them (setcap, setfattr)");
+    Some((first.path, draft))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::link::{Judgement, Policy, Purpose, Subject, verify};
+    use crate::platform::{Arch, Platform};
+
+    fn judge(sample: &Sample) -> Judgement {
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let purpose = Purpose::Initramfs { init: "/init".parse().unwrap() };
+        verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy })
+    }
+
+    /// An initramfs with the directories that it needs.
+    fn base() -> Sample {
+        Sample::new().directory("/dev").directory("/proc").directory("/sys")
+    }
+
+    #[track_caller]
+    fn assert_ends(sample: &Sample, code: &str, words: &str) {
+        let judgement = judge(sample);
+        let [finding] = judgement.report.findings.as_slice() else { panic!("{:#?}", judgement.report.findings) };
+        assert_eq!((finding.code.0, finding.run_time.as_deref().unwrap_or_default()), (code, words));
+    }
+
+    const PANIC: &str = "Failed to execute /init (error -2); Kernel panic - not syncing: No working init found.";
+
+    #[test]
+    fn a_first_program_that_is_refused_ends_in_a_panic() {
+        let android = Forge::dynamic("/system/bin/linker64");
+        assert_ends(&base().elf("/init", &android), "android-binary", PANIC);
+        let script = base().text("/init", 0o755, "#!/bin/busybox sh\n");
+        assert_ends(&script.elf("/bin/busybox", &Forge::dynamic("/lib/ld-musl-x86_64.so.1")), "interp-missing", PANIC);
+        let denied = "Failed to execute /init (error -13); Kernel panic - not syncing: No working init found.";
+        assert_ends(&base().text("/init", 0o644, "#!/bin/sh\n"), "cmd-not-executable", denied);
+        let no_root = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
+        assert_ends(&base(), "cmd-not-found", no_root);
+    }
+
+    #[test]
+    fn a_fallback_that_hides_the_fault_is_told() {
+        let sample = base().text("/init", 0o755, "#!/bin/sh\r\n").elf("/bin/sh", &Forge::program());
+        let sample = sample.text("/etc/init", 0o644, "");
+        assert_ends(
+            &sample,
+            "script-crlf",
+            "Failed to execute /init (error -2); then the kernel starts /bin/sh instead",
+        );
+        let judgement = judge(&sample);
+        let evidence = judgement.report.findings[0].evidence.last().unwrap();
+        let tried = "/sbin/init: error -2, without a word, /etc/init: error -13, /bin/init: error -2, without a word, \
+                     /bin/sh starts";
+        assert_eq!((evidence.subject.as_str(), evidence.detail.as_str()), ("what the kernel tries after it", tried));
+    }
+
+    #[test]
+    fn a_first_program_that_dies_later_ends_in_a_panic_too() {
+        let musl = "/lib/ld-musl-x86_64.so.1";
+        let init = Forge { needed: vec!["libabsent.so".into()], ..Forge::dynamic(musl) };
+        let sample = base().elf(musl, &Forge::musl(true)).elf("/init", &init);
+        let judgement = judge(&sample);
+        let words = judgement.report.findings[0].run_time.clone().unwrap();
+        assert!(
+            words.ends_with("; Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00"),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn missing_mount_points_are_a_warning() {
+        let sample = Sample::new().elf("/init", &Forge::program()).directory("/dev").text("/sys", 0o644, "");
+        let judgement = judge(&sample);
+        let [finding] = judgement.report.findings.as_slice() else { panic!("{:#?}", judgement.report.findings) };
+        assert_eq!((finding.code, finding.severity), (MOUNT_POINT_MISSING, crate::report::Severity::Warning));
+        assert_eq!(finding.message, "has no directory to mount the kernel's file systems on: /proc, /sys");
+        let evidence: Vec<String> =
+            finding.evidence.iter().map(|line| format!("{}: {}", line.subject, line.detail)).collect();
+        assert_eq!(evidence, ["/proc: absent", "/sys: not a directory"]);
+    }
+
+    #[test]
+    fn attributes_that_are_lost_are_a_warning_also_in_a_part() {
+        let mut sample = base().elf("/init", &Forge::program()).text("/a", 0o644, "");
+        for (path, name) in [("/init", "security.capability"), ("/a", "user.x")] {
+            let id = sample.tree.get(&path.parse().unwrap()).unwrap();
+            sample.tree.meta_mut(id).xattrs.insert(name.as_bytes().into(), Box::from(*b"1"));
+        }
+        let whole = judge(&sample).report.findings;
+        let [finding] = whole.as_slice() else { panic!("{whole:#?}") };
+        assert_eq!((finding.code, finding.path.as_str()), (XATTRS_LOST, "/a"));
+        assert_eq!(finding.message, "has extended attributes, which an initramfs cannot hold; so has 1 other file");
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: None,
+            purpose: Purpose::Part,
+            policy: &policy,
+        };
+        assert_eq!(verify(&subject).report.findings, whole);
+    }
+}
