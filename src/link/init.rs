@@ -31,6 +31,9 @@ const FALLBACKS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"]
 /// What an initramfs needs directories for.
 const MOUNT_POINTS: [&str; 3] = ["/dev", "/proc", "/sys"];
 
+/// How much of a script is looked at, in bytes.
+const SCRIPT_MAX: u64 = 1 << 20;
+
 /// The start of an initramfs.
 #[derive(Debug)]
 pub(super) struct FirstProgram {
@@ -132,11 +135,14 @@ fn refused(draft: &Draft) -> Option<ExecError> {
     }
 }
 
-/// Directories that an initramfs lacks, with the path that the finding is about.
-pub(super) fn mount_points(scene: &Scene<'_>) -> Option<(ImagePath, Draft)> {
+/// Directories that an initramfs lacks and its first program, where that is a script, does not make itself; with the path
+/// that the finding is about.
+pub(super) fn mount_points(scene: &Scene<'_>, init: &ImagePath) -> Option<(ImagePath, Draft)> {
     let root = ImagePath::root();
+    let script = script(scene, init);
     let missing: Vec<(&str, String)> = MOUNT_POINTS
         .into_iter()
+        .filter(|path| !makes(&script, path))
         .filter_map(|path| match scene.files.find(&root, path.as_bytes()) {
             Ok(found) if scene.files.tree.inode(found.id).is_directory() => None,
             Ok(_) => Some((path, "not a directory".to_string())),
@@ -153,6 +159,22 @@ pub(super) fn mount_points(scene: &Scene<'_>) -> Option<(ImagePath, Draft)> {
     .fix(format!("add it: [[path]] path = \"{first}\", type = \"directory\""));
     let draft = missing.iter().fold(draft, |draft, (path, words)| draft.because(*path, words.clone()));
     Some((root, draft))
+}
+
+/// The text of the first program; empty for what is no script.
+fn script(scene: &Scene<'_>, init: &ImagePath) -> Vec<u8> {
+    let Ok(found) = scene.files.find(&ImagePath::root(), init.as_bytes()) else { return Vec::new() };
+    let Some(content) = scene.files.content(found.id) else { return Vec::new() };
+    let text = content.head(SCRIPT_MAX).unwrap_or_default();
+    if text.starts_with(b"#!") { text } else { Vec::new() }
+}
+
+/// Whether a script has a line that makes a directory, as Debian's `/init` has: `[ -d /sys ] || mkdir /sys`.
+fn makes(script: &[u8], path: &str) -> bool {
+    let word = |line: &[u8], word: &[u8]| {
+        line.split(|byte| byte.is_ascii_whitespace() || b";&|\"'".contains(byte)).any(|found| found == word)
+    };
+    script.split(|byte| *byte == b'\n').any(|line| word(line, b"mkdir") && word(line, path.as_bytes()))
 }
 
 fn file_system(mount_point: &str) -> &'static str {
@@ -262,6 +284,15 @@ mod tests {
         let evidence: Vec<String> =
             finding.evidence.iter().map(|line| format!("{}: {}", line.subject, line.detail)).collect();
         assert_eq!(evidence, ["/proc: absent", "/sys: not a directory"]);
+    }
+
+    #[test]
+    fn a_script_that_makes_its_mount_points_needs_none() {
+        let script = "#!/bin/sh\n[ -d /dev ] || mkdir -m 0755 /dev; mkdir -p \"/proc\" /run\n# mkdir /system\n";
+        let sample = Sample::new().elf("/bin/sh", &Forge::program()).text("/init", 0o755, script);
+        let judgement = judge(&sample);
+        let [finding] = judgement.report.findings.as_slice() else { panic!("{:#?}", judgement.report.findings) };
+        assert_eq!(finding.message, "has no directory to mount the kernel's file systems on: /sys");
     }
 
     #[test]

@@ -159,7 +159,7 @@ impl<'a> Judge<'a> {
                 let person = Person::root();
                 let scene = self.scene(Weight::Named, &person);
                 first = Some(FirstProgram::of(&scene, init));
-                lacking = init::mount_points(&scene);
+                lacking = init::mount_points(&scene, init);
             }
             Purpose::Part => {}
             Purpose::Container | Purpose::Plain | Purpose::Programs(_) => return,

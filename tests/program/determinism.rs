@@ -45,6 +45,18 @@ major = 1
 minor = 3
 mode = "0666"
 
+[[path]]
+path = "/usr/share/one"
+type = "permissions"
+uid  = 12
+gid  = 34
+
+[[path]]
+path    = "/init"
+type    = "symlink"
+target  = "bin/hello"
+outputs = ["initramfs"]
+
 [[links]]
 target = "/bin/hello"
 names  = ["/bin/greet", "/usr/bin/hello"]
@@ -108,7 +120,7 @@ pub fn noise(length: usize) -> Vec<u8> {
 }
 
 /// The recipe and its sources in a folder, made in the order that starts at a part and steps by a number.
-fn sources(folder: &Path, first: usize, step: usize) {
+pub fn sources(folder: &Path, first: usize, step: usize) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(folder.join("recipe.toml"), RECIPE).unwrap();
     let tree = folder.join("tree");
@@ -128,10 +140,10 @@ fn sources(folder: &Path, first: usize, step: usize) {
     }
 }
 
-/// What a build wrote: the digest of each file in the layout, and of the archive.
+/// What a build wrote: the digest of each file in the layout, and of the archives.
 fn written(folder: &Path) -> BTreeMap<String, String> {
     let list = must(
-        command("sh", ["-c", "cd \"$1\" && find layout archive.tar -type f -exec sha256sum {} +", "sh"]).arg(folder),
+        command("sh", ["-c", "cd \"$1\" && find layout *.tar *.cpio* -type f -exec sha256sum {} +", "sh"]).arg(folder),
     );
     list.lines()
         .map(|line| line.split_once("  ").unwrap())
@@ -154,7 +166,11 @@ fn outcome(
     // Whoever builds must be able to reach the binary and to write here.
     install(SAZARE, out.join("sazare"));
     build.args(["build", folder.to_str().unwrap(), "-o", &format!("oci:{}", out.join("layout").display())]);
-    build.args(["-o", out.join("archive.tar").to_str().unwrap()]).args(flags).envs(surroundings.iter().copied());
+    build.args(["-o", out.join("archive.tar").to_str().unwrap()]);
+    for end in if cfg!(feature = "native") { ["cpio.gz", "cpio.zst"] } else { ["cpio.gz", "cpio"] } {
+        build.args(["-o", &format!("cpio:{}/{{arch}}.{end}", out.display())]);
+    }
+    build.args(flags).envs(surroundings.iter().copied());
     must(&mut build);
     written(out)
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::determinism::sources;
 use crate::kimigayo::staged;
 use crate::outside::{SAZARE, checkout, command, missing, must, run};
 
@@ -214,4 +215,102 @@ fn other_programs_read_the_archives() {
     let summary = must(&mut command(SAZARE, ["inspect", "-q", at("arm64.cpio.zst").to_str().unwrap()]));
     let links = theirs.lines().filter(|name| name.contains("bin/") && !name.ends_with("/busybox")).count();
     assert!(summary.contains(&format!(" {links} symlinks, ")), "{links} links by name, but\n{summary}");
+}
+
+/// Every file below a folder, one line each: kind, mode, owner, date, size or target, device, and what is in it.
+fn listing(root: &Path) -> String {
+    let script = r#"cd "$1" && find . -mindepth 1 -printf '%P %y %m %U:%G %T@ %n %l ' \( -type f -printf '%s ' -exec sha256sum {} \; \
+                    -o -type c -exec stat -c '%t:%T' {} \; -o -printf '\n' \) | LC_ALL=C sort"#;
+    must(command("sh", ["-c", script, "sh"]).arg(root))
+}
+
+#[test]
+fn cpio_and_bsdtar_extract_the_tree_that_umoci_unpacks_from_the_image() {
+    if missing(&["cpio", "bsdtar", "umoci", "root"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    sources(folder.path(), 0, 1);
+    let layout = format!("oci:{}", at("layout").display());
+    let mut build = command(SAZARE, ["build", "-q", "--flat-index", "--platform", "linux/amd64", "-o", &layout]);
+    must(build.arg("-o").arg(at("amd64.cpio")).arg(folder.path()));
+    must(command("umoci", ["unpack", "--image"]).arg(format!("{}:latest", at("layout").display())).arg(at("bundle")));
+    for name in ["by-cpio", "by-bsdtar"] {
+        fs::create_dir(at(name)).unwrap();
+    }
+    let script = "cd \"$2\" && cpio -idm --quiet <\"$1\"";
+    must(command("sh", ["-c", script, "sh"]).arg(at("amd64.cpio")).arg(at("by-cpio")));
+    must(command("bsdtar", ["-xpf"]).arg(at("amd64.cpio")).arg("-C").arg(at("by-bsdtar")));
+    for name in ["by-cpio", "by-bsdtar"] {
+        // What is made for the initramfs only: what the recipe says, and device nodes.
+        assert!(listing(&at(name)).contains("\ndev/null c 666 0:0 1767225600.0000000000 1  1:3\n"), "{name}");
+        fs::remove_dir_all(at(name).join("dev")).unwrap();
+        fs::remove_file(at(name).join("init")).unwrap();
+    }
+    let expected = listing(&at("bundle/rootfs"));
+    assert!(expected.lines().count() > 20 && expected.contains(" 4755 ") && expected.contains(" 12:34 "), "{expected}");
+    assert_eq!(listing(&at("by-bsdtar")), expected);
+    // GNU cpio gives dates to files only.
+    let without_dates = |listing: &str| -> Vec<String> {
+        let is_file = |line: &str| line.split(' ').nth(1) == Some("f");
+        let words = |line: &str| line.split(' ').enumerate().filter(|(at, _)| *at != 4).map(|(_, word)| word).collect();
+        listing.lines().map(|line| if is_file(line) { line.to_string() } else { words(line) }).collect()
+    };
+    assert_eq!(without_dates(&listing(&at("by-cpio"))), without_dates(&expected));
+}
+
+#[test]
+fn the_initrd_that_debian_makes_is_read_whole_and_judged_without_an_alarm() {
+    if missing(&["apt-get", "dpkg-deb", "root"]) {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("debian-initrd");
+    let answer = run(command(checkout().join("tests/program/debian-initrd"), [&folder]).env("TMPDIR", "/tmp"));
+    if answer.code != 0 {
+        let _ = writeln!(std::io::stderr(), "{}", answer.text());
+    }
+    if missing(&[folder.join("list").to_str().unwrap()]) {
+        return;
+    }
+    let archive = folder.join("initrd.img");
+    let json = must(command(SAZARE, ["inspect", "-q", "--files", "--format", "json"]).arg(&archive));
+    let summary: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let entries = summary["platforms"][0]["entries"].as_array().unwrap();
+    let mut ours: Vec<String> =
+        entries.iter().map(|entry| entry["path"].as_str().unwrap().trim_start_matches('/').to_owned()).collect();
+    let list = fs::read_to_string(folder.join("list")).unwrap();
+    let mut theirs: Vec<String> = list.lines().map(|line| line.trim_start_matches("./").to_owned()).collect();
+    for name in &mut theirs {
+        if name == "." {
+            name.clear();
+        }
+    }
+    ours.sort();
+    theirs.sort();
+    assert!(theirs.len() > 500, "{list}");
+    assert_eq!(ours, theirs);
+    let json = must(command(SAZARE, ["verify", "-q", "--platform", "linux/amd64", "--format", "json"]).arg(&archive));
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    // klibc's own loader is no other loader's kin: nothing is claimed about what it loads.
+    for finding in report["findings"].as_array().unwrap() {
+        assert_eq!((&finding["severity"], &finding["code"]), (&"note".into(), &"loader-unknown".into()), "{finding}");
+    }
+}
+
+#[test]
+fn a_file_of_4_gib_is_refused_and_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    for directory in ["dev", "proc", "sys"] {
+        fs::create_dir_all(root.join(directory)).unwrap();
+    }
+    fs::copy(checkout().join("images/hello/amd64/bin/hello"), root.join("init")).unwrap();
+    fs::File::create(root.join("large")).unwrap().set_len(1 << 32).unwrap();
+    let archive = folder.path().join("out.cpio");
+    let answer = run(command(SAZARE, ["build", "-q", "--platform", "linux/amd64", "-o"]).arg(&archive).arg(&root));
+    assert_eq!(answer.code, 4);
+    let error = "error: an initramfs holds files of less than 4 GiB, this one has 4294967296 bytes: /large\n";
+    assert!(answer.err.starts_with(error), "{}", answer.err);
+    assert!(!archive.exists());
 }
