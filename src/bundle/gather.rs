@@ -12,8 +12,8 @@ use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::recipe;
-use crate::tree::{Content, Follow, Inode, Kind, Metadata, Mode, Tree};
+use crate::recipe::{self, Extra};
+use crate::tree::{Content, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
 
 /// What to bundle.
 pub struct Request<'a> {
@@ -185,17 +185,28 @@ impl Gathering<'_> {
                         self.packing.copy(&path, why);
                         pending.push((path, *id));
                     }
-                    Kind::Symlink(_) => {
-                        let found = self.packing.take(&ImagePath::root(), path.as_bytes(), Follow::Yes, why);
-                        if found.is_err() {
-                            self.packing.copy(&path, why);
-                        }
-                    }
+                    Kind::Symlink(_) => self.take_link(&path, why),
                     Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
                         self.packing.copy(&path, why);
                         self.libraries.push(path);
                     }
                 }
+            }
+        }
+    }
+
+    /// Takes a link, and what it leads to if that is something. The time zones' own link to the zone of this machine is
+    /// taken without that: which zone it is belongs to the machine.
+    fn take_link(&mut self, path: &ImagePath, why: &Reason) {
+        let root = ImagePath::root();
+        let zone = *why == Reason::Extra(Extra::Zoneinfo.word());
+        let leads_out = |found: &Resolved| zone && found.path.components().next() == Some(b"etc");
+        match self.root.resolve(&root, path.as_bytes(), Follow::Yes) {
+            Ok(found) if !leads_out(&found) => {
+                let _ = self.packing.take(&root, path.as_bytes(), Follow::Yes, why);
+            }
+            Ok(_) | Err(_) => {
+                self.packing.copy(path, why);
             }
         }
     }

@@ -13,6 +13,7 @@ use crate::tree::InodeId;
 use super::closure::Closures;
 use super::interpret::{Search, Started};
 use super::kernel::Scene;
+use super::ld_cache::{CACHE_MAX, Cache, flags};
 use super::load::Loading;
 use super::lookup::{regular, search_path};
 use super::person::Person;
@@ -56,7 +57,7 @@ pub struct Needs {
     pub found: Vec<Need>,
     /// Needed libraries that are not there, each with who asks.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Loaders and interpreters that are named and not there.
+    /// Loaders and interpreters that are named and not there, and libraries that only a cache still knows.
     pub absent: Vec<Vec<u8>>,
     /// Directories in which objects let libraries be looked for, by RUNPATH or RPATH.
     pub directories: BTreeSet<Vec<u8>>,
@@ -174,6 +175,7 @@ impl Closures<'_> {
             });
         }
         needs.missing.extend(loaded.missing.iter().cloned());
+        self.add_beyond(loaded, needs);
         for object in &loaded.objects {
             let Some(dynamic) = self.files().elf(object.id).and_then(|facts| facts.dynamic.as_ref()) else { continue };
             let lists = [&dynamic.runpath, &dynamic.rpath].into_iter().flatten();
@@ -185,6 +187,28 @@ impl Closures<'_> {
                 if directory.starts_with(b"/") && !directory.contains(&b'$') {
                     needs.directories.insert(directory);
                 }
+            }
+        }
+    }
+
+    /// Where the loaders' own files send a search: what a cache has for a name and is not there, and the directories of
+    /// musl's `.path` file.
+    fn add_beyond(&self, loaded: &Loaded, needs: &mut Needs) {
+        let (files, root) = (self.files(), ImagePath::root());
+        let read = |path: &[u8]| files.content(files.find(&root, path).ok()?.id)?.head(CACHE_MAX).ok();
+        let bytes = read(b"/etc/ld.so.cache").unwrap_or_default();
+        let names = loaded.resolved.iter().chain(&loaded.missing).map(|(name, _)| name);
+        if let Some(cache) = Cache::read(&bytes) {
+            let known = names.filter_map(|name| cache.find(name, flags(files.arch)).plain);
+            needs.absent.extend(known.filter(|path| files.find(&root, path).is_err()).map(<[u8]>::to_vec));
+        }
+        let etc = files.find(&root, b"/etc").ok().and_then(|etc| files.tree.entries(etc.id));
+        for name in etc.into_iter().flat_map(|entries| entries.keys()) {
+            let name = name.as_bytes();
+            if name.starts_with(b"ld-musl-") && name.ends_with(b".path") {
+                let text = read(&[b"/etc/", name].concat()).unwrap_or_default();
+                let lines = text.split(|byte| b":\n".contains(byte)).filter(|line| line.starts_with(b"/"));
+                needs.directories.extend(lines.map(<[u8]>::to_vec));
             }
         }
     }
@@ -220,6 +244,20 @@ mod tests {
             format!("{} for {}: {role}", display_bytes(&need.path), display_bytes(&need.by))
         };
         needs.found.iter().map(line).collect()
+    }
+
+    #[test]
+    fn what_only_the_loaders_files_know_is_told() {
+        let cache = [(b"liba.so".to_vec(), b"/srv/liba.so".to_vec()), (b"libz.so".to_vec(), b"/srv/libz.so".to_vec())];
+        let sample = Sample::new()
+            .elf(LOADER, &Forge::glibc())
+            .elf("/app", &Forge { needed: vec!["liba.so".into()], ..Forge::dynamic(LOADER) })
+            .bytes("/etc/ld.so.cache", 0o644, &crate::link::ld_cache(Arch::Amd64, &cache.into_iter().collect()))
+            .text("/etc/ld-musl-x86_64.path", 0o644, "/opt/musl:/x\n/y\n");
+        let needs = Closures::new(&sample.tree, &Platform::new(Arch::Amd64)).needs(&"/app".parse().unwrap());
+        assert_eq!(needs.absent, [b"/srv/liba.so".to_vec()]);
+        let directories: Vec<String> = needs.directories.iter().map(|path| display_bytes(path)).collect();
+        assert_eq!(directories, ["/opt/musl", "/x", "/y"]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod layout;
 mod outside;
 
 mod bad_input;
+mod bundle;
 mod confined;
 mod determinism;
 mod hello;

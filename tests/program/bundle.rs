@@ -1,0 +1,346 @@
+//! `sazare bundle` before outside judges: real programs of this machine and of others, run by engines, by the kernel and
+//! by emulators; the trace beside strace, the size beside what ldd names.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::engines::{Docker, Store};
+use crate::outside::{SAZARE, command, missing, must, run, sazare};
+
+const PATCHELF: &str = "/usr/bin/patchelf";
+
+/// A program of this machine, and how it is bundled and then run.
+struct Case {
+    program: String,
+    /// Flags of `bundle`.
+    flags: Vec<String>,
+    /// Arguments in the container.
+    arguments: Vec<String>,
+    /// What it says there.
+    says: String,
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| word.to_string()).collect()
+}
+
+/// A script that imports what has libraries in C behind it.
+const SCRIPT: &str = "#!/usr/bin/python3\nimport json, sqlite3, ssl\n\
+    answer = sqlite3.connect(':memory:').execute('select 6 * 7').fetchone()[0]\n\
+    print(json.dumps({'answer': answer, 'tls': ssl.create_default_context().check_hostname}))\n";
+
+fn cases(folder: &Path) -> Vec<Case> {
+    let at = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    fs::write(at("text"), "read from a file\n").unwrap();
+    fs::write(at("script"), SCRIPT).unwrap();
+    fs::set_permissions(at("script"), PermissionsExt::from_mode(0o755)).unwrap();
+    let url = format!("file://{}", at("text"));
+    vec![
+        Case {
+            program: PATCHELF.into(),
+            flags: Vec::new(),
+            arguments: texts(&["--version"]),
+            says: must(&mut command(PATCHELF, ["--version"])),
+        },
+        Case {
+            program: "/usr/bin/curl".into(),
+            flags: texts(&["--trace", "--trace-arg", "-sS", "--trace-arg", &url]),
+            arguments: texts(&["-sS", &url]),
+            says: "read from a file\n".into(),
+        },
+        Case {
+            program: "/usr/bin/git".into(),
+            flags: texts(&["--trace", "--trace-arg", "init", "--trace-arg", &at("repository")]),
+            arguments: texts(&["init", "-q", "/x"]),
+            says: String::new(),
+        },
+        Case {
+            program: at("script"),
+            flags: texts(&["--trace"]),
+            arguments: Vec::new(),
+            says: "{\"answer\": 42, \"tls\": true}\n".into(),
+        },
+    ]
+}
+
+#[test]
+fn real_programs_run_in_docker_and_podman() {
+    if missing(&[PATCHELF, "/usr/bin/curl", "/usr/bin/git", "/usr/bin/python3"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let cases = cases(folder.path());
+    let mut archives = Vec::new();
+    for (number, case) in cases.iter().enumerate() {
+        let archive = folder.path().join(format!("{number}.tar"));
+        let tag = format!("localhost/case:{number}");
+        must(command(SAZARE, ["bundle", &case.program, "--tag", &tag, "-o"]).arg(&archive).args(&case.flags));
+        // What was bundled has no error, by the verifier's own word.
+        must(command(SAZARE, ["verify"]).arg(&archive));
+        archives.push((archive, tag));
+    }
+    let (docker, podman) = (Docker::start(), Store::new("podman"));
+    for (case, (archive, tag)) in cases.iter().zip(&archives) {
+        let arguments: Vec<&str> = case.arguments.iter().map(String::as_str).collect();
+        if let Some(docker) = &docker {
+            must(docker.docker(&["load", "-q", "-i"]).arg(archive));
+            let said = must(docker.docker(&["run", "--rm", "--network", "none", tag]).args(&arguments));
+            assert_eq!(said, case.says, "{} in docker", case.program);
+        }
+        if let Some(podman) = &podman {
+            must(podman.podman(&["load", "-q", "-i"]).arg(archive));
+            let said = podman.podman_run(&[&[tag.as_str()], arguments.as_slice()].concat());
+            assert_eq!(said, case.says, "{} in podman", case.program);
+        }
+    }
+}
+
+/// A bundle as a folder.
+struct Folder {
+    _folder: TempDir,
+    root: PathBuf,
+}
+
+impl Folder {
+    fn of(arguments: &[&str]) -> Folder {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("root");
+        must(command(SAZARE, ["bundle", "-o"]).arg(format!("rootfs:{}", root.display())).args(arguments));
+        Folder { _folder: folder, root }
+    }
+
+    /// Every name that is no directory, as a path inside.
+    fn names(&self) -> BTreeSet<PathBuf> {
+        let list = must(command("find", [&self.root]).args(["!", "-type", "d"]));
+        list.lines().map(|line| Path::new("/").join(Path::new(line).strip_prefix(&self.root).unwrap())).collect()
+    }
+
+    /// The size of its files.
+    fn size(&self) -> u64 {
+        let files = self.names().into_iter().map(|name| self.at(&name).symlink_metadata().unwrap());
+        files.filter(|meta| meta.is_file()).map(|meta| meta.len()).sum()
+    }
+
+    fn at(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap())
+    }
+}
+
+/// Takes each file away in turn: then the program must not start any more.
+fn every_file_is_needed(bundle: &Folder, mut works: impl FnMut() -> bool) {
+    assert!(works(), "the whole bundle");
+    let names = bundle.names();
+    assert!(names.len() > 2, "{names:?}");
+    let aside = bundle.root.with_extension("aside");
+    for name in names {
+        let file = bundle.at(&name);
+        fs::rename(&file, &aside).unwrap();
+        assert!(!works(), "{} is not needed", name.display());
+        fs::rename(&aside, &file).unwrap();
+    }
+    assert!(works(), "the whole bundle again");
+}
+
+#[test]
+fn every_file_of_a_static_bundle_is_needed() {
+    if missing(&["root", "chroot", PATCHELF, "/usr/bin/curl"]) {
+        return;
+    }
+    for program in [PATCHELF, "/usr/bin/curl"] {
+        let bundle = Folder::of(&[program]);
+        every_file_is_needed(&bundle, || run(command("chroot", [&bundle.root]).args([program, "--version"])).code == 0);
+    }
+}
+
+#[test]
+fn a_library_that_only_the_cache_knows_gets_a_cache_of_its_own() {
+    if missing(&["root", "chroot", "gcc", "ldconfig"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (root, source) = (folder.path().join("root"), folder.path().join("x.c"));
+    // A small root out of a bundle, with a library where no loader looks by itself.
+    must(command(SAZARE, ["bundle", "/bin/true", "-o"]).arg(format!("rootfs:{}", root.display())));
+    fs::create_dir_all(root.join("srv/odd")).unwrap();
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(&source, "int answer(void) { return 42; }").unwrap();
+    let library = root.join("srv/odd/libanswer.so.1");
+    must(command("gcc", ["-shared", "-Wl,-soname,libanswer.so.1", "-o"]).arg(&library).arg(&source));
+    fs::write(&source, "int answer(void); int main(void) { return answer() != 42; }").unwrap();
+    must(command("gcc", ["-o"]).arg(root.join("srv/ask")).arg(&source).arg(&library));
+    fs::write(root.join("etc/ld.so.conf"), "/srv/odd\n").unwrap();
+    must(command("ldconfig", ["-r"]).arg(&root));
+    let bundle = Folder::of(&["/srv/ask", "--root", root.to_str().unwrap()]);
+    assert!(bundle.names().contains(Path::new("/etc/ld.so.cache")), "{:?}", bundle.names());
+    assert!(fs::metadata(bundle.at(Path::new("/etc/ld.so.cache"))).unwrap().len() < 200);
+    every_file_is_needed(&bundle, || run(command("chroot", [&bundle.root]).arg("/srv/ask")).code == 0);
+}
+
+#[test]
+fn a_musl_program_is_bundled_on_a_glibc_machine() {
+    if missing(&["root", "chroot", "musl-gcc"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("lib.c"), "int answer(void) { return 42; }").unwrap();
+    must(command("musl-gcc", ["-shared", "-fPIC", "-o"]).args([at("libanswer.so"), at("lib.c")]));
+    fs::write(at("main.c"), "int answer(void); int main(void) { return answer() != 42; }").unwrap();
+    let program = at("main");
+    must(command("musl-gcc", ["-Wl,-rpath,$ORIGIN", "-o"]).args([&program, &at("main.c"), &at("libanswer.so")]));
+    let bundle = Folder::of(&[program.to_str().unwrap()]);
+    every_file_is_needed(&bundle, || run(command("chroot", [&bundle.root]).arg(&program)).code == 0);
+}
+
+#[test]
+fn programs_of_another_architecture_are_bundled_from_their_own_root() {
+    if missing(&["qemu-aarch64-static", "/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1"]) {
+        return;
+    }
+    // Debian's cross C library is a root of arm64, but for the directory that it lies in.
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("usr/bin")).unwrap();
+    must(command("cp", ["-a", "/usr/aarch64-linux-gnu/lib"]).arg(&root));
+    let source = folder.path().join("x.c");
+    fs::write(
+        &source,
+        "#include <math.h>\n#include <stdio.h>\nint main(int c, char **v) { printf(\"%.0f\\n\", cos(c - 1) * 42); }",
+    )
+    .unwrap();
+    must(command("aarch64-linux-gnu-gcc", ["-o"]).arg(root.join("usr/bin/app")).arg(&source).arg("-lm"));
+    let bundle = Folder::of(&["app", "--root", root.to_str().unwrap()]);
+    let answer = run(command("qemu-aarch64-static", ["-L"]).arg(&bundle.root).arg(bundle.root.join("usr/bin/app")));
+    assert_eq!((answer.code, answer.out.as_str()), (0, "42\n"), "{}", answer.err);
+}
+
+/// What `ldd` names, with the program itself: what people copy by hand.
+fn size_by_ldd(program: &str) -> u64 {
+    let said = must(&mut command("ldd", [program]));
+    let words = said.split_whitespace().filter(|word| word.starts_with('/'));
+    let files: BTreeSet<PathBuf> = words.chain([program]).map(|path| fs::canonicalize(path).unwrap()).collect();
+    files.iter().map(|file| fs::metadata(file).unwrap().len()).sum()
+}
+
+#[test]
+fn a_bundle_is_never_larger_than_what_ldd_names() {
+    if missing(&["ldd", PATCHELF]) {
+        return;
+    }
+    for program in [PATCHELF, "/usr/bin/curl", "/usr/bin/git", "/usr/bin/python3"] {
+        if Path::new(program).exists() {
+            let (ours, by_hand) = (Folder::of(&[program]).size(), size_by_ldd(program));
+            assert!(ours * 100 <= by_hand * 102, "{program}: {ours} bytes, and {by_hand} by ldd");
+        }
+    }
+}
+
+/// The files and directories that strace saw used with success, without links.
+fn by_strace(folder: &Path, program: &[&str]) -> BTreeSet<PathBuf> {
+    let log = folder.join("log");
+    let calls = "trace=open,openat,openat2,execve,execveat,stat,lstat,newfstatat,statx,access,faccessat,faccessat2,\
+                 statfs,readlink,readlinkat,chdir,getxattr,lgetxattr,listxattr";
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-qq", "-s", "9999", "-y", "-e", calls, "-e", "status=successful", "-o"]).arg(&log);
+    must(strace.args(program).current_dir(folder));
+    let text = fs::read_to_string(log).unwrap();
+    let mut seen = BTreeSet::new();
+    for line in text.lines() {
+        // NUMBER call(AT_FDCWD</folder>, "path", …) = 0
+        let Some((head, rest)) = line.split_once('"') else { continue };
+        let Some((path, tail)) = rest.split_once('"') else { continue };
+        let base = head
+            .rsplit_once('<')
+            .and_then(|(_, base)| base.split_once('>'))
+            .map_or(folder, |(base, _)| Path::new(base));
+        let path = base.join(path);
+        let link = head.contains("lstat(") || head.contains("readlink") || tail.contains("NOFOLLOW");
+        let of_kernel = ["/proc", "/sys", "/dev"].iter().any(|kernel| path.starts_with(kernel));
+        if of_kernel || rest.starts_with('"') {
+            continue;
+        }
+        let place = if link {
+            path.parent()
+                .and_then(|parent| fs::canonicalize(parent).ok())
+                .map(|parent| parent.join(path.file_name().unwrap_or_default()))
+        } else {
+            fs::canonicalize(&path).ok()
+        };
+        seen.extend(place);
+    }
+    seen
+}
+
+/// The names that our trace gave a bundle.
+fn by_trace(folder: &Path, program: &[&str]) -> BTreeSet<PathBuf> {
+    let mut bundle = command(SAZARE, ["bundle", program[0], "--trace", "--format", "json", "-q", "-o"]);
+    bundle.arg(format!("rootfs:{}", folder.join("out").display())).current_dir(folder);
+    for argument in &program[1..] {
+        bundle.args(["--trace-arg", argument]);
+    }
+    let said: Value = serde_json::from_str(&must(&mut bundle)).unwrap();
+    let files = said["bundled"][0]["files"].as_array().unwrap();
+    let traced = files
+        .iter()
+        .filter(|file| file["because"].as_array().unwrap().iter().any(|because| because["kind"] == "traced"));
+    traced.map(|file| PathBuf::from(file["path"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn the_trace_sees_what_strace_sees() {
+    if missing(&["strace", "/usr/bin/git", "/usr/bin/python3", "/usr/bin/curl"]) {
+        return;
+    }
+    let programs: [&[&str]; 10] = [
+        &["/usr/bin/git", "--version"],
+        &["/usr/bin/python3", "-c", "import json, ssl, sqlite3, decimal"],
+        &["/usr/bin/curl", "--version"],
+        &["/bin/sh", "-c", "cd /usr; ls . > /dev/null; cat share/common-licenses/BSD > /dev/null & wait"],
+        &["/usr/bin/perl", "-e", "use strict; use File::Spec; print 1"],
+        &["/usr/bin/find", "/usr/share/common-licenses", "-name", "GPL*"],
+        &["/bin/tar", "-cf", "/dev/null", "-C", "/usr/share", "common-licenses"],
+        &["/usr/bin/awk", "BEGIN { while ((getline line < \"/etc/passwd\") > 0) count++; print count }"],
+        &["/bin/bash", "-c", "(readlink /usr/bin/awk; test -e /etc/hosts); exec grep -c root /etc/passwd"],
+        &["/usr/bin/env", "LC_ALL=C", "sort", "/etc/services"],
+    ];
+    for program in programs {
+        let folder = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (by_strace(folder.path(), program), by_trace(folder.path(), program));
+        // A directory is in a bundle without a reason of its own; and what the second run finds changed is the folder.
+        let is_file = |path: &&PathBuf| !path.is_dir() && !path.starts_with(folder.path());
+        let only_theirs: Vec<_> = theirs.iter().filter(is_file).filter(|path| !ours.contains(*path)).collect();
+        // A link that was followed is told with the file that it led to.
+        let led =
+            |path: &&PathBuf| path.is_symlink() && fs::canonicalize(path).is_ok_and(|file| theirs.contains(&file));
+        let only_ours: Vec<_> =
+            ours.iter().filter(is_file).filter(|path| !theirs.contains(*path) && !led(path)).collect();
+        assert!(
+            only_theirs.is_empty() && only_ours.is_empty(),
+            "{program:?}\nstrace: {only_theirs:?}\nours: {only_ours:?}"
+        );
+        assert!(ours.len() > 2, "{program:?}: {ours:?}");
+    }
+}
+
+#[test]
+fn a_bundle_that_could_not_start_is_refused() {
+    if missing(&[PATCHELF]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let place = format!("rootfs:{}", folder.path().join("out").display());
+    let answer = sazare(["bundle", PATCHELF, "--exclude", "**/libstdc++*", "-o", &place]);
+    assert_eq!(answer.code, 1, "{}", answer.text());
+    assert!(answer.err.contains("error[lib-missing]") && answer.err.contains("refused: nothing was written"));
+    assert!(!folder.path().join("out").exists());
+    fs::create_dir(folder.path().join("out")).unwrap();
+    fs::write(folder.path().join("out/x"), "").unwrap();
+    let answer = sazare(["bundle", PATCHELF, "-o", &place]);
+    assert!(answer.code == 5 && answer.err.contains("the folder is not empty"), "{}", answer.text());
+}
