@@ -293,7 +293,9 @@ fn move_to(
 ) -> Result<(), crate::tree::ResolveError> {
     let found = packing.tree.resolve(&ImagePath::root(), spelled, Follow::Yes)?;
     let inode = packing.tree.inode(found.id).clone();
-    let alone = packing.reasons.get(here).is_some_and(|reasons| reasons.iter().all(|reason| *reason == Reason::Named));
+    // That it was executed in the trace is the same reason once more.
+    let own = |reason: &Reason| matches!(reason, Reason::Named | Reason::Traced("executed"));
+    let alone = packing.reasons.get(here).is_some_and(|reasons| reasons.iter().all(own));
     if *here == found.path && alone && !depends_on_its_place(&inode) {
         packing.drop_name(here);
         packing.put(to, inode, Reason::Named)?;

@@ -23,10 +23,12 @@ mod packing;
 
 mod extras;
 mod search;
+mod why;
 
 mod gather;
 
 pub use error::BundleError;
 pub use extras::places;
 pub use gather::{Bundle, Request, gather};
-pub use reason::{Reason, Reasons};
+pub use reason::{REASONS, Reason, Reasons, kept, remembered};
+pub use why::why;

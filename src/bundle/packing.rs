@@ -33,10 +33,11 @@ impl<'a> Packing<'a> {
         self.fresh.pop_front()
     }
 
-    /// Whether a file is there for no other reason than that others load it.
+    /// Whether a file is there because others load it, and not to be started.
     pub(super) fn is_only_loaded(&self, path: &ImagePath) -> bool {
-        let loaded = |reason: &Reason| matches!(reason, Reason::Library { .. });
-        self.reasons.get(path).is_some_and(|reasons| reasons.iter().all(loaded))
+        let Some(reasons) = self.reasons.get(path) else { return false };
+        let loaded = reasons.iter().any(|reason| matches!(reason, Reason::Library { .. }));
+        loaded && !reasons.contains(&Reason::Named)
     }
 
     /// Takes what a path leads to, with every link and directory that the walk comes through.

@@ -64,13 +64,9 @@ impl Reason {
             | Reason::Library { .. }
             | Reason::Interpreter(_)
             | Reason::Command(_)
-            | Reason::Search => true,
-            Reason::Named
             | Reason::Way(_)
-            | Reason::Included(_)
-            | Reason::Extra(_)
-            | Reason::Traced(_)
-            | Reason::Made => false,
+            | Reason::Search => true,
+            Reason::Named | Reason::Included(_) | Reason::Extra(_) | Reason::Traced(_) | Reason::Made => false,
         }
     }
 
@@ -94,6 +90,32 @@ impl Reason {
     }
 }
 
+/// The annotation of an image that tells why names of a bundle are in it, where the files themselves do not show it.
+pub const REASONS: &str = "io.github.kazuki-0731.sazare.reasons";
+
+/// The largest value of that annotation, in bytes: registries take manifests of 4 MB.
+const REASONS_MAX: usize = 1 << 20;
+
+/// What the annotation says: each reason with the paths that it is true for. `None` when there is nothing to say, or too
+/// much of it.
+pub fn kept(reasons: &Reasons) -> Option<String> {
+    let mut paths: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (path, reasons) in reasons {
+        for reason in reasons.iter().filter(|reason| !reason.is_linkage()) {
+            paths.entry(reason.to_string()).or_default().push(path.to_string());
+        }
+    }
+    let text = serde_json::to_string(&paths).ok()?;
+    (!paths.is_empty() && text.len() <= REASONS_MAX).then_some(text)
+}
+
+/// What the annotation says about a path, in words; nothing when it is none of ours.
+pub fn remembered(annotation: &str, path: &ImagePath) -> Vec<String> {
+    let paths: BTreeMap<String, Vec<String>> = serde_json::from_str(annotation).unwrap_or_default();
+    let shown = path.to_string();
+    paths.into_iter().filter(|(_, paths)| paths.contains(&shown)).map(|(reason, _)| reason).collect()
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -109,5 +131,26 @@ impl fmt::Display for Reason {
             Reason::Traced(call) => write!(f, "{call} in the trace"),
             Reason::Made => f.write_str("made as an empty directory"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_files_do_not_show_is_remembered() {
+        let path = |text: &str| text.parse::<ImagePath>().unwrap();
+        let reasons = Reasons::from([
+            (path("/a"), vec![Reason::Named, Reason::Loader("/b".into())]),
+            (path("/c"), vec![Reason::Traced("opened")]),
+            (path("/d"), vec![Reason::Traced("opened"), Reason::Way("/e".into())]),
+        ]);
+        let text = kept(&reasons).unwrap();
+        assert_eq!(text, r#"{"asked for by name":["/a"],"opened in the trace":["/c","/d"]}"#);
+        assert_eq!(remembered(&text, &path("/a")), ["asked for by name"]);
+        assert_eq!(remembered(&text, &path("/d")), ["opened in the trace"]);
+        assert_eq!(remembered("no JSON", &path("/d")), Vec::<String>::new());
+        assert_eq!(kept(&Reasons::from([(path("/a"), vec![Reason::Search])])), None);
     }
 }

@@ -169,7 +169,48 @@ pub struct Bundle {
     #[command(flatten)]
     pub trace: BundleTrace,
     #[command(flatten)]
+    pub check: BundleCheck,
+    #[command(flatten)]
     pub image: BundleImage,
+}
+
+/// What is done with a bundle before it is written.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Before it is written")]
+pub struct BundleCheck {
+    /// Run the program inside the bundle, by the strongest way that this machine allows; nothing is written if it fails
+    #[arg(short, long)]
+    pub test: bool,
+    /// The command to run instead: words split at blanks; with anything that only a shell understands, by a shell
+    #[arg(long, value_name = "COMMAND", requires = "test")]
+    pub test_command: Option<String>,
+    /// What it reads from standard input
+    #[arg(long, value_name = "TEXT", requires = "test")]
+    pub test_stdin: Option<String>,
+    /// What it must write to standard output; blanks around it do not count
+    #[arg(long, value_name = "TEXT", requires = "test")]
+    pub test_stdout: Option<String>,
+    /// The shell for tests, where the bundle has none: BusyBox, linked statically
+    #[arg(long, value_name = "PATH|NAME", default_value = "busybox")]
+    pub busybox: String,
+    /// Pack the programs by UPX, after they were judged
+    #[arg(short, long)]
+    pub compress: bool,
+    /// UPX
+    #[arg(long, value_name = "PATH|NAME", default_value = "upx")]
+    pub upx: String,
+    /// An argument for UPX (repeatable)
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "compress")]
+    pub upx_arg: Vec<String>,
+    /// Taken for magicpak's sake; no compiler is needed
+    #[arg(long, hide = true)]
+    pub cc: Option<String>,
+    /// Taken for magicpak's sake; see --quiet and --verbose
+    #[arg(long, hide = true)]
+    pub log_level: Option<String>,
+    /// Taken for magicpak's sake; nothing is ever loaded
+    #[arg(long, hide = true)]
+    pub experimental_noload_resolver: bool,
 }
 
 /// A run that shows what a program uses.
@@ -319,6 +360,9 @@ pub struct Inspect {
     /// List every file, with mode, owner, size and date
     #[arg(long)]
     pub files: bool,
+    /// Tell only why this path is there: which programs need it, and what a bundle wrote down
+    #[arg(long, value_name = "PATH", conflicts_with = "files")]
+    pub why: Option<String>,
 }
 
 /// Flags of `try`.

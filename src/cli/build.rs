@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::bundle::trace::Traced;
+use sazare::codec::Scratch;
 use sazare::image::{LayerOptions, Staging};
-use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Rootfs, Verdict};
+use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Packed, Rehearsal, Rootfs, Verdict};
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
 use sazare::render;
@@ -51,6 +52,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
         metadata_file: build.metadata_file.as_deref(),
         recipe: &recipe,
         traced: BTreeSet::new(),
+        before: None,
     };
     job.run(global, console)
 }
@@ -66,7 +68,13 @@ pub(super) struct Job<'a> {
     pub(super) baseline: Option<&'a Path>,
     pub(super) metadata_file: Option<&'a Path>,
     pub(super) traced: BTreeSet<Traced>,
+    /// What is done before anything is written.
+    pub(super) before: Option<&'a Before<'a>>,
 }
+
+/// Looks at the trees as they would be written, which were judged. Gives what is to be packed into them, or nothing when
+/// they are refused; files that it makes go with the private folder.
+pub(super) type Before<'a> = dyn Fn(Vec<Rehearsal>, &Path) -> Result<Option<Packed>, Trouble> + 'a;
 
 impl Job<'_> {
     /// Makes it: everything is judged before anything is written.
@@ -76,7 +84,8 @@ impl Job<'_> {
         let archives: Vec<Place> = of_kind(|place| matches!(place, Place::Cpio(_)));
         let folders: Vec<Place> = of_kind(|place| matches!(place, Place::Rootfs(_)));
         let places: Vec<Place> = of_kind(|place| !matches!(place, Place::Cpio(_) | Place::Rootfs(_)));
-        let asked = pipeline::Build {
+        let nothing = Packed::new();
+        let mut asked = pipeline::Build {
             recipe,
             platforms: &recipe.platforms,
             name: name.clone(),
@@ -89,7 +98,27 @@ impl Job<'_> {
             allow: &verify::allowances(self.allow)?,
             baseline: &verify::baseline(self.baseline)?,
             traced: &self.traced,
+            packed: &nothing,
         };
+        // What is packed lies in this folder until all is written.
+        let (packed, _room);
+        if let Some(before) = self.before {
+            let room = Staging::begin(asked.temporary).map_err(BuildError::Store)?;
+            let trees = pipeline::rehearse(&asked, &Scratch::new(room.scratch_folder()), console)?;
+            if trees.iter().any(|tree| tree.verdict.judgement.report.refuses()) {
+                let verdicts: Vec<Verdict> = trees.into_iter().map(|tree| tree.verdict).collect();
+                return refused(&verdicts, global, console);
+            }
+            match before(trees, &room.scratch_folder())? {
+                Some(contents) => packed = contents,
+                None => {
+                    console.tell("refused: nothing was written\n");
+                    return Ok(ExitCode::from(REFUSED));
+                }
+            }
+            _room = room;
+            asked.packed = &packed;
+        }
         let (mut verdicts, mut bundled) = (Vec::new(), Vec::new());
         let mut judged = None;
         if !archives.is_empty() {

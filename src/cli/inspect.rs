@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use sazare::codec::Scratch;
 use sazare::image::Staging;
-use sazare::pipeline::{self, BuildError};
+use sazare::path::ImagePath;
+use sazare::pipeline::{self, BuildError, Seen};
 use sazare::platform::Platform;
 use sazare::transport::Place;
 use sazare::{inspect, render};
@@ -21,6 +22,9 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
     let scratch = Scratch::new(staging.scratch_folder());
     let place = Place::for_reading(&args.place)?;
     let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
+    if let Some(path) = &args.why {
+        return why(path, &args.place, &seen, global, console);
+    }
     let platforms = seen
         .iter()
         .map(|seen| inspect::summarise(&seen.platform, &seen.tree, seen.image.as_ref(), args.files))
@@ -29,6 +33,24 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
     match global.format {
         Format::Human => console.result(&render::inspect::human(&summary))?,
         Format::Json => console.result(&render::inspect::json(&summary))?,
+        Format::Sarif | Format::Github => {
+            return Err(Trouble::usage("inspect has no findings to report in this form", "use --format human or json"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells why a path is there.
+fn why(text: &str, place: &str, seen: &[Seen], global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let path: ImagePath = text.parse().map_err(|error| Trouble::Usage(format!("--why: {error}"), None))?;
+    let answers = pipeline::why(seen, &path);
+    if answers.is_empty() {
+        let error = std::io::Error::from(std::io::ErrorKind::NotFound);
+        return Err(Trouble::Input(format!("{path} in {place}"), error));
+    }
+    match global.format {
+        Format::Human => console.result(&render::why(&path.to_string(), &answers))?,
+        Format::Json => console.result(&render::why_json(&path.to_string(), &answers))?,
         Format::Sarif | Format::Github => {
             return Err(Trouble::usage("inspect has no findings to report in this form", "use --format human or json"));
         }

@@ -13,6 +13,7 @@ mod request;
 mod verify;
 
 mod build;
+mod rehearsal;
 
 mod bundle;
 mod generate;

@@ -283,6 +283,14 @@ pub fn machine() -> Machine {
     Machine { programs: std::env::split_paths(&path).collect() }
 }
 
+/// A program of this machine, by its path or by a name that PATH has.
+pub fn tool(word: &str) -> Option<PathBuf> {
+    if word.contains('/') {
+        return Some(PathBuf::from(word)).filter(|path| path.is_file());
+    }
+    machine().programs.iter().map(|folder| folder.join(word)).find(|path| path.is_file())
+}
+
 /// Seconds, or a number with `ms`, `s`, `m` or `h`.
 pub fn duration(flag: &str, text: &str) -> Result<Duration, Trouble> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::error::BuildError;
 use super::prepare::{Build, Bundled, Prepared, outside_of_sources, policy, prepare};
 use super::read::Verdict;
+use crate::bundle;
 use crate::codec::Scratch;
 use crate::digest::Digest;
 use crate::image::{self, Assembled, Blob, Finished, Image, Layer, PlatformImage, Staging};
@@ -123,13 +124,16 @@ fn package(
         let layer = image::write_layer(&prepared.tree, plan, staging, &build.layers, progress)?;
         layers.push((layer, HistoryEntry { created: build.when, created_by: "sazare build".into(), comment: name }));
     }
+    let mut annotations = build.recipe.annotations.clone();
+    let reasons = prepared.bundled.as_ref().and_then(|bundled| bundle::kept(&bundled.reasons));
+    annotations.extend(reasons.map(|reasons| (bundle::REASONS.to_string(), reasons)));
     let assembled = Assembled {
         platform,
         base: base.map(|base| &base.image),
         layers,
         settings: &prepared.settings,
         created: build.when,
-        annotations: &build.recipe.annotations,
+        annotations: &annotations,
     };
     Ok(image::assemble(assembled, base.map(|base| &*base.blobs), staging)?)
 }

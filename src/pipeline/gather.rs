@@ -58,7 +58,10 @@ pub(super) fn gather(
     progress.event(Event::Step(&format!("{platform}: gathering programs of {place}")));
     let bundle = match &place {
         Place::Rootfs(folder) => {
-            look(folder, rules, traced, platform, |root| bundle::gather(&Request { root, platform, rules, traced }))?
+            let mut view = View::new(folder, rules, platform);
+            view.add_rules(rules, platform);
+            traced.iter().for_each(|traced| view.add_way(&traced.path));
+            look(view, |root| bundle::gather(&Request { root, platform, rules, traced }))?
         }
         _ => {
             let (_, seen) = read(&place, std::slice::from_ref(platform), scratch, progress)?;
@@ -95,8 +98,12 @@ pub fn bundle_platforms(
     let arch = match &place {
         Place::Rootfs(folder) => {
             let mut found = None;
-            look(folder, &only_first, &BTreeSet::new(), &any, |root| {
-                let (arch, bundle) = arch(root)?;
+            look(View::new(folder, &only_first, &any), |root| {
+                let (arch, mut bundle) = arch(root)?;
+                if arch.is_some() {
+                    // Enough was read, whatever the program needs.
+                    bundle.looked_at.clear();
+                }
                 found = arch;
                 Ok(bundle)
             })?;
@@ -126,18 +133,11 @@ fn root_of(rules: &recipe::Bundle, platform: &Platform) -> Result<Place, BuildEr
 }
 
 /// Reads as much of a root as is needed.
-fn look(
-    folder: &Path,
-    rules: &recipe::Bundle,
-    traced: &BTreeSet<Traced>,
-    platform: &Platform,
-    mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleError>,
-) -> Result<Bundle, BuildError> {
-    let mut view = View::new(folder, rules, platform);
-    traced.iter().for_each(|traced| view.add_way(&traced.path));
+fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleError>) -> Result<Bundle, BuildError> {
+    let folder = view.folder.clone();
     for _ in 0..LOOKS_MAX {
         let skip = |path: &ImagePath, _: bool| !view.keeps(path);
-        let root = dir::scan(folder, &ScanOptions { xattrs: true, skip: &skip })?.tree;
+        let root = dir::scan(&folder, &ScanOptions { xattrs: true, skip: &skip })?.tree;
         match gather(&root) {
             Ok(bundle) => {
                 let wider = bundle.looked_at.iter().filter(|path| view.widen(path)).count();
@@ -149,7 +149,7 @@ fn look(
             Err(error) => return Err(error.into()),
         }
     }
-    let root = dir::scan(folder, &ScanOptions { xattrs: true, skip: &|_, _| false })?.tree;
+    let root = dir::scan(&folder, &ScanOptions { xattrs: true, skip: &|_, _| false })?.tree;
     Ok(gather(&root)?)
 }
 
@@ -164,29 +164,34 @@ struct View {
 }
 
 impl View {
+    /// The places for programs, and where these programs are.
     fn new(folder: &Path, rules: &recipe::Bundle, platform: &Platform) -> View {
-        let paths = |texts: &[&str]| texts.iter().filter_map(|text| text.parse().ok()).collect();
         let runs = std::fs::canonicalize(folder).is_ok_and(|folder| folder == Path::new("/"));
         let mut view = View {
             folder: folder.to_path_buf(),
-            whole: paths(&WHOLE),
+            whole: BTreeSet::new(),
             folders: paths(&FOLDERS),
             above: BTreeSet::new(),
             never: if runs { paths(&RUNNING) } else { BTreeSet::new() },
         };
-        for pattern in rules.include.matcher(platform).patterns() {
-            let special = |part: &&str| part.contains(['*', '?', '[', '{', '\\']);
-            let parts: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
-            view.whole.extend(parts.join("/").parse::<ImagePath>());
-        }
-        view.whole.extend(rules.with.iter().flat_map(|extra| bundle::places(*extra)));
         for program in &rules.programs {
             let parent = program.fill_in(platform).parse().ok().and_then(|path: ImagePath| path.parent());
             view.folders.extend(parent);
         }
-        let known: Vec<ImagePath> = view.whole.iter().chain(&view.folders).cloned().collect();
-        known.iter().for_each(|path| view.add_above(path));
+        view.folders.clone().iter().for_each(|path| view.add_above(path));
         view
+    }
+
+    /// The places for libraries, and what else is asked for.
+    fn add_rules(&mut self, rules: &recipe::Bundle, platform: &Platform) {
+        self.whole.extend(paths(&WHOLE));
+        for pattern in rules.include.matcher(platform).patterns() {
+            let special = |part: &&str| part.contains(['*', '?', '[', '{', '\\']);
+            let parts: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
+            self.whole.extend(parts.join("/").parse::<ImagePath>());
+        }
+        self.whole.extend(rules.with.iter().flat_map(|extra| bundle::places(*extra)));
+        self.whole.clone().iter().for_each(|path| self.add_above(path));
     }
 
     fn add_above(&mut self, path: &ImagePath) {
@@ -259,6 +264,10 @@ impl View {
     }
 }
 
+fn paths(texts: &[&str]) -> BTreeSet<ImagePath> {
+    texts.iter().filter_map(|text| text.parse().ok()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,7 +283,10 @@ mod tests {
             include: recipe::Globs::new(["/usr/share/x/**/*.dat"]).unwrap(),
             ..recipe::Bundle::new(Origin::command_line(), ["/srv/app/run".to_string()])
         };
-        let view = View::new(Path::new("/"), &rules, &Platform::new(Arch::Amd64));
+        let platform = Platform::new(Arch::Amd64);
+        let mut view = View::new(Path::new("/"), &rules, &platform);
+        assert!(view.keeps(&path("/usr/bin/x")) && !view.keeps(&path("/usr/lib/a.so")));
+        view.add_rules(&rules, &platform);
         for (text, kept) in [
             ("/usr", true),
             ("/usr/lib/a/b/c.so", true),

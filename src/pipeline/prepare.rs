@@ -1,6 +1,6 @@
 //! The way that every build begins with: what was asked for, and a recipe and its sources to a tree.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::error::BuildError;
@@ -20,7 +20,7 @@ use crate::recipe::{self, Recipe};
 use crate::reference::{Repository, Tag};
 use crate::stage;
 use crate::transport::{self, Opened, Place, TransportError, WriteOptions};
-use crate::tree::{Kind, Tree};
+use crate::tree::{Content, Follow, Kind, Tree};
 
 /// What is to be built, and how.
 #[derive(Clone)]
@@ -49,7 +49,12 @@ pub struct Build<'a> {
     pub baseline: &'a Baseline,
     /// What a run was seen to use, for the recipe's bundle.
     pub traced: &'a BTreeSet<Traced>,
+    /// Other contents for files of the tree, put there at the end.
+    pub packed: &'a Packed,
 }
+
+/// Contents that take the place of others, by platform and path.
+pub type Packed = BTreeMap<(Platform, ImagePath), Content>;
 
 /// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
 pub(super) fn outside_of_sources(build: &Build<'_>, folder: &Path) -> Result<(), BuildError> {
@@ -169,7 +174,13 @@ pub(super) fn prepare(
     ) {
         settings.entrypoint = vec![display_bytes(first.as_bytes())];
     }
-    Ok(Prepared { tree: staged.tree, settings, base, bundled })
+    let mut tree = staged.tree;
+    for ((_, path), content) in build.packed.iter().filter(|((for_platform, _), _)| for_platform == platform) {
+        if let Ok(found) = tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes) {
+            tree.fill(found.id, content.clone());
+        }
+    }
+    Ok(Prepared { tree, settings, base, bundled })
 }
 
 /// How large the regular files of a tree are, each counted once.

@@ -1,14 +1,15 @@
 //! A place to trees, and trees to verdicts.
 
 use super::error::BuildError;
+use crate::bundle;
 use crate::codec::Scratch;
 use crate::image::{self, Image, PlatformImage};
 use crate::link::{self, Judgement, Policy, Purpose, Subject};
 use crate::path::ImagePath;
-use crate::platform::Platform;
+use crate::platform::{Arch, Platform};
 use crate::progress::{Event, Progress};
 use crate::transport::{self, Opened, Place};
-use crate::tree::Tree;
+use crate::tree::{Follow, Tree};
 
 /// What was found in the tree of one platform.
 pub struct Verdict {
@@ -112,6 +113,39 @@ pub fn verify(
         }
     }
     Ok(verdicts)
+}
+
+/// Why a name is in each tree that was read.
+#[derive(Clone, Debug)]
+pub struct Why {
+    /// The platform, in its usual spelling.
+    pub platform: String,
+    /// The reasons, in words; none when nothing that starts needs it and nobody wrote down why it is there.
+    pub because: Vec<String>,
+}
+
+/// Asks every tree why a path is in it: its programs, and what an image remembers of a bundle. Trees in which the path is
+/// not are left out.
+pub fn why(seen: &[Seen], path: &ImagePath) -> Vec<Why> {
+    let mut answers = Vec::new();
+    for seen in seen {
+        let found = |follow| seen.tree.resolve(&ImagePath::root(), path.as_bytes(), follow).ok();
+        let Some(found) = found(Follow::No) else { continue };
+        let annotations = seen.image.as_ref().and_then(|image| image.manifest.annotations().clone());
+        let annotation = annotations.and_then(|annotations| annotations.get(bundle::REASONS).cloned());
+        let mut because: Vec<String> =
+            annotation.map(|text| bundle::remembered(&text, &found.path)).unwrap_or_default();
+        let own = seen.platform.parse::<Platform>().ok();
+        // A root file system does not name its platform; programs of each are told by their files.
+        let platforms = own.map_or_else(|| Arch::ALL.map(Platform::new).to_vec(), |own| vec![own]);
+        for platform in platforms {
+            let reasons = bundle::why(&seen.tree, &platform, &found.path);
+            because.extend(reasons.iter().map(bundle::Reason::to_string));
+        }
+        because.dedup();
+        answers.push(Why { platform: seen.platform.clone(), because });
+    }
+    answers
 }
 
 /// Whether an image's platform is the one that is wanted. An image of the plain architecture serves its default

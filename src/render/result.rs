@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Reason;
 use crate::codec::compress::{Compression, writer_id};
-use crate::pipeline::{Built, Bundled, Folder};
+use crate::pipeline::{Built, Bundled, Folder, Why};
 use crate::platform::Platform;
 use crate::transport::Archived;
 
@@ -119,6 +119,29 @@ fn image(built: &Built, platforms: &[Platform], compression: Compression) -> Val
         "places": places,
         "compressor": writer_id(compression),
     })
+}
+
+/// Why a path is in a place, for people.
+pub fn why(path: &str, answers: &[Why]) -> String {
+    let mut out = String::new();
+    for answer in answers {
+        let platform = if answers.len() > 1 { format!("{} ", answer.platform) } else { String::new() };
+        let _ = writeln!(out, "{platform}{path}");
+        for reason in &answer.because {
+            let _ = writeln!(out, "  {reason}");
+        }
+        if answer.because.is_empty() {
+            out.push_str("  nothing that starts needs it, and nobody wrote down why it is there\n");
+        }
+    }
+    out
+}
+
+/// Why a path is in a place, as JSON.
+pub fn why_json(path: &str, answers: &[Why]) -> String {
+    let answers: Vec<Value> =
+        answers.iter().map(|answer| json!({"platform": answer.platform, "because": answer.because})).collect();
+    format!("{:#}\n", json!({"path": path, "platforms": answers}))
 }
 
 /// A number of bytes for people, in decimal units as image tools use them: `1.5 MB`.

@@ -344,3 +344,94 @@ fn a_bundle_that_could_not_start_is_refused() {
     let answer = sazare(["bundle", PATCHELF, "-o", &place]);
     assert!(answer.code == 5 && answer.err.contains("the folder is not empty"), "{}", answer.text());
 }
+
+#[test]
+fn a_line_of_magicpak_works_by_another_name() {
+    if missing(&["root", "chroot", PATCHELF, "busybox"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("bundle");
+    let tail =
+        ["--test", "--install-to", "/bin/", "--mkdir", "/tmp", "-i", "/etc/hosts", "-e", "/etc/hosts", "--cc", "cc"];
+    // As in its examples: dynamic analysis, a test, another path.
+    let line = |extra: &[&str]| {
+        let mut line = command(SAZARE, ["bundle", PATCHELF]);
+        line.arg(&out).args(["--dynamic", "--dynamic-arg", "--help"]).args(tail).args(extra);
+        run(&mut line)
+    };
+    let answer = line(&["--test-command", "/bin/patchelf --version", "--test-stdout", "something else"]);
+    assert!(answer.code == 1 && answer.err.contains("and \"something else\" was expected"), "{}", answer.text());
+    let answer = line(&["--test-command", "exit 3 #"]);
+    assert!(answer.code == 1 && answer.err.contains("the test ended with status 3"), "{}", answer.text());
+    assert!(!out.exists());
+    let answer = line(&["--test-command", "patchelf --version | cut -d ' ' -f 1", "--test-stdout", "patchelf"]);
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    for (path, there) in [("bin/patchelf", true), ("usr/bin/patchelf", false), ("tmp", true), ("etc/hosts", false)] {
+        assert_eq!(out.join(path).exists(), there, "{path}");
+    }
+    must(command("chroot", [&out]).args(["/bin/patchelf", "--version"]));
+}
+
+#[test]
+fn programs_are_packed_by_upx_after_they_were_judged() {
+    if missing(&[PATCHELF]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let out = format!("rootfs:{}", folder.path().join("out").display());
+    let answer = sazare(["bundle", PATCHELF, "-c", "--upx", "/nowhere/upx", "-o", &out]);
+    let expected = "error: --compress needs UPX, and there is no such program: /nowhere/upx\n";
+    assert!(answer.code == 2 && answer.err.contains(expected), "{}", answer.text());
+    // Debian 12 has no UPX: this stands for it, called as UPX is called.
+    let upx = folder.path().join("upx");
+    fs::write(
+        &upx,
+        "#!/bin/sh\n[ \"$1 $2 $3\" = '--best --no-progress -o' ] && { cat \"$5\"; echo packed; } > \"$4\"\n",
+    )
+    .unwrap();
+    fs::set_permissions(&upx, PermissionsExt::from_mode(0o755)).unwrap();
+    let answer = sazare(["bundle", PATCHELF, "-c", "--upx", upx.to_str().unwrap(), "--upx-arg=--best", "-o", &out]);
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    let (packed, plain) = (fs::read(folder.path().join("out/usr/bin/patchelf")).unwrap(), fs::read(PATCHELF).unwrap());
+    assert_eq!(packed, [plain.as_slice(), b"packed\n"].concat());
+    let answer = sazare(["bundle", PATCHELF, "-c", "--upx", "/bin/false", "-o", &out]);
+    assert!(answer.code == 2 && answer.err.contains("UPX does not pack /usr/bin/patchelf: "), "{}", answer.text());
+}
+
+#[test]
+fn an_image_tells_why_a_file_is_in_it() {
+    if missing(&[PATCHELF]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("x.tar");
+    must(command(SAZARE, ["bundle", PATCHELF, "--include", "/etc/services", "-o"]).arg(&image));
+    let why = |path: &str| must(command(SAZARE, ["inspect", "--why", path]).arg(&image));
+    assert_eq!(why("/etc/services"), "/etc/services\n  included by /etc/services\n");
+    assert_eq!(why(PATCHELF), format!("{PATCHELF}\n  asked for by name\n"));
+    let said = why("/lib64");
+    assert!(said.contains("is a link on the way to /lib64/ld-linux"), "{said}");
+    let answer = run(command(SAZARE, ["inspect", "--why", "/nothing"]).arg(&image));
+    assert!(answer.code == 4 && answer.err.contains("/nothing in "), "{}", answer.text());
+}
+
+#[test]
+fn a_recipe_bundles_out_of_an_image() {
+    if missing(&["root", "chroot", PATCHELF]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    must(command(SAZARE, ["bundle", PATCHELF, "/bin/true", "-o"]).arg(format!("oci:{}", at("base").display())));
+    let platform = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+    let recipe = format!(
+        "name = 'localhost/small'\nplatforms = ['{platform}']\n[bundle]\nroot = 'oci:base'\nprograms = ['true']\n\
+         [[path]]\npath = '/etc/motd'\ntype = 'file'\ntext = 'small'\n"
+    );
+    fs::write(at("recipe.toml"), recipe).unwrap();
+    let out = format!("rootfs:{}", at("out").display());
+    must(command(SAZARE, ["build"]).arg(at("recipe.toml")).args(["-o", &out]));
+    assert!(at("out/etc/motd").exists() && !at("out/usr/bin/patchelf").exists());
+    must(command("chroot", [at("out")]).arg("true"));
+}

@@ -1,0 +1,168 @@
+//! What `bundle --compress` and `bundle --test` do with a bundle before it is written: its programs are packed by UPX, and
+//! a command is run inside it.
+
+use std::fs::{self, File};
+use std::io::{Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sazare::path::{ImagePath, Name};
+use sazare::pipeline::{BuildError, Packed, Rehearsal};
+use sazare::render;
+use sazare::tree::{Backing, Content, Follow, Inode, Kind, Metadata, Mode, Tree};
+use sazare::trial::{Ended, Machine, Trial, Way, attempt};
+
+use super::args::BundleCheck;
+use super::console::Console;
+use super::request;
+use super::trouble::Trouble;
+
+/// How long a test may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How many bytes of a test's output are compared.
+const OUTPUT_MAX: u64 = 64 << 20;
+
+/// Packs, then tests. `None` when a test fails.
+pub fn look(
+    mut trees: Vec<Rehearsal>,
+    room: &Path,
+    check: &BundleCheck,
+    console: &Console,
+) -> Result<Option<Packed>, Trouble> {
+    let mut packed = Packed::new();
+    if check.compress {
+        for tree in &mut trees {
+            pack(tree, room, check, &mut packed)?;
+        }
+    }
+    if check.test && !test(trees, room, check, console)? {
+        return Ok(None);
+    }
+    Ok(Some(packed))
+}
+
+/// Packs the programs of one platform.
+fn pack(tree: &mut Rehearsal, room: &Path, check: &BundleCheck, packed: &mut Packed) -> Result<(), Trouble> {
+    let upx = request::tool(&check.upx).ok_or_else(|| {
+        Trouble::usage(
+            format!("--compress needs UPX, and there is no such program: {}", check.upx),
+            "install it (Debian: upx-ucl), name it by --upx, or leave --compress out",
+        )
+    })?;
+    let (plain, small) = (room.join("plain"), room.join("packed"));
+    let output = |error| Trouble::Output(room.display().to_string(), error);
+    for program in tree.programs.clone() {
+        let Ok(found) = tree.tree.resolve(&ImagePath::root(), program.as_bytes(), Follow::Yes) else { continue };
+        let Kind::File(content) = &tree.tree.inode(found.id).kind else { continue };
+        let mut reader =
+            content.open().map_err(|error| Trouble::Input(program.to_string(), std::io::Error::other(error)))?;
+        let mut file = File::create(&plain).map_err(output)?;
+        std::io::copy(&mut reader, &mut file).map_err(output)?;
+        fs::set_permissions(&plain, PermissionsExt::from_mode(0o755)).map_err(output)?;
+        drop(file);
+        let mut command = Command::new(&upx);
+        command.args(&check.upx_arg).arg("--no-progress").arg("-o").arg(&small).arg(&plain).stdin(Stdio::null());
+        let answer = command.output().map_err(|error| Trouble::Input(upx.display().to_string(), error))?;
+        if !answer.status.success() {
+            let said = String::from_utf8_lossy(&answer.stderr);
+            let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("without a word").trim();
+            return Err(Trouble::usage(format!("UPX does not pack {program}: {line}"), "leave --compress out"));
+        }
+        let file = File::open(&small).map_err(output)?;
+        let size = file.metadata().map_err(output)?.len();
+        fs::remove_file(&small).and_then(|()| fs::remove_file(&plain)).map_err(output)?;
+        let backing = Arc::new(Backing::new(file, program.to_string()));
+        let content = Content::Slice { backing, offset: 0, size };
+        tree.tree.fill(found.id, content.clone());
+        packed.insert((tree.platform.clone(), program), content);
+    }
+    Ok(())
+}
+
+/// Runs the test in the tree of this machine's platform, else in the first one; whether it was a success.
+fn test(trees: Vec<Rehearsal>, room: &Path, check: &BundleCheck, console: &Console) -> Result<bool, Trouble> {
+    let here = trees.iter().position(|tree| Some(tree.platform.arch) == Machine::arch()).unwrap_or(0);
+    let Some(mut tree) = trees.into_iter().nth(here) else { return Ok(true) };
+    let machine = request::machine();
+    let trial = Trial {
+        command: command(&mut tree, check)?,
+        tree: &tree.tree,
+        platform: &tree.platform,
+        settings: tree.settings,
+        input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), room)?),
+        catch: Some(OUTPUT_MAX),
+        limit: Some(LIMIT),
+        ways: &Way::ALL,
+        machine: &machine,
+    };
+    let outcome = attempt(&trial, room).map_err(BuildError::Trial)?;
+    console.say(&render::trial::human(&outcome));
+    let said = String::from_utf8_lossy(&outcome.output);
+    let problem = match (&outcome.ended, &check.test_stdout) {
+        (Ended::Status(0), Some(expected)) if said.trim() != expected.trim() => {
+            format!("the test wrote {:?}, and {:?} was expected", said.trim(), expected.trim())
+        }
+        (Ended::Status(0), _) => return Ok(true),
+        (ended, _) => format!("the test {}", render::trial::ended(ended)),
+    };
+    console.tell(&format!("{}: {problem}\n", console.paint("1;31", "error")));
+    Ok(false)
+}
+
+/// The words of the test.
+fn command(tree: &mut Rehearsal, check: &BundleCheck) -> Result<Vec<Vec<u8>>, Trouble> {
+    let Some(text) = &check.test_command else {
+        let first = tree.programs.first().map(|program| program.as_bytes().to_vec());
+        return Ok(first.into_iter().collect());
+    };
+    let only_for_shells = |letter: char| "|&;<>()$`\\\"'*?[]#~=%!{}\n".contains(letter);
+    if !text.contains(only_for_shells) {
+        return Ok(text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect());
+    }
+    if tree.tree.resolve(&ImagePath::root(), b"/bin/sh", Follow::Yes).is_err() {
+        lend_shell(&mut tree.tree, check)?;
+    }
+    Ok([b"/bin/sh".as_slice(), b"-c", text.as_bytes()].map(<[u8]>::to_vec).to_vec())
+}
+
+/// Puts BusyBox into the tree as its shell, for the test only.
+fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), Trouble> {
+    let busybox = request::tool(&check.busybox).ok_or_else(|| {
+        Trouble::usage(
+            format!("--test-command needs a shell, the bundle has none, and there is no {}", check.busybox),
+            "install BusyBox (Debian: busybox-static), name it by --busybox, or use words that need no shell",
+        )
+    })?;
+    let failed = |error| Trouble::Input(busybox.display().to_string(), error);
+    let file = File::open(&busybox).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let backing = Arc::new(Backing::new(file, busybox.display().to_string()));
+    let meta = |mode: u32| Metadata::new(Mode::from_bits(mode), 0);
+    let file = Inode { meta: meta(0o755), kind: Kind::File(Content::Slice { backing, offset: 0, size }) };
+    let (Ok(place), Ok(name)) = ("/bin".parse::<ImagePath>(), Name::new(b"sh")) else { return Ok(()) };
+    if let Ok(landing) = tree.landing(&place) {
+        let mut directory = landing.directory;
+        for missing in landing.missing {
+            directory = tree.insert(directory, missing, Inode::directory(meta(0o755)));
+        }
+        tree.insert(directory, name, file);
+    }
+    Ok(())
+}
+
+/// A file that gives a text to the test.
+fn input(text: &str, room: &Path) -> Result<File, Trouble> {
+    let path = room.join("stdin");
+    let write = || {
+        let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+        file.write_all(text.as_bytes())?;
+        file.rewind()?;
+        fs::remove_file(&path)?;
+        Ok(file)
+    };
+    write().map_err(|error| Trouble::Output(path.display().to_string(), error))
+}
