@@ -70,6 +70,7 @@ pub const CODES: &[Explanation] = pages! {
     process::PRELOAD_BAD => "preload-bad",
     musl_symbols::RELOC_UNSUPPORTED => "reloc-unsupported",
     musl_symbols::RELR_OLD_MUSL => "relr-old-musl",
+    glibc_symbols::RELR_UNMARKED => "relr-unmarked",
     process::RPATH_CWD => "rpath-cwd",
     musl::RPATH_DST_MUSL => "rpath-dst-musl",
     script::SCRIPT_BOM => "script-bom",

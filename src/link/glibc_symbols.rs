@@ -18,6 +18,12 @@ pub const VERSION_MISSING: Code = Code("version-missing");
 /// A library has no versions at all, and some are needed of it.
 pub const VERSION_NO_INFO: Code = Code("version-no-info");
 
+/// Packed relocations without the version that says that the loader knows them.
+pub const RELR_UNMARKED: Code = Code("relr-unmarked");
+
+/// The version that an object with packed relocations asks of the C library.
+const RELR_MARK: &[u8] = b"GLIBC_ABI_DT_RELR";
+
 /// Relocation types: which copies, which are bound like calls through the PLT.
 struct Types {
     copy: u32,
@@ -65,12 +71,45 @@ impl Glibc<'_> {
             for need in &deep.versions.needed {
                 files.entry(&need.file).or_default().push(need);
             }
+            if let Some(draft) = self.relr_fault(&objects, index, &files) {
+                self.loaded.drafts.push(draft);
+            }
             for (file, needs) in files {
                 if let Some(draft) = self.version_fault(&objects, index, file, &needs) {
                     self.loaded.drafts.push(draft);
                 }
             }
         }
+    }
+
+    /// Since 2.36 glibc refuses packed relocations whose object does not ask for the version that marks them, but only
+    /// where it asks for versions of the C library at all.
+    fn relr_fault(
+        &self,
+        objects: &[Object],
+        index: usize,
+        needs: &BTreeMap<&[u8], Vec<&NeededVersion>>,
+    ) -> Option<Draft> {
+        let object = &objects[index];
+        let has_relr = self.process.facts(object)?.dynamic.as_ref()?.has_relr();
+        let mut of_libc = needs.iter().filter(|(file, _)| file.starts_with(b"libc.so.")).peekable();
+        let knows_relr = self.loader.version.is_none_or(|version| version >= (2, 36));
+        if !has_relr || !knows_relr || of_libc.peek().is_none() {
+            return None;
+        }
+        if of_libc.any(|(_, versions)| versions.iter().any(|need| &*need.version == RELR_MARK)) {
+            return None;
+        }
+        let (app, path) = (self.process.app_path, display_bytes(&object.path));
+        let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
+        Some(
+            Draft::error(RELR_UNMARKED, format!("{who}has packed relocations (RELR) without the version that marks them"))
+                .says(format!(
+                    "{app}: error while loading shared libraries: {path}: DT_RELR without GLIBC_ABI_DT_RELR dependency (exit code 127)"
+                ))
+                .because(Process::chain(objects, index), format!("verneed of {path}"))
+                .fix("link it again with `-z pack-relative-relocs` of a current linker, or without packed relocations"),
+        )
     }
 
     /// Whether a needed file is one of glibc's own: others define versions of that name too.

@@ -236,9 +236,22 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         case("a version of a library without versions", tree(&asking("V_1")).elf("/lib/liba.so", &library())),
         case("a version of the C library that it has", asks_libc("GLIBC_2.34")),
         case("a version of the C library that it has not", asks_libc("GLIBC_2.99")),
-        case("DT_RELR needs its version of the C library", {
-            // An empty table, whose tags say all that the loader asks for.
+        // An empty table, whose tags say all that the loader asks for.
+        case("DT_RELR without any version of the C library", {
             tree(&Forge { tags: vec![(0x24, 0), (0x23, 0), (0x25, 8)], ..app(&[]) })
+        }),
+        case("DT_RELR with other versions of the C library", {
+            let needs = vec![("libc.so.6".into(), vec!["GLIBC_2.2.5".into()])];
+            tree(&Forge { tags: vec![(0x24, 0), (0x23, 0), (0x25, 8)], version_needs: needs, ..app(&[]) })
+        }),
+        case("a library that has DT_RELR with other versions of the C library", {
+            let needs = vec![("libc.so.6".into(), vec!["GLIBC_2.2.5".into()])];
+            let relr = Forge {
+                tags: vec![(0x24, 0), (0x23, 0), (0x25, 8)],
+                version_needs: needs,
+                ..needing("liba.so", "libc.so.6")
+            };
+            one().elf("/lib/liba.so", &relr)
         }),
         case("DT_RELR with its version of the C library", {
             let needs = vec![("libc.so.6".into(), vec!["GLIBC_ABI_DT_RELR".into()])];
