@@ -6,6 +6,7 @@ use goblin::elf::header::{ET_CORE, ET_DYN, ET_EXEC, ET_REL};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE};
 
 use super::bytes::{contains, cut_at_nul, u16_at, u32_at, u64_at};
+use super::dlopen::{self, Opened};
 use super::dynamic::Dynamic;
 use super::pages::Pages;
 use super::segments::{Segment, offset_of};
@@ -60,6 +61,8 @@ pub struct ElfFacts {
     pub packed: bool,
     /// The x86-64 micro-architecture level that the file says it needs (2, 3, 4), from its GNU property note.
     pub isa_level: Option<u8>,
+    /// What it says it opens while it runs.
+    pub dlopen: Vec<Opened>,
 }
 
 /// Why the kernel refuses program headers with `ENOEXEC`.
@@ -161,6 +164,7 @@ impl ElfFacts {
             android: None,
             packed: false,
             isa_level: None,
+            dlopen: Vec::new(),
         };
         let table = u64_at(&header, 32).unwrap_or_default();
         facts.read_table(pages, table)?;
@@ -224,6 +228,7 @@ impl ElfFacts {
                         self.android = Some(AndroidNote { api, ndk: crate::path::display_bytes(ndk) });
                     }
                 }
+                (b"FDO", dlopen::NOTE_TYPE) => self.dlopen.extend(dlopen::read(desc)),
                 (b"GNU", 5) => self.isa_level = self.isa_level.or(isa_needed(desc)),
                 _ => {}
             }

@@ -15,6 +15,7 @@ mod pages;
 
 mod segments;
 
+mod dlopen;
 mod dynamic;
 
 mod facts;
@@ -26,6 +27,7 @@ mod versions;
 pub(crate) mod forge;
 
 pub use bytes::{contains, cut_at_nul, find};
+pub use dlopen::{Opened, Priority};
 pub use dynamic::Dynamic;
 pub use facts::{AndroidNote, ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
 pub use pages::Pages;

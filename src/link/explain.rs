@@ -2,7 +2,10 @@
 
 use crate::report::Code;
 
-use super::{accept, glibc_symbols, glibc_tell, init, kernel, lookup, musl, musl_symbols, process, script, verify};
+use super::{
+    accept, glibc_later, glibc_symbols, glibc_tell, init, kernel, lookup, musl, musl_symbols, process, script,
+    surroundings, verify,
+};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -35,12 +38,14 @@ pub const CODES: &[Explanation] = pages! {
     kernel::ARM64_PAGE_ALIGN => "arm64-page-align",
     lookup::CMD_NOT_EXECUTABLE => "cmd-not-executable",
     lookup::CMD_NOT_FOUND => "cmd-not-found",
+    glibc_later::DLOPEN_MISSING => "dlopen-missing",
     kernel::ELF_CORRUPT => "elf-corrupt",
     kernel::ELF_PHNUM => "elf-phnum",
     kernel::ELF_TRUNCATED => "elf-truncated",
     script::ENV_COMMAND_MISSING => "env-command-missing",
     script::ENV_LOOP => "env-loop",
     script::ENV_SPLIT => "env-split",
+    surroundings::GCONV_MISSING => "gconv-missing",
     kernel::INTERP_DANGLING => "interp-dangling",
     kernel::INTERP_EMPTY => "interp-empty",
     kernel::INTERP_MALFORMED => "interp-malformed",
@@ -49,6 +54,7 @@ pub const CODES: &[Explanation] = pages! {
     kernel::INTERP_NOT_EXECUTABLE => "interp-not-executable",
     kernel::INTERP_RELATIVE => "interp-relative",
     kernel::INTERP_WRONG_ARCH => "interp-wrong-arch",
+    surroundings::LD_CACHE_EMPTY => "ld-cache-empty",
     process::LIB_BLOCKED => "lib-blocked",
     process::LIB_MISSING => "lib-missing",
     process::LIB_TRUNCATED => "lib-truncated",
@@ -60,10 +66,12 @@ pub const CODES: &[Explanation] = pages! {
     musl::MUSL_PATH_FILE => "musl-path-file",
     glibc_tell::NEEDS_ISA_LEVEL => "needs-isa-level",
     kernel::NOT_A_PROGRAM => "not-a-program",
+    surroundings::NSS_MISSING => "nss-missing",
     process::ORIGIN_NEEDS_PROC => "origin-needs-proc",
     process::ORIGIN_SECURE => "origin-secure",
     kernel::PACKED => "packed",
     lookup::PATH_RELATIVE => "path-relative",
+    surroundings::PLUGIN_LIB_MISSING => "plugin-lib-missing",
     accept::POLICY_LIBC => "policy-libc",
     accept::POLICY_SIZE => "policy-size",
     accept::POLICY_STATIC => "policy-static",

@@ -31,7 +31,7 @@ struct Place {
 }
 
 /// How a search ended.
-enum Search {
+pub(super) enum Search {
     Found(Vec<u8>, Resolved, String),
     /// Not here: go on with the next list.
     Nothing,
@@ -188,7 +188,7 @@ impl<'a> Glibc<'a> {
         self.process.facts(object)?.dynamic.as_ref()?.soname.as_deref()
     }
 
-    fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Search {
+    pub fn search(&self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Search {
         let mut newer = None;
         for list in self.lists(by) {
             for place in list {

@@ -82,6 +82,7 @@ impl Loading<'_> {
                 if bind {
                     glibc.check_versions();
                     glibc.bind();
+                    glibc.look_ahead();
                 }
                 Some(glibc.loaded)
             }

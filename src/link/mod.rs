@@ -42,6 +42,8 @@ mod musl_tell;
 mod glibc_symbols;
 mod glibc_tell;
 
+mod glibc_later;
+
 mod load;
 
 mod closure;
@@ -50,6 +52,7 @@ mod portrait;
 
 mod accept;
 mod interpret;
+mod surroundings;
 
 mod init;
 

@@ -24,6 +24,7 @@ use super::policy::Libc;
 use super::process::Environment;
 use super::programs::{Names, Weight, weight};
 use super::subject::{Judgement, Program, Purpose, Subject, Verdict};
+use super::surroundings::Surroundings;
 use super::tell::Target;
 
 /// A file of the tree cannot be read.
@@ -47,6 +48,7 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
         targets: BTreeMap::new(),
         findings: Vec::new(),
         programs: Vec::new(),
+        loaded: BTreeSet::new(),
     };
     if let Ok(found) = files.find(&ImagePath::root(), &judge.directory)
         && subject.tree.inode(found.id).is_directory()
@@ -58,6 +60,7 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
     judge.look_for_programs();
     judge.follow_scripts();
     judge.judge_targets();
+    judge.judge_surroundings();
     judge.judge_size();
     let (report, accepted) = accept(subject, judge.findings);
     let mut programs = judge.programs;
@@ -70,6 +73,8 @@ pub fn verify(subject: &Subject<'_>) -> Judgement {
 struct Judged {
     drafts: Vec<Draft>,
     program: Option<Program>,
+    /// The files that it loads.
+    loads: Vec<InodeId>,
 }
 
 struct Judge<'a> {
@@ -87,6 +92,8 @@ struct Judge<'a> {
     targets: BTreeMap<InodeId, Target>,
     findings: Vec<(ImagePath, Finding)>,
     programs: Vec<Program>,
+    /// Every file that some program loads.
+    loaded: BTreeSet<InodeId>,
 }
 
 impl<'a> Judge<'a> {
@@ -242,6 +249,7 @@ impl<'a> Judge<'a> {
         let judged = self.judge_all(&targets);
         for ((id, target), judged) in targets.iter().zip(judged) {
             self.programs.extend(judged.program);
+            self.loaded.extend(judged.loads);
             for draft in judged.drafts {
                 let fails = draft.severity == Severity::Error;
                 let first = self.first.as_ref().filter(|first| fails && first.needs(*id));
@@ -294,6 +302,7 @@ impl<'a> Judge<'a> {
             if let Some((loader, flavour)) = &start.loader {
                 let loading = self.loading(id, person);
                 if let Some(loaded) = loading.load_twice(id, &target.path, loader, flavour, self.is_privileged(id)) {
+                    judged.loads = loaded.objects.iter().map(|object| object.id).collect();
                     judged.drafts.extend(loaded.drafts);
                     demand = loaded.demand;
                 }
@@ -359,6 +368,21 @@ impl<'a> Judge<'a> {
             verdict,
             needs_glibc: None,
         })
+    }
+
+    /// What no single program is judged by, told once for the tree.
+    fn judge_surroundings(&mut self) {
+        if matches!(self.subject.purpose, Purpose::Programs(_)) {
+            return;
+        }
+        let glibc = self.loaders.iter().find_map(|loader| match loader.get() {
+            Some(Flavour::Glibc(loader)) => Some(loader),
+            Some(Flavour::Musl(_) | Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown) | None => None,
+        });
+        let drafts = Surroundings { files: self.files, glibc, loaded: &self.loaded }.judge();
+        for (path, draft) in drafts {
+            self.tell_of_path(path, draft);
+        }
     }
 
     fn judge_size(&mut self) {

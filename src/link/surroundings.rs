@@ -1,0 +1,329 @@
+//! What belongs to no single program: configuration that names libraries, a cache without entries, plugins.
+
+use std::collections::BTreeSet;
+
+use crate::elf::{Linkage, Symbol, Symbols};
+use crate::path::ImagePath;
+use crate::report::{Code, Severity};
+use crate::tree::{InodeId, Kind};
+
+use super::draft::Draft;
+use super::files::Files;
+use super::flavour::GlibcLoader;
+use super::ld_cache::{CACHE_MAX, Cache};
+use super::process::listed;
+
+/// `/etc/nsswitch.conf` names a service whose library is absent.
+pub const NSS_MISSING: Code = Code("nss-missing");
+/// glibc looks for libraries in a cache that does not know them.
+pub const LD_CACHE_EMPTY: Code = Code("ld-cache-empty");
+/// A library that no program loads by itself needs one that is nowhere.
+pub const PLUGIN_LIB_MISSING: Code = Code("plugin-lib-missing");
+/// glibc's iconv has no tables.
+pub const GCONV_MISSING: Code = Code("gconv-missing");
+
+/// The largest file of configuration that is read, in bytes.
+const TEXT_MAX: u64 = 1 << 20;
+
+/// Services that glibc has inside since 2.34.
+const BUILT_IN: [&str; 2] = ["files", "dns"];
+
+/// Databases without which nobody logs in and nothing is found in the network.
+const VITAL: [&str; 3] = ["passwd", "group", "hosts"];
+
+/// A tree around its programs.
+pub(super) struct Surroundings<'a> {
+    pub files: &'a Files<'a>,
+    /// The loader of the programs, when it is glibc's.
+    pub glibc: Option<&'a GlibcLoader>,
+    /// Every file that some program loads.
+    pub loaded: &'a BTreeSet<InodeId>,
+}
+
+impl Surroundings<'_> {
+    /// What is wrong, each with the file that it is told of.
+    pub fn judge(&self) -> Vec<(ImagePath, Draft)> {
+        let mut drafts = Vec::new();
+        if let Some(glibc) = self.glibc {
+            drafts.extend(self.services());
+            drafts.extend(self.cache(glibc));
+            drafts.extend(self.conversions(glibc));
+        }
+        drafts.extend(self.plugins());
+        drafts
+    }
+
+    fn text(&self, path: &str) -> Option<(ImagePath, String)> {
+        let found = self.files.find(&ImagePath::root(), path.as_bytes()).ok()?;
+        let bytes = self.files.content(found.id)?.head(TEXT_MAX).ok()?;
+        Some((found.path, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// `/etc/nsswitch.conf`. A service without library is passed over, so it matters where it is the last one.
+    fn services(&self) -> Option<(ImagePath, Draft)> {
+        let (path, text) = self.text("/etc/nsswitch.conf")?;
+        let mut absent = BTreeSet::new();
+        let mut bare = Vec::new();
+        for line in text.lines().map(|line| line.split('#').next().unwrap_or_default()) {
+            let Some((database, services)) = line.split_once(':') else { continue };
+            let services = services.split_whitespace().filter(|word| !word.starts_with('[') && !word.ends_with(']'));
+            let (there, missing): (Vec<&str>, Vec<&str>) = services.partition(|service| {
+                let library = format!("libnss_{service}.so.2");
+                BUILT_IN.contains(service) || !self.files.by_name(library.as_bytes()).is_empty()
+            });
+            if there.is_empty() && !missing.is_empty() && VITAL.contains(&database.trim()) {
+                bare.push(database.trim().to_string());
+            }
+            absent.extend(missing.into_iter().map(str::to_string));
+        }
+        if absent.is_empty() {
+            return None;
+        }
+        let names = listed(absent.iter().map(|name| name.as_bytes()));
+        let severity = if bare.is_empty() { Severity::Note } else { Severity::Warning };
+        let mut draft =
+            Draft::new(NSS_MISSING, severity, format!("names services whose libraries are absent: {names}"));
+        for service in &absent {
+            draft = draft.because(format!("libnss_{service}.so.2"), "no file of that name");
+        }
+        for database in bare {
+            draft = draft.because(database, "has no other service: nothing is found in it");
+        }
+        Some((path, draft.fix("add their packages (Debian: libnss-…), or take the services out of the file")))
+    }
+
+    /// A cache without entries, or none at all, although `ld.so.conf` names directories that hold libraries. glibc never
+    /// reads that file itself.
+    fn cache(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
+        let listed_directories = self.conf_directories("/etc/ld.so.conf", 0);
+        let holding: Vec<&String> = listed_directories
+            .iter()
+            .filter(|directory| {
+                !glibc.directories.iter().any(|system| system == directory.trim_end_matches('/').as_bytes())
+            })
+            .filter(|directory| self.holds_libraries(directory))
+            .collect();
+        if holding.is_empty() {
+            return None;
+        }
+        let found = self.files.find(&ImagePath::root(), b"/etc/ld.so.cache").ok();
+        let bytes = found.as_ref().and_then(|found| self.files.content(found.id)?.head(CACHE_MAX).ok());
+        let known = bytes.as_deref().and_then(Cache::read).map_or(0, |cache| cache.len());
+        if known > 0 {
+            return None;
+        }
+        let path = found.map_or_else(|| ImagePath::parse(b"/etc/ld.so.conf").ok(), |found| Some(found.path))?;
+        let what =
+            if bytes.is_some() { "knows no library" } else { "is not read at run time, and there is no ld.so.cache" };
+        let mut draft = Draft::warning(LD_CACHE_EMPTY, format!("{what}: directories of ld.so.conf are not searched"));
+        for directory in holding {
+            draft = draft.because(directory.clone(), "named in ld.so.conf, holds libraries");
+        }
+        Some((
+            path,
+            draft.fix("make the cache with the ldconfig of the image's own architecture; another one leaves it empty"),
+        ))
+    }
+
+    fn conf_directories(&self, path: &str, depth: usize) -> Vec<String> {
+        let Some((_, text)) = self.text(path) else { return Vec::new() };
+        let mut directories = Vec::new();
+        for line in text.lines().map(|line| line.split('#').next().unwrap_or_default().trim()) {
+            match line.strip_prefix("include") {
+                Some(pattern) if depth < 4 => {
+                    for file in self.matching(pattern.trim()) {
+                        directories.extend(self.conf_directories(&file, depth + 1));
+                    }
+                }
+                _ if line.starts_with('/') => directories.push(line.to_string()),
+                _ => {}
+            }
+        }
+        directories
+    }
+
+    /// The files that `/etc/ld.so.conf.d/*.conf` names.
+    fn matching(&self, pattern: &str) -> Vec<String> {
+        let pattern = if pattern.starts_with('/') { pattern.to_string() } else { format!("/etc/{pattern}") };
+        let Some((directory, name)) = pattern.rsplit_once('/') else { return Vec::new() };
+        let Some((start, end)) = name.split_once('*') else { return vec![pattern.clone()] };
+        let names = self.entries(directory).into_iter();
+        let names = names.filter(|entry| entry.starts_with(start.as_bytes()) && entry.ends_with(end.as_bytes()));
+        names.map(|entry| format!("{directory}/{}", String::from_utf8_lossy(&entry))).collect()
+    }
+
+    fn entries(&self, directory: &str) -> Vec<Vec<u8>> {
+        let Ok(found) = self.files.find(&ImagePath::root(), directory.as_bytes()) else { return Vec::new() };
+        match &self.files.tree.inode(found.id).kind {
+            Kind::Directory(entries) => entries.keys().map(|name| name.as_bytes().to_vec()).collect(),
+            Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => Vec::new(),
+        }
+    }
+
+    fn holds_libraries(&self, directory: &str) -> bool {
+        self.entries(directory).iter().any(|name| is_library(name))
+    }
+
+    /// iconv(3) needs tables for all but a few encodings. What uses it is not known before it runs: only those who load a
+    /// library that is made for it are told.
+    fn conversions(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
+        let asks = self.loaded.iter().find(|id| {
+            let deep = self.files.deep(**id);
+            let asks =
+                |symbol: &Symbol, symbols: &Symbols| symbol.is_undefined() && symbols.name(symbol) == b"iconv_open";
+            deep.is_some_and(|deep| deep.symbols.all.iter().any(|symbol| asks(symbol, &deep.symbols)))
+        })?;
+        let there = glibc.directories.iter().any(|directory| {
+            let directory = String::from_utf8_lossy(directory);
+            !self.entries(&format!("{directory}/gconv")).is_empty()
+        });
+        if there {
+            return None;
+        }
+        let path = self.files.tree.walk().into_iter().find(|entry| entry.id == *asks)?.path;
+        let draft =
+            Draft::note(GCONV_MISSING, "uses iconv, and glibc's tables for other encodings than UTF-8 are absent")
+                .because("gconv", "no such directory below a system directory of the loader")
+                .fix("add glibc's gconv directory, if other encodings are needed");
+        Some((path, draft))
+    }
+
+    /// Libraries that no program needs by itself: plugins, as far as one can see. What opens them may have loaded what
+    /// they need already, so only a name that is nowhere in the tree is told.
+    fn plugins(&self) -> Vec<(ImagePath, Draft)> {
+        let mut seen = BTreeSet::new();
+        let mut drafts = Vec::new();
+        for entry in self.files.tree.walk() {
+            let named = entry.path.file_name().is_some_and(|name| is_library(name.as_bytes()));
+            let Kind::File(_) = &entry.inode.kind else { continue };
+            if !named || self.loaded.contains(&entry.id) || !seen.insert(entry.id) {
+                continue;
+            }
+            let Some(facts) = self.files.elf(entry.id) else { continue };
+            if facts.linkage(self.files.machine(), false) != Linkage::SharedObject {
+                continue;
+            }
+            let Some(dynamic) = &facts.dynamic else { continue };
+            let nowhere = |name: &&[u8]| {
+                let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+                self.files.by_name(base).is_empty() && !base.starts_with(b"libc.") && !base.starts_with(b"ld-")
+            };
+            let missing: Vec<&[u8]> = dynamic.needed.iter().map(|name| &**name).filter(nowhere).collect();
+            if !missing.is_empty() {
+                let names = listed(missing.iter().copied());
+                let message =
+                    format!("needs {names}, which is nowhere in the tree; no program here loads it by itself");
+                let draft = Draft::warning(PLUGIN_LIB_MISSING, message)
+                    .because(format!("NEEDED by {}", entry.path), String::new())
+                    .fix("add the library, or leave the plugin out");
+                drafts.push((entry.path, draft));
+            }
+        }
+        drafts
+    }
+}
+
+/// `libz.so.1`, `mod.so`, `addon.node`.
+fn is_library(name: &[u8]) -> bool {
+    name.ends_with(b".so") || name.ends_with(b".node") || crate::elf::contains(name, b".so.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::link::{Judgement, Policy, Purpose, Subject, verify};
+    use crate::platform::{Arch, Platform};
+
+    const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
+
+    fn judge(sample: &Sample) -> Judgement {
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let subject = Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: None,
+            purpose: Purpose::Plain,
+            policy: &policy,
+        };
+        verify(&subject)
+    }
+
+    /// Code, severity, path and the subjects of the evidence of everything found.
+    fn told(sample: &Sample) -> Vec<String> {
+        let findings = judge(sample).report.findings;
+        let line = |finding: &crate::report::Finding| {
+            let subjects: Vec<&str> = finding.evidence.iter().map(|evidence| evidence.subject.as_str()).collect();
+            format!("{} {} {}: {}", finding.severity, finding.code, finding.path, subjects.join(", "))
+        };
+        findings.iter().map(line).collect()
+    }
+
+    fn with(forge: Forge) -> Sample {
+        Sample::new().elf(LOADER, &Forge::glibc()).elf("/bin/app", &forge)
+    }
+
+    fn base() -> Sample {
+        with(Forge::dynamic(LOADER))
+    }
+
+    #[test]
+    fn services_without_library_matter_where_no_other_is_left() {
+        let conf = |text: &str| base().text("/etc/nsswitch.conf", 0o644, text);
+        assert_eq!(told(&conf("passwd: files\nhosts: files [!UNAVAIL=return] dns # x\n")), Vec::<String>::new());
+        assert_eq!(
+            told(&conf("passwd: files sss\nnetgroup: nis\n")),
+            ["note nss-missing /etc/nsswitch.conf: libnss_nis.so.2, libnss_sss.so.2"]
+        );
+        assert_eq!(told(&conf("passwd: ldap\n")), ["warning nss-missing /etc/nsswitch.conf: libnss_ldap.so.2, passwd"]);
+        let library = Forge::library("libnss_ldap.so.2");
+        assert_eq!(told(&conf("passwd: ldap\n").elf("/usr/lib/libnss_ldap.so.2", &library)), Vec::<String>::new());
+        // Nothing but glibc reads the file.
+        assert_eq!(told(&Sample::new().text("/etc/nsswitch.conf", 0o644, "passwd: ldap\n")), Vec::<String>::new());
+    }
+
+    #[test]
+    fn directories_of_ld_so_conf_are_searched_by_the_cache_only() {
+        let sample = || {
+            base().text("/etc/ld.so.conf", 0o644, "include /etc/ld.so.conf.d/*.conf\n").text(
+                "/etc/ld.so.conf.d/x.conf",
+                0o644,
+                "# comment\n/usr/lib/x86_64-linux-gnu\n/opt/lib\n",
+            )
+        };
+        let library = Forge::library("libx.so.1");
+        assert_eq!(told(&sample()), Vec::<String>::new());
+        assert_eq!(
+            told(&sample().elf("/opt/lib/libx.so.1", &library)),
+            ["warning ld-cache-empty /etc/ld.so.conf: /opt/lib"]
+        );
+        let empty = [&b"glibc-ld.so.cache1.1"[..], &[0; 28]].concat();
+        let cached =
+            |cache: &[u8]| sample().elf("/opt/lib/libx.so.1", &library).bytes("/etc/ld.so.cache", 0o644, cache);
+        assert_eq!(told(&cached(&empty)), ["warning ld-cache-empty /etc/ld.so.cache: /opt/lib"]);
+        let mut one = empty.clone();
+        one[20] = 1;
+        one.resize(48 + 24 + 8, 0);
+        assert_eq!(told(&cached(&one)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_plugin_is_told_of_when_what_it_needs_is_nowhere() {
+        let plugin = Forge { needed: vec!["libx.so.1".into(), "libc.so.6".into()], ..Forge::library("mod.so") };
+        let sample = || base().elf("/usr/lib/app/mod.so", &plugin);
+        assert_eq!(told(&sample()), ["warning plugin-lib-missing /usr/lib/app/mod.so: NEEDED by /usr/lib/app/mod.so"]);
+        assert_eq!(told(&sample().elf("/opt/libx.so.1", &Forge::library("libx.so.1"))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_uses_iconv_is_told_that_its_tables_are_absent() {
+        let user = || {
+            with(Forge { calls: vec!["iconv_open".into()], needed: vec!["libc.so.6".into()], ..Forge::dynamic(LOADER) })
+                .elf("/lib/libc.so.6", &Forge { defines: vec!["iconv_open".into()], ..Forge::library("libc.so.6") })
+        };
+        assert_eq!(told(&user()), ["note gconv-missing /bin/app: gconv"]);
+        let tables = "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules";
+        assert_eq!(told(&user().text(tables, 0o644, "")), Vec::<String>::new());
+    }
+}
