@@ -230,7 +230,6 @@ fn is_library(name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
     use crate::link::{Judgement, Policy, Purpose, Subject, verify};
