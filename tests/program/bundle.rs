@@ -7,7 +7,9 @@ use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
+use sazare::bundle::trace::{Ended, Run, trace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -449,4 +451,52 @@ fn a_recipe_bundles_out_of_an_image() {
     must(command(SAZARE, ["build"]).arg(at("recipe.toml")).args(["-o", &out]));
     assert!(at("out/etc/motd").exists() && !at("out/usr/bin/patchelf").exists());
     must(command("chroot", [at("out")]).arg("true"));
+}
+
+/// The shortest of three runs.
+#[expect(clippy::disallowed_methods, reason = "a test may look at the clock")]
+fn shortest(mut work: impl FnMut()) -> Duration {
+    let time = |_| {
+        let begin = Instant::now();
+        work();
+        begin.elapsed()
+    };
+    (0..3).map(time).min().unwrap_or_default()
+}
+
+#[test]
+fn a_trace_adds_less_than_five_times_the_time_of_a_run() {
+    if missing(&["/usr/bin/python3", "/usr/bin/git"]) {
+        return;
+    }
+    let imports = "import json, ssl, sqlite3, email, asyncio, unittest";
+    let checkout = checkout().to_str().unwrap();
+    let programs: [(&str, &[&str]); 3] = [
+        ("/usr/bin/python3", &["-c", imports]),
+        ("/usr/bin/git", &["-C", checkout, "log", "-n", "20", "--stat"]),
+        ("/bin/sh", &["-c", "for i in 1 2 3 4 5 6 7 8 9; do cat /etc/passwd | grep -c root; done"]),
+    ];
+    for (program, arguments) in programs {
+        let alone = shortest(|| {
+            must(&mut command(program, arguments));
+        });
+        let words = texts(arguments);
+        let mut seen = 0;
+        let traced = shortest(|| {
+            let run = Run {
+                program: Path::new(program),
+                arguments: &words,
+                environment: &[b"PATH=/usr/bin:/bin".to_vec()],
+                folder: Path::new("/"),
+                stdin: None,
+                limit: Duration::from_secs(120),
+                shown: false,
+            };
+            let trace = trace(&run).unwrap();
+            assert_eq!(trace.ended, Ended::Status(0), "{program}");
+            seen = trace.seen.len();
+        });
+        let _ = writeln!(std::io::stderr(), "{program}: {alone:?} alone, {traced:?} traced, {seen} paths");
+        assert!(traced < alone * 6, "{program}: {alone:?} alone, {traced:?} traced");
+    }
 }

@@ -125,6 +125,12 @@ struct Pending {
     deed: Deed,
 }
 
+impl Pending {
+    fn use_of(&self) -> Traced {
+        Traced { path: self.path.clone(), follow: self.follow, deed: self.deed.word() }
+    }
+}
+
 impl Watch<'_> {
     fn run(mut self, program: &Path) -> Result<Trace, TraceError> {
         while let Some((tracee, told)) = tracee::wait().map_err(|error| TraceError::System("waitpid", error))? {
@@ -184,7 +190,8 @@ impl Watch<'_> {
             Ok(At::Entry(number, arguments)) => {
                 self.pending.remove(&tracee);
                 let begun = call(number).and_then(|call| begin(tracee, call, &arguments));
-                if let Some(pending) = begun {
+                // How a call ends that was seen to succeed before is not waited for: each stop costs time.
+                if let Some(pending) = begun.filter(|pending| !self.trace.seen.contains(&pending.use_of())) {
                     self.pending.insert(tracee, pending);
                 }
             }
@@ -199,14 +206,13 @@ impl Watch<'_> {
     }
 
     fn note(&mut self, pending: Pending) {
-        let Pending { path, follow, deed } = pending;
-        if KERNEL.iter().any(|kernel| is_below(&path, kernel)) {
+        if KERNEL.iter().any(|kernel| is_below(&pending.path, kernel)) {
             return;
         }
-        if deed == Deed::Make {
-            self.made.insert(path);
-        } else if !self.is_made(&path) {
-            self.trace.seen.insert(Traced { path, follow, deed: deed.word() });
+        if pending.deed == Deed::Make {
+            self.made.insert(pending.path);
+        } else if !self.is_made(&pending.path) {
+            self.trace.seen.insert(pending.use_of());
         }
     }
 
