@@ -2,7 +2,7 @@
 
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::ProgramHeader;
-use goblin::elf::header::{ET_CORE, ET_DYN, ET_EXEC, ET_REL};
+use goblin::elf::header::{ET_DYN, ET_EXEC};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE};
 
 use super::bytes::{contains, cut_at_nul, u16_at, u32_at, u64_at};
@@ -103,7 +103,7 @@ pub struct AndroidNote {
 /// How a file is started, by what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Linkage {
-    /// A relocatable object (`.o`, `.ko`) or a core dump.
+    /// A relocatable object (`.o`, `.ko`), a core dump, or of a type that nobody knows: no kernel starts it.
     Object,
     /// For another machine.
     Foreign,
@@ -240,7 +240,7 @@ impl ElfFacts {
     /// which decides for libraries of old linkers only. A loader is a [`Linkage::SharedObject`] here: only its
     /// contents tell.
     pub fn linkage(&self, machine: u16, executable: bool) -> Linkage {
-        if matches!(self.kind, ET_REL | ET_CORE) {
+        if !matches!(self.kind, ET_EXEC | ET_DYN) {
             return Linkage::Object;
         }
         if self.machine != machine {
@@ -251,9 +251,6 @@ impl ElfFacts {
         }
         if self.kind == ET_EXEC {
             return Linkage::Static;
-        }
-        if self.kind != ET_DYN {
-            return Linkage::Object;
         }
         match &self.dynamic {
             None if self.entry != 0 => Linkage::StaticPie,
@@ -417,7 +414,10 @@ mod tests {
     fn files_are_told_apart_as_the_kernel_would_start_them() {
         assert_eq!(linkage(&Forge::program(), true), Linkage::Static);
         assert_eq!(linkage(&Forge::dynamic("/lib/ld.so"), false), Linkage::Dynamic);
-        assert_eq!(linkage(&Forge { kind: ET_REL, ..Forge::program() }, true), Linkage::Object);
+        for kind in [0, 1, 4, 0xfe00] {
+            assert_eq!(linkage(&Forge { kind, ..Forge::program() }, true), Linkage::Object);
+            assert_eq!(linkage(&Forge { kind, ..Forge::dynamic("/lib/ld.so") }, true), Linkage::Object);
+        }
         assert_eq!(linkage(&Forge { machine: 183, ..Forge::program() }, true), Linkage::Foreign);
         let pie = Forge { kind: ET_DYN, flags_1: 0x0800_0000, dynamic: true, ..Forge::program() };
         assert_eq!(linkage(&pie, false), Linkage::StaticPie);

@@ -404,12 +404,15 @@ fn foreign(facts: &ElfFacts, arch: Arch) -> Draft {
 
 fn not_a_program(facts: &ElfFacts) -> Draft {
     let soname = facts.dynamic.as_ref().and_then(|dynamic| dynamic.soname.as_deref());
-    match soname {
-        Some(name) => {
+    match (facts.kind, soname) {
+        (3, Some(name)) => {
             Draft::error(NOT_A_PROGRAM, format!("is a library: {}", display_bytes(name))).killed("SIGSEGV", 139)
         }
-        None if facts.kind == 3 => Draft::error(NOT_A_PROGRAM, "is a library").killed("SIGSEGV", 139),
-        None => Draft::error(NOT_A_PROGRAM, "is an object file, not a program").refused(ExecError::Format),
+        (3, None) => Draft::error(NOT_A_PROGRAM, "is a library").killed("SIGSEGV", 139),
+        (1, _) => Draft::error(NOT_A_PROGRAM, "is an object file, not a program").refused(ExecError::Format),
+        (4, _) => Draft::error(NOT_A_PROGRAM, "is a core dump, not a program").refused(ExecError::Format),
+        (kind, _) => Draft::error(NOT_A_PROGRAM, format!("is of a type that no kernel starts: {kind}"))
+            .refused(ExecError::Format),
     }
     .fix("name the program that uses it")
 }
