@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sazare_fuzz::tries::ld_cache(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| sazare_fuzz::in_time(sazare_fuzz::tries::ld_cache, bytes));

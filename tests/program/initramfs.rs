@@ -20,7 +20,7 @@ use crate::outside::{SAZARE, checkout, command, missing, must, run};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The folder with the two machines; `None` where they cannot be fetched.
-fn machines() -> Option<PathBuf> {
+pub fn machines() -> Option<PathBuf> {
     static FETCHED: Once = Once::new();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machines");
     if missing(&["apt-get", "dpkg-deb"]) {
@@ -36,7 +36,7 @@ fn machines() -> Option<PathBuf> {
 }
 
 /// Boots an archive, types `input` when `prompt` appears on the console, and gives what the console said until the end.
-fn boot(machines: &Path, arch: &str, archive: &Path, parameters: &[&str], prompt: &str, input: &str) -> String {
+pub fn boot(machines: &Path, arch: &str, archive: &Path, parameters: &[&str], prompt: &str, input: &str) -> String {
     let mut machine = command(machines.join("boot"), [arch]);
     machine.arg(archive).args(parameters).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut machine = machine.spawn().unwrap();

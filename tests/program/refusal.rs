@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use crate::engines::{Docker, Store};
 use crate::outside::{Answer, checkout, command, emulator, missing, must, run, sazare};
@@ -146,17 +147,22 @@ fn the_emulator_cannot_start_the_arm64_one_either_and_the_refusal_names_both_pla
     assert!(!out.exists(), "something was written");
 }
 
-/// BusyBox itself, built dynamically against musl; `None` where that cannot be done. Kept between runs.
-fn musl_busybox() -> Option<PathBuf> {
+/// BusyBox itself for both platforms, built dynamically against musl; `None` where that cannot be done. Kept between
+/// runs.
+pub fn musl_busybox() -> Option<PathBuf> {
+    static BUILT: Once = Once::new();
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("musl-busybox");
-    let tools = ["apt-get", "make", "bzip2", "xz", "gcc", "musl-gcc", "/usr/include/linux/fs.h"];
+    let tools =
+        ["apt-get", "make", "bzip2", "xz", "gcc", "musl-gcc", "/usr/include/linux/fs.h", "aarch64-linux-gnu-gcc"];
     if missing(&tools) || (!cfg!(target_arch = "x86_64") && missing(&["a machine of x86_64"])) {
         return None;
     }
-    let built = run(&mut command(checkout().join("tests/program/musl-busybox"), [&kept]));
-    if built.code != 0 {
-        let _ = writeln!(std::io::stderr(), "{}", built.text());
-    }
+    BUILT.call_once(|| {
+        let built = run(&mut command(checkout().join("tests/program/musl-busybox"), [&kept]));
+        if built.code != 0 {
+            let _ = writeln!(std::io::stderr(), "{}", built.text());
+        }
+    });
     (!missing(&[kept.join("busybox.links").to_str().unwrap()])).then_some(kept)
 }
 
