@@ -18,6 +18,7 @@ mod initramfs;
 mod judges;
 mod killed;
 mod kimigayo;
+mod mutants;
 mod readme;
 mod refusal;
 mod schema;
