@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Arch;
-use crate::report::Code;
+use crate::report::{Code, Severity};
 use crate::tree::{Errno, InodeId, Resolved};
 
 use super::draft::{Draft, ExecError, permissions};
@@ -110,8 +110,8 @@ impl<'a> Scene<'a> {
                 drafts.push(foreign(facts, arch));
                 return start;
             }
-            // A loader is started as any program is.
-            Linkage::SharedObject if self.named && self.is_loader(id) => {}
+            // A loader is started as any program is; and of a file whose headers are damaged nobody knows what it was.
+            Linkage::SharedObject if self.named && (facts.fault.is_some() || self.is_loader(id)) => {}
             Linkage::Object | Linkage::SharedObject => {
                 if self.named {
                     drafts.push(not_a_program(facts));
@@ -130,10 +130,6 @@ impl<'a> Scene<'a> {
                     .refused(ExecError::Format)
                     .fix("link it with fewer segments"),
             );
-        }
-        if let Some(draft) = segments(facts) {
-            drafts.push(draft);
-            return start;
         }
         if arch == Arch::Arm64 && facts.smallest_align().is_some_and(|align| align < arch.facts().largest_page) {
             drafts.push(page_align(facts));
@@ -154,6 +150,12 @@ impl<'a> Scene<'a> {
                     .fix("copy the file again"),
             ),
             Interpreter::Path(name) => self.interpreter(path, facts, name, &mut start),
+        }
+        // Segments are mapped last: what is wrong with them ends the program, and nobody says a word.
+        let refused = start.drafts.iter().any(|draft| draft.severity == Severity::Error);
+        if let Some(draft) = segments(facts).filter(|_| !refused) {
+            start.drafts.push(draft);
+            start.loader = None;
         }
         start
     }
