@@ -31,6 +31,8 @@ const CHUNK: usize = 60 * 1024;
 pub struct Symbol {
     /// Where its name begins in the string table.
     name: u32,
+    /// Hash of its name: the same in every file.
+    hash: u32,
     /// `st_info`: binding in the high four bits, type in the low.
     pub info: u8,
     /// `st_shndx`: 0 for an undefined symbol.
@@ -64,7 +66,8 @@ pub struct Symbols {
     /// Whether a table lies outside the file or is too large: then nothing can be said about symbols.
     pub broken: bool,
     names: Vec<u8>,
-    /// Numbers of the symbols that a lookup can find, sorted by name.
+    /// The symbols that a lookup can find: hashes of their names in ascending order, and their numbers beside them.
+    hashes: Vec<u32>,
     offered: Vec<u32>,
 }
 
@@ -128,6 +131,7 @@ impl Symbols {
         for (number, entry) in bytes.chunks_exact(24).enumerate() {
             symbols.all.push(Symbol {
                 name: u32_at(entry, 0).unwrap_or_default(),
+                hash: 0,
                 info: entry[4],
                 section: u16_at(entry, 6).unwrap_or_default(),
                 value: u64_at(entry, 8).unwrap_or_default(),
@@ -143,13 +147,17 @@ impl Symbols {
             symbols.broken |= length > STRINGS_MAX;
             symbols.names = table_bytes(pages, facts, table, length.min(STRINGS_MAX) as usize)?;
         }
+        let names = &symbols.names;
+        for symbol in &mut symbols.all {
+            symbol.hash = hash_of(cut_at_nul(names.get(symbol.name as usize..).unwrap_or_default()));
+        }
         let first = hashed.map_or(usize::MAX, |hashed| hashed.start);
-        let mut offered: Vec<u32> = (first.max(1)..symbols.all.len())
+        let mut offered: Vec<(u32, u32)> = (first.max(1)..symbols.all.len())
             .filter(|&number| symbols.all.get(number).is_some_and(|symbol| !symbol.is_undefined() || symbol.value != 0))
-            .filter_map(|number| u32::try_from(number).ok())
+            .filter_map(|number| Some((symbols.all.get(number)?.hash, u32::try_from(number).ok()?)))
             .collect();
-        offered.sort_by(|a, b| symbols.name_of_number(*a).cmp(symbols.name_of_number(*b)).then(a.cmp(b)));
-        symbols.offered = offered;
+        offered.sort_unstable();
+        (symbols.hashes, symbols.offered) = offered.into_iter().unzip();
         Ok(symbols)
     }
 
@@ -159,16 +167,28 @@ impl Symbols {
     }
 
     /// The symbols of this name that a loader can find here.
-    pub fn find(&self, name: &[u8]) -> impl Iterator<Item = &Symbol> {
-        let start = self.offered.partition_point(|number| self.name_of_number(*number) < name);
-        self.offered[start..]
-            .iter()
-            .take_while(move |number| self.name_of_number(**number) == name)
-            .filter_map(|number| self.all.get(*number as usize))
+    pub fn find<'s>(&'s self, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
+        self.find_hashed(hash_of(name), name)
     }
 
-    fn name_of_number(&self, number: u32) -> &[u8] {
-        self.all.get(number as usize).map(|symbol| self.name(symbol)).unwrap_or_default()
+    /// The symbols here of the name that a symbol has in another file.
+    pub fn find_same<'s>(&'s self, symbol: &Symbol, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
+        self.find_hashed(symbol.hash, name)
+    }
+
+    fn find_hashed<'s>(&'s self, hash: u32, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
+        let start = self.hashes.partition_point(|other| *other < hash);
+        let count = self.hashes[start..].iter().take_while(|other| **other == hash).count();
+        let numbers = self.offered.get(start..start + count).unwrap_or_default();
+        numbers
+            .iter()
+            .filter_map(|number| self.all.get(*number as usize))
+            .filter(move |symbol| self.is_named(symbol, name))
+    }
+
+    fn is_named(&self, symbol: &Symbol, name: &[u8]) -> bool {
+        let text = self.names.get(symbol.name as usize..).unwrap_or_default();
+        text.starts_with(name) && matches!(text.get(name.len()), None | Some(0))
     }
 
     fn read_relocations(
@@ -208,6 +228,11 @@ impl Symbols {
         }
         Ok(())
     }
+}
+
+/// FNV-1a, which spreads the names of symbols well.
+fn hash_of(name: &[u8]) -> u32 {
+    name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
 /// A table of `length` bytes at an address, or what the file has of it.

@@ -249,7 +249,7 @@ fn finds(scopes: &[Option<Scope<'_>>], asking: &Scope<'_>, symbol: &Symbol, from
     let version = if asking.deep.versions.has_versym { asking.versions.get(&number).copied() } else { None };
     scopes.iter().skip(from).flatten().any(|scope| {
         let mut newer = 0;
-        let answered = scope.deep.symbols.find(name).any(|candidate| {
+        let answered = scope.deep.symbols.find_same(symbol, name).any(|candidate| {
             if !is_answer(candidate, definition) {
                 return false;
             }
