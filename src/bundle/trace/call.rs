@@ -85,7 +85,7 @@ const fn made(number: libc::c_long, directory: Option<usize>, path: usize) -> Ca
 }
 
 /// The calls that every architecture has.
-const EVERYWHERE: [Call; 20] = [
+const EVERYWHERE: [Call; 19] = [
     at(libc::SYS_openat, Follow::Unless(2, libc::O_NOFOLLOW as u64), Deed::Open(2)),
     at(libc::SYS_openat2, Follow::Yes, Deed::OpenHow(2)),
     plain(libc::SYS_execve, Follow::Yes, Deed::Execute),
@@ -101,7 +101,6 @@ const EVERYWHERE: [Call; 20] = [
     made(libc::SYS_mknodat, Some(0), 1),
     made(libc::SYS_symlinkat, Some(1), 2),
     made(libc::SYS_linkat, Some(2), 3),
-    made(libc::SYS_renameat, Some(2), 3),
     made(libc::SYS_renameat2, Some(2), 3),
     // Extended attributes are looked at as the rest of an inode is.
     plain(libc::SYS_getxattr, Follow::Yes, Deed::Look),
@@ -111,7 +110,7 @@ const EVERYWHERE: [Call; 20] = [
 
 /// The calls that newer architectures were not given any more.
 #[cfg(target_arch = "x86_64")]
-const OLDER: [Call; 11] = [
+const OLDER: [Call; 12] = [
     plain(libc::SYS_open, Follow::Unless(1, libc::O_NOFOLLOW as u64), Deed::Open(1)),
     plain(libc::SYS_stat, Follow::Yes, Deed::Look),
     plain(libc::SYS_lstat, Follow::No, Deed::Look),
@@ -123,9 +122,11 @@ const OLDER: [Call; 11] = [
     made(libc::SYS_symlink, None, 1),
     made(libc::SYS_link, None, 1),
     made(libc::SYS_rename, None, 1),
+    made(libc::SYS_renameat, Some(2), 3),
 ];
+/// `renameat` in the kernel's common table, which `libc` does not name everywhere.
 #[cfg(not(target_arch = "x86_64"))]
-const OLDER: [Call; 0] = [];
+const OLDER: [Call; 1] = [made(38, Some(2), 3)];
 
 /// All calls that take a path.
 pub(super) fn calls() -> impl Iterator<Item = &'static Call> {
