@@ -63,15 +63,20 @@ fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioRead
     let mut archives = 0;
     while skip_zeros(&mut input).map_err(fail)? {
         let start = input.at;
-        let mut magic = [0; 6];
-        let count = file.read_at(&mut magic, start).map_err(fail)?;
-        let magic = &magic[..count];
+        let mut head = [0; 8];
+        let count = file.read_at(&mut head, start).map_err(fail)?;
+        let (head, magic) = (&head[..count], &head[..count.min(MAGIC.len())]);
         // A kernel looks for a plain archive only where a multiple of four bytes stands before it.
         if magic.starts_with(b"0") && start.is_multiple_of(4) && (archives > 0 || is_newc(magic)) {
             let mut section =
                 Section { input: &mut input, at: 0, spot: (start, false), backing: &plain, kept: start, packed: false };
             root.archive(&mut section)?;
         } else {
+            if let Some(check) = strange_check(head) {
+                let spot = Spot { piece: start, at: 0, packed: false };
+                let fault = format!("xz with the check {check}, which no kernel computes (xz --check=crc32 is taken)");
+                return Err(CpioReadError::Malformed(name.into(), spot, fault));
+            }
             match Piece::new(input, magic).map_err(fail)? {
                 Some(mut piece) => {
                     let kept = unpacked.file().metadata().map_err(fail)?.len();
@@ -115,6 +120,18 @@ fn what(magic: &[u8]) -> &'static str {
         [0x89, b'L', b'Z', b'O', ..] => "compressed by lzop, which is not read here",
         [0x04, 0x22, 0x4d, 0x18, ..] => "lz4's newer form, which no kernel reads",
         _ => "something else",
+    }
+}
+
+/// The check of an xz stream, where it is one that kernels do not know (their `xz_dec_stream.c` takes crc32 or none).
+/// `xz` itself chooses crc64 unless it is told otherwise.
+fn strange_check(head: &[u8]) -> Option<&'static str> {
+    let [0xfd, b'7', b'z', b'X', b'Z', 0, _, check] = head else { return None };
+    match check & 0x0f {
+        0 | 1 => None,
+        4 => Some("crc64"),
+        10 => Some("sha256"),
+        _ => Some("of an unknown kind"),
     }
 }
 
@@ -599,6 +616,13 @@ mod tests {
         assert_eq!(
             refused(&archive(&[entry("a", 0o150_000, (0, 1), b"")])),
             "cannot read x: at byte 0: an entry of no known type: /a"
+        );
+        let mut xz = packed(&archive(&[file("a", "text")]), Whole::Xz);
+        assert!(read(&xz).is_ok());
+        xz[7] = 4;
+        assert_eq!(
+            refused(&[archive(&[]), xz].concat()),
+            "cannot read x: at byte 124: xz with the check crc64, which no kernel computes (xz --check=crc32 is taken)"
         );
         assert_eq!(refused(b""), "an empty file, not an initramfs: x");
         assert_eq!(refused(b"BZh9"), "compressed by bzip2, which is not read here, not an initramfs: x");
