@@ -12,6 +12,7 @@ use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Pack
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
 use sazare::render;
+use sazare::report::Severity;
 use sazare::transport::{Archived, Place, WriteOptions};
 
 use super::args::{Build, Format, Global};
@@ -158,10 +159,19 @@ impl Job<'_> {
             bundled = std::mem::take(&mut roots.bundled);
         }
         let report = verify::merged(&verdicts);
-        if !report.findings.is_empty() {
-            console.say(&verify::human(&report, console));
+        let found = verify::human(&report, console);
+        match report.count(Severity::Warning) {
+            0 => console.say(&found),
+            // What may go wrong is told to those who want to hear nothing else, too.
+            _ => console.tell(&found),
         }
-        let made = render::Made { built: built.as_deref(), archives: &archived, folders: &written, bundled: &bundled };
+        let made = render::Made {
+            built: built.as_deref(),
+            archives: &archived,
+            folders: &written,
+            bundled: &bundled,
+            report: &report,
+        };
         let metadata = render::made(&made, &recipe.platforms, self.layers.compression);
         if let Some(file) = self.metadata_file {
             std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
@@ -183,7 +193,10 @@ impl Job<'_> {
                     let folders = written.iter().map(|one| format!("{}\n", one.folder.display()));
                     console.result(&image.chain(files).chain(folders).collect::<String>())?;
                 }
-                Format::Json | Format::Sarif | Format::Github => console.result(&metadata)?,
+                Format::Json => console.result(&metadata)?,
+                form @ (Format::Sarif | Format::Github) => {
+                    console.result(&verify::render(&report, &verdicts, form, console))?;
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

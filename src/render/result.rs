@@ -8,6 +8,7 @@ use crate::bundle::Reason;
 use crate::codec::compress::{Compression, writer_id};
 use crate::pipeline::{Built, Bundled, Folder, Why};
 use crate::platform::Platform;
+use crate::report::Report;
 use crate::transport::Archived;
 
 /// Everything that was made at once.
@@ -20,6 +21,8 @@ pub struct Made<'a> {
     pub folders: &'a [Folder],
     /// What was bundled, for each platform.
     pub bundled: &'a [Bundled],
+    /// What was found in it; nothing of severity error.
+    pub report: &'a Report,
 }
 
 /// The result as JSON: what `--metadata-file` and `--format json` give.
@@ -35,6 +38,9 @@ pub fn made(made: &Made<'_>, platforms: &[Platform], compression: Compression) -
     }
     if !made.bundled.is_empty() {
         document["bundled"] = made.bundled.iter().map(gathered).collect();
+    }
+    if !made.report.findings.is_empty() {
+        document["findings"] = json!(made.report.findings);
     }
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
 }
