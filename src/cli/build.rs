@@ -161,6 +161,7 @@ impl Job<'_> {
         let report = verify::merged(&verdicts);
         let found = verify::human(&report, console);
         match report.count(Severity::Warning) {
+            _ if report.findings.is_empty() => {}
             0 => console.say(&found),
             // What may go wrong is told to those who want to hear nothing else, too.
             _ => console.tell(&found),

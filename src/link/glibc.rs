@@ -24,6 +24,10 @@ pub(super) const PROGRAM: &str = "cannot dynamically load position-independent e
 /// What a file of another class is.
 pub(super) const CLASS_32: &str = "for 32-bit machines";
 
+/// What is said of a look into the cache after which no file was opened.
+pub(super) const UNKNOWN: &str = "has no such name";
+pub(super) const FORBIDDEN: &str = "in a system directory, which NODEFLIB forbids";
+
 /// One directory that is searched, with the rule that it comes from.
 struct Place {
     rule: String,
@@ -389,15 +393,12 @@ impl<'a> Glibc<'a> {
         };
         let hit = cache.find(name, flags(self.process.files.arch));
         let Some(path) = hit.plain.or(hit.newer) else {
-            let detail = format!("has no such name among {}", cache.len());
+            let detail = format!("{UNKNOWN} among {}", cache.len());
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail });
             return None;
         };
         if nodeflib && self.loader.directories.iter().any(|directory| directory_of(path) == directory.as_slice()) {
-            tried.push(Evidence {
-                subject: display_bytes(path),
-                detail: "in a system directory, which NODEFLIB forbids".into(),
-            });
+            tried.push(Evidence { subject: display_bytes(path), detail: FORBIDDEN.into() });
             return None;
         }
         match self.look(path.to_vec(), "/etc/ld.so.cache", tried) {

@@ -4,7 +4,7 @@ use crate::path::display_bytes;
 use crate::report::{Code, Evidence};
 
 use super::draft::Draft;
-use super::glibc::{CLASS_32, Glibc, NOT_DYNAMIC, PROGRAM};
+use super::glibc::{CLASS_32, FORBIDDEN, Glibc, NOT_DYNAMIC, PROGRAM, UNKNOWN};
 use super::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, ORIGIN_NEEDS_PROC, Process, RPATH_CWD};
 
 /// A library exists for newer CPUs only.
@@ -51,6 +51,9 @@ impl Glibc<'_> {
         let skipped = tried.iter().any(|evidence| evidence.detail.contains(", skipped;"));
         let words = if tried.iter().any(|evidence| evidence.detail.starts_with(CLASS_32)) {
             "wrong ELF class: ELFCLASS32"
+        } else if tried.iter().all(|line| line.detail.starts_with(UNKNOWN) || line.detail == FORBIDDEN) {
+            // The loader adds the reason of the last file that did not open: none was tried.
+            "cannot open shared object file"
         } else {
             "cannot open shared object file: No such file or directory"
         };

@@ -314,3 +314,33 @@ fn a_file_of_4_gib_is_refused_and_nothing_is_written() {
     assert!(answer.err.starts_with(error), "{}", answer.err);
     assert!(!archive.exists());
 }
+
+#[test]
+fn what_an_archive_cannot_hold_is_a_finding_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = r#"
+platforms = ["linux/amd64"]
+source    = [{ from = "root", modes = "normal" }]
+path      = [
+  { path = "/dev", type = "directory" },
+  { path = "/proc", type = "directory" },
+  { path = "/sys", type = "directory" },
+  { path = "/init", type = "permissions", capabilities = ["cap_net_raw=eip"] },
+]
+"#;
+    fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
+    fs::create_dir(folder.path().join("root")).unwrap();
+    fs::copy(checkout().join("images/hello/amd64/bin/hello"), folder.path().join("root/init")).unwrap();
+    let build = |flags: &[&str]| {
+        let mut build = command(SAZARE, ["build", "-q", "-o"]);
+        let answer = run(build.arg(folder.path().join("out.cpio")).args(flags).arg(folder.path()));
+        assert_eq!(answer.code, 0, "{}", answer.text());
+        answer
+    };
+    let told = "warning[xattrs-lost] linux/amd64 /init has file capabilities, which an initramfs cannot hold\n";
+    assert!(build(&[]).err.starts_with(told), "{}", build(&[]).err);
+    for form in ["json", "sarif", "github"] {
+        assert_eq!(build(&["--format", form]).out.matches("xattrs-lost").count(), 1, "{form}");
+    }
+    assert_eq!(build(&["--allow", "xattrs-lost"]).err, "");
+}

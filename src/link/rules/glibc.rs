@@ -4,8 +4,18 @@ use crate::elf::forge::Forge;
 use crate::link::sample::Sample;
 
 use super::case::{Case, DEBIAN, GLIBC, case};
+use crate::link::ld_cache::tests::forged;
 
 const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
+
+const CACHE: &str = "/etc/ld.so.cache";
+
+/// A cache behind one of the old form that knows nothing.
+fn behind_the_old_form(cache: &[u8]) -> Vec<u8> {
+    let mut old = b"ld.so-1.7.0\0\0\0\0\0".to_vec();
+    old.extend_from_slice(cache);
+    old
+}
 
 /// A program that needs these libraries, and the C library behind them.
 fn app(needed: &[&str]) -> Forge {
@@ -69,6 +79,7 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
     let one = || tree(&app(&["liba.so"]));
     let debian = |name: &str| format!("{DEBIAN}/{name}");
     let in_opt = |forge: &Forge| tree(forge).elf("/opt/liba.so", &library());
+    let cached = |entries: &[(&str, &str, u32)]| in_opt(&app(&["liba.so"])).bytes(CACHE, 0o644, &forged(entries));
     let blocked = |sample: Sample| sample.elf("/usr/lib/liba.so", &library());
     let asks_libc =
         |version: &str| tree(&Forge { version_needs: vec![("libc.so.6".into(), vec![version.into()])], ..app(&[]) });
@@ -173,6 +184,62 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         case("a cache that is damaged is ignored", {
             one().elf("/lib/liba.so", &library()).text("/etc/ld.so.cache", 0o644, "glibc-ld.so.cache1.1 and no more")
         }),
+        // The cache
+        case("a library that only the cache knows", cached(&[("liba.so", "/opt/liba.so", 0x303)])),
+        case("the old form of the cache before the new one", {
+            let new = forged(&[("liba.so", "/opt/liba.so", 0x303)]);
+            in_opt(&app(&["liba.so"])).bytes(CACHE, 0o644, &behind_the_old_form(&new))
+        }),
+        case("names in the cache are found by halves, digits as numbers", {
+            cached(&[
+                ("liba.so.10", "/none/liba.so.10", 0x303),
+                ("liba.so.9", "/none/liba.so.9", 0x303),
+                ("liba.so", "/opt/liba.so", 0x303),
+                ("lib9.so", "/none/lib9.so", 0x303),
+            ])
+        }),
+        case("the cache comes before the system directories", {
+            cached(&[("liba.so", "/opt/liba.so", 0x303)]).text("/lib/liba.so", 0o644, "")
+        }),
+        case("RUNPATH comes before the cache", {
+            in_opt(&with_runpath("/opt")).text("/else/liba.so", 0o644, "").bytes(
+                CACHE,
+                0o644,
+                &forged(&[("liba.so", "/else/liba.so", 0x303)]),
+            )
+        }),
+        case("a file that the cache names and that is gone leaves the system directories", {
+            one().elf("/lib/liba.so", &library()).bytes(CACHE, 0o644, &forged(&[("liba.so", "/gone/liba.so", 0x303)]))
+        }),
+        case("a file that the cache names and that is gone", cached(&[("liba.so", "/gone/liba.so", 0x303)])),
+        case("an entry of the cache for another machine", cached(&[("liba.so", "/opt/liba.so", 0xa03)])),
+        case("an entry of the cache for any libc", cached(&[("liba.so", "/opt/liba.so", 0x1)])),
+        case("a cache of the other byte order is ignored", {
+            let mut cache = forged(&[("liba.so", "/opt/liba.so", 0x303)]);
+            cache[28] = 3;
+            in_opt(&app(&["liba.so"])).bytes(CACHE, 0o644, &cache)
+        }),
+        case("a cache that does not say its byte order is taken", {
+            let mut cache = forged(&[("liba.so", "/opt/liba.so", 0x303)]);
+            cache[28] = 0;
+            in_opt(&app(&["liba.so"])).bytes(CACHE, 0o644, &cache)
+        }),
+        case("NODEFLIB leaves what the cache knows elsewhere", {
+            let libc = forged(&[("libc.so.6", "/opt/libc.so.6", 0x303)]);
+            tree(&Forge { flags_1: 0x800, ..app(&[]) }).link("/opt/libc.so.6", LIBC).bytes(CACHE, 0o644, &libc)
+        }),
+        case("NODEFLIB leaves out what the cache knows in a system directory", {
+            let libc = forged(&[("libc.so.6", LIBC, 0x303)]);
+            tree(&Forge { flags_1: 0x800, ..app(&[]) }).bytes(CACHE, 0o644, &libc)
+        }),
+        case("a set-user-id program uses the cache", {
+            base().bytes("/app", 0o4755, &app(&["liba.so"]).build()).elf("/opt/liba.so", &library()).bytes(
+                CACHE,
+                0o644,
+                &forged(&[("liba.so", "/opt/liba.so", 0x303)]),
+            )
+        })
+        .user("7:7"),
         // What opens
         case(
             "a file in place of a directory is passed over",
