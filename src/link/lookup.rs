@@ -35,6 +35,9 @@ pub(super) struct NotFound {
     pub draft: Draft,
 }
 
+/// What runc says of a program that a relative element of PATH finds: the words of Go's `exec.LookPath`.
+const FOUND_RELATIVE: &str = "cannot run executable found relative to current directory";
+
 /// Where a process of the image looks for programs.
 pub(super) fn search_path(settings: Option<&Settings>) -> Vec<Vec<u8>> {
     let path = settings.and_then(|settings| settings.env("PATH")).unwrap_or(DEFAULT_PATH);
@@ -89,16 +92,22 @@ pub(super) fn find(
     }
     let mut evidence = Vec::new();
     for element in path {
-        let candidate = [element.as_slice(), b"/", word].concat();
-        if element.is_empty() {
-            evidence.push(tried("PATH has an empty element", "runc and crun do not search it"));
-            continue;
-        }
+        // An empty element is the working directory.
+        let element = if element.is_empty() { b"." } else { element.as_slice() };
+        let candidate = [element, b"/", word].concat();
         let spelled = absolute(directory, &candidate);
         match regular(files, &spelled) {
             Ok(found) if element.starts_with(b"/") => return Ok(Named { role, spelled, found }),
             Ok(_) => {
-                evidence.push(tried(display_bytes(&candidate), "there, but runc refuses what a relative PATH finds"))
+                evidence.push(tried(display_bytes(&candidate), "there, and runc refuses what a relative PATH finds"));
+                let draft =
+                    Draft::error(CMD_NOT_FOUND, format!("is {role}, and a relative element of PATH finds it first"))
+                        .says(format!("exec: \"{shown}\": {FOUND_RELATIVE}: unknown (exit code 125)"))
+                        .fix(format!(
+                            "use absolute directories in PATH only, or set {} to an absolute path",
+                            key_of(role)
+                        ));
+                return Err(Box::new(NotFound { path: word.to_vec(), draft: Draft { evidence, ..draft } }));
             }
             Err(reason) => evidence.push(tried(display_bytes(&candidate), reason)),
         }
@@ -132,8 +141,8 @@ fn by_path(files: &Files<'_>, role: &'static str, shown: &str, spelled: &[u8]) -
             let text = ExecError::from(error.errno).text();
             let path = display_bytes(spelled);
             let draft = Draft::error(CMD_NOT_FOUND, format!("is {role}, and there is no such file"))
-                .because(path.clone(), words_of(&error))
-                .says(format!("exec: \"{shown}\": stat {path}: {text}: unknown (exit code 127)"))
+                .because(path, words_of(&error))
+                .says(format!("exec: \"{shown}\": stat {shown}: {text}: unknown (exit code 127)"))
                 .fix(format!("add the file, or set {} to a program that exists", key_of(role)));
             return Err(Box::new(draft));
         }
@@ -222,12 +231,7 @@ mod tests {
         let details: Vec<&str> = draft.evidence.iter().map(|evidence| evidence.detail.as_str()).collect();
         assert_eq!(
             details,
-            [
-                "not executable: mode 0644",
-                "a directory",
-                "a link to /c/nowhere, which does not exist",
-                "runc and crun do not search it"
-            ]
+            ["not executable: mode 0644", "a directory", "a link to /c/nowhere, which does not exist", "absent"]
         );
     }
 
@@ -235,7 +239,11 @@ mod tests {
     fn runc_refuses_what_a_relative_path_finds() {
         let sample = Sample::new().text("/work/bin/run", 0o755, "x");
         let files = Files::new(&sample.tree, Arch::Amd64);
-        assert!(find(&files, "the command", b"run", &paths("bin"), b"/work").is_err());
+        for path in ["bin", "bin:/work/bin", ":bin"] {
+            let draft = find(&files, "the command", b"run", &paths(path), b"/work").unwrap_err().draft;
+            assert!(draft.message.ends_with("a relative element of PATH finds it first"), "{path}: {}", draft.message);
+        }
+        assert!(find(&files, "the command", b"run", &paths("/none:"), b"/work/bin").is_err());
         assert_eq!(find(&files, "the command", b"bin/run", &[], b"/work").unwrap().spelled, b"/work/bin/run");
         assert!(relative_elements(&paths("/bin:.")).unwrap().message.ends_with("not all absolute: ."));
         assert_eq!(relative_elements(&paths("/bin:/usr/bin")), None);

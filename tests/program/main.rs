@@ -5,6 +5,7 @@
 
 mod engines;
 mod layout;
+mod lookup;
 mod outside;
 
 mod bad_input;
