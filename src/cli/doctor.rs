@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use sazare::bundle::trace::{Run, TraceError, trace};
 use sazare::codec::Scratch;
 use sazare::codec::dir::{ScanOptions, scan};
 use sazare::oci::Settings;
@@ -40,7 +41,7 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
             abilities.push(Ability { way, platform: Platform::new(arch).to_string(), result });
         }
     }
-    let needs = needs(&folder);
+    let needs = needs(&folder, here);
     match global.format {
         Format::Human => console.result(&render::trial::doctor(&abilities, &needs))?,
         Format::Json => console.result(&render::trial::doctor_json(&abilities, &needs))?,
@@ -78,11 +79,27 @@ fn greet(root: &Path, room: &Path, arch: Arch, way: Way, machine: &Machine) -> R
 }
 
 /// What the other verbs need. Building needs a folder and nothing else.
-fn needs(folder: &Path) -> Vec<Need> {
-    let scratch = Scratch::new(folder);
-    vec![Need {
-        what: "a folder for temporary files",
-        verbs: "build, verify, inspect, generate",
-        result: scratch.file().map(drop).map_err(|error| error.to_string()),
-    }]
+fn needs(folder: &Path, here: Option<Arch>) -> Vec<Need> {
+    let temporary = Scratch::new(folder).file().map(drop).map_err(|error| error.to_string());
+    let traced = match here {
+        Some(arch) => watch(&folder.join(arch.facts().oci).join("bin/hello")),
+        None => Err("no program is at hand for this architecture".into()),
+    };
+    let verbs = "build, verify, inspect, bundle, generate";
+    vec![
+        Need { what: "a folder for temporary files", verbs, result: temporary },
+        Need { what: "to trace a program (ptrace)", verbs: "bundle --trace", result: traced },
+    ]
+}
+
+/// Traces the example's program.
+fn watch(program: &Path) -> Result<(), String> {
+    let folder = Path::new("/");
+    let run = Run { program, arguments: &[], environment: &[], folder, stdin: None, limit: LIMIT, shown: false };
+    match trace(&run) {
+        Ok(_) => Ok(()),
+        // Its own words say what the line says already.
+        Err(TraceError::Forbidden(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }

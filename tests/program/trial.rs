@@ -305,10 +305,13 @@ fn doctor_tells_what_is_allowed_by_doing_it() {
         return;
     }
     let confine = checkout().join("tests/program/confine.py");
-    let doctor = |refused: &str| {
+    let report = |refused: &str| -> serde_json::Value {
         let mut command = command("/usr/bin/python3", [confine.as_os_str(), "--refuse".as_ref(), refused.as_ref()]);
         let text = must(command.args([SAZARE, "doctor", "--format", "json"]));
-        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    };
+    let doctor = |refused: &str| {
+        let report = report(refused);
         let ways = report["ways"].as_array().unwrap().clone();
         ways.iter()
             .map(|row| {
@@ -327,5 +330,10 @@ fn doctor_tells_what_is_allowed_by_doing_it() {
             [expected("linux/amd64", allowed), expected("linux/arm64", allowed)].concat(),
             "{refused}"
         );
+    }
+    for (refused, allowed) in [("bpf", true), ("ptrace", false)] {
+        let needs = report(refused)["needs"].clone();
+        let trace = needs.as_array().unwrap().iter().find(|need| need["verbs"] == "bundle --trace").unwrap();
+        assert_eq!(trace["allowed"], allowed, "{refused}: {trace}");
     }
 }
