@@ -206,7 +206,10 @@ impl Glibc<'_> {
                     };
                 }
             }
-            self.tell_symbols(&objects, index, &at_start, &later);
+            // Where a library is missing the loader ends before it binds: this would only be a consequence.
+            if self.loaded.missing.is_empty() {
+                self.tell_symbols(&objects, index, &at_start, &later);
+            }
             let path = &object.path;
             self.loaded.unresolved.extend(at_start.into_iter().chain(later).map(|name| (path.clone(), name)));
         }

@@ -338,6 +338,9 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
             tree(&Forge { calls: vec!["absent".into()], ..app(&[]) }),
         )
         .env("LD_BIND_NOW", "1"),
+        case("a library that is absent, with what it would define", {
+            tree(&now(Forge { calls: vec!["a".into()], ..app(&["liba.so"]) }))
+        }),
         case("data that nothing has", tree(&Forge { uses: vec!["absent".into()], ..app(&[]) })),
         case("a weak function that nothing has", tree(&now(Forge { weak_calls: vec!["absent".into()], ..app(&[]) }))),
         case("a function of a library, bound at once", {
