@@ -325,7 +325,7 @@ path      = [
   { path = "/dev", type = "directory" },
   { path = "/proc", type = "directory" },
   { path = "/sys", type = "directory" },
-  { path = "/init", type = "permissions", capabilities = ["cap_net_raw=eip"] },
+  { path = "/init", type = "permissions", capabilities = "cap_net_raw=eip" },
 ]
 "#;
     fs::write(folder.path().join("recipe.toml"), recipe).unwrap();
@@ -339,8 +339,13 @@ path      = [
     };
     let told = "warning[xattrs-lost] linux/amd64 /init has file capabilities, which an initramfs cannot hold\n";
     assert!(build(&[]).err.starts_with(told), "{}", build(&[]).err);
-    for form in ["json", "sarif", "github"] {
-        assert_eq!(build(&["--format", form]).out.matches("xattrs-lost").count(), 1, "{form}");
+    let forms = [
+        ("json", r#""code": "xattrs-lost""#),
+        ("sarif", r#""ruleId": "xattrs-lost""#),
+        ("github", "::warning title=xattrs-lost::"),
+    ];
+    for (form, told) in forms {
+        assert_eq!(build(&["--format", form]).out.matches(told).count(), 1, "{form}");
     }
     assert_eq!(build(&["--allow", "xattrs-lost"]).err, "");
 }
