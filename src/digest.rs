@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
 
+use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest, written `sha256:<64 hexadecimal digits>`. Other algorithms that image-spec allows are not
@@ -16,6 +17,16 @@ impl Digest {
     /// The digest of bytes in memory.
     pub fn of(bytes: &[u8]) -> Digest {
         Digest(Sha256::digest(bytes).into())
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The digest with these 32 bytes, which somebody has proved before.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Digest {
+        Digest(bytes)
     }
 
     /// The 64 hexadecimal digits, which name the blob's file in a layout.
@@ -68,6 +79,51 @@ impl FromStr for Digest {
             *byte = value(pair[0]) << 4 | value(pair[1]);
         }
         Ok(Digest(bytes))
+    }
+}
+
+/// A digest in the making, which can be put down and taken up again later.
+#[derive(Clone, Default)]
+pub struct Hasher(Sha256);
+
+/// Where a [`Hasher`] stands: all that the bytes before have left behind.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Midway([u8; Midway::SIZE]);
+
+impl Midway {
+    /// How long its form in memory is, in bytes: state and counter of SHA-256, and up to a block that is not full.
+    pub const SIZE: usize = 104;
+
+    /// Its bytes. They mean something to the version of the library that made them only.
+    pub fn as_bytes(&self) -> &[u8; Midway::SIZE] {
+        &self.0
+    }
+
+    /// What [`Midway::as_bytes`] gave.
+    pub fn from_bytes(bytes: [u8; Midway::SIZE]) -> Midway {
+        Midway(bytes)
+    }
+}
+
+impl Hasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Where it stands.
+    pub fn midway(&self) -> Midway {
+        Midway(self.0.serialize().into())
+    }
+
+    /// Goes on from where another one stood; `None` when that is no such place.
+    pub fn resume(midway: &Midway) -> Option<Hasher> {
+        Sha256::deserialize(&SerializedState::<Sha256>::from(midway.0)).ok().map(Hasher)
+    }
+
+    /// The digest of all that was taken.
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 
@@ -167,6 +223,18 @@ mod tests {
         writer.write_all(b"abc").unwrap();
         let (bytes, digest, size) = writer.finish();
         assert_eq!((bytes.as_slice(), digest, size), (b"abc".as_slice(), Digest::of(b"abc"), 3));
+    }
+
+    #[test]
+    fn a_digest_goes_on_where_it_was_put_down() {
+        let mut hasher = Hasher::default();
+        hasher.update(&[7; 1000]);
+        let midway = Midway::from_bytes(*hasher.midway().as_bytes());
+        hasher.update(b"the end");
+        let mut other = Hasher::resume(&midway).unwrap();
+        other.update(b"the end");
+        assert_eq!(other.finish(), hasher.finish());
+        assert!(Hasher::resume(&Midway::from_bytes([255; Midway::SIZE])).is_none());
     }
 
     #[test]

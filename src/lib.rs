@@ -28,6 +28,9 @@
 //! `tests/house.rs` reads these lists and every path in the code, and keeps the rule. The binary (`main.rs`, `cli/`)
 //! is its own crate root, so the compiler keeps the library from knowing the command line.
 //!
+//! `image` has the one exception to "nothing is kept": `image::cache` lies between builds. Only `image::reuse` asks it, and
+//! what it answers changes the time a layer takes, never its bytes.
+//!
 //! Two floors are there because the code asked for them: [`elf`] reads through a tree's contents, so it stands above the
 //! other nouns, and [`render`] makes text of what [`pipeline`] returns, so it stands above that. [`pipeline`] is a folder
 //! with a page for each trip.

@@ -119,6 +119,8 @@ pub struct Build {
     /// Threads; the output does not depend on it [default: as many as there are cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
+    #[command(flatten)]
+    pub cache: super::cache::CacheFlags,
     /// Write digests, sizes and places to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
@@ -275,6 +277,8 @@ pub struct BundleImage {
     /// Threads; the output does not depend on it [default: as many as there are cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
+    #[command(flatten)]
+    pub cache: super::cache::CacheFlags,
     /// Write digests, sizes, places and reasons to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,

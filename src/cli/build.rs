@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use sazare::bundle::trace::Traced;
 use sazare::codec::Scratch;
-use sazare::image::{LayerOptions, Staging};
+use sazare::image::{Cache, LayerOptions, Staging};
 use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Packed, Rehearsal, Rootfs, Verdict};
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
@@ -16,6 +16,7 @@ use sazare::report::Severity;
 use sazare::transport::{Archived, Place, WriteOptions};
 
 use super::args::{Build, Format, Global};
+use super::cache;
 use super::console::Console;
 use super::request;
 use super::trouble::{REFUSED, Trouble};
@@ -47,6 +48,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
             compression: request::compression(build.compression, build.compression_level)?,
             jobs: request::jobs(build.jobs),
         },
+        cache: cache::open(&build.cache)?,
         write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
         allow: &build.allow,
         baseline: build.baseline.as_deref(),
@@ -64,6 +66,7 @@ pub(super) struct Job<'a> {
     pub(super) places: Vec<Place>,
     pub(super) name: Option<Repository>,
     pub(super) layers: LayerOptions,
+    pub(super) cache: Option<Cache>,
     pub(super) write: WriteOptions,
     pub(super) allow: &'a [String],
     pub(super) baseline: Option<&'a Path>,
@@ -95,6 +98,8 @@ impl Job<'_> {
             places: &places,
             temporary: &request::temporary(),
             layers: self.layers,
+            cache: self.cache.as_ref(),
+            began: cache::now(),
             write: self.write.clone(),
             allow: &verify::allowances(self.allow)?,
             baseline: &verify::baseline(self.baseline)?,

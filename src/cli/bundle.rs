@@ -18,6 +18,7 @@ use sazare::transport::{Place, WriteOptions};
 
 use super::args::{Bundle, BundleImage, Config, ExtraKind, Global};
 use super::build::Job;
+use super::cache;
 use super::console::Console;
 use super::rehearsal;
 use super::request;
@@ -38,6 +39,7 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
             compression: request::compression(bundle.image.compression, None)?,
             jobs: request::jobs(bundle.image.jobs),
         },
+        cache: cache::open(&bundle.image.cache)?,
         write: WriteOptions::default(),
         allow: &bundle.image.allow,
         baseline: None,

@@ -1,8 +1,9 @@
 //! Layers to an image: config, manifest, index, which agree because they are made from the same values.
 
+use super::error::StoreError;
 use super::layer::Layer;
 use super::model::{Image, PlatformImage};
-use super::store::{Blobs, Staging, StoreError};
+use super::store::{Blobs, Staging};
 use crate::epoch::Epoch;
 use crate::oci::{self, Annotations, Configuration, Descriptor, HistoryEntry, MediaType, Settings};
 use crate::platform::Platform;

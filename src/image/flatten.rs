@@ -5,8 +5,9 @@ use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::error::StoreError;
 use super::model::PlatformImage;
-use super::store::{Blobs, StoreError};
+use super::store::Blobs;
 use crate::codec::Scratch;
 use crate::codec::compress;
 use crate::codec::tar::{self, TarError, Whiteouts};

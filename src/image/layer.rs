@@ -1,48 +1,36 @@
-//! A tree to layers: what goes into which, and the bytes of each.
+//! The bytes of a layer.
+//!
+//! One pass, and nothing is held whole: the layer is cut into segments ([`super::segment`]); threads read a segment each, pack it
+//! and keep it; one thread takes them in their order, hashes the tar and what was packed, and writes. What was packed before
+//! is not packed again, and not even read where only its metadata was needed to know it ([`super::reuse`]).
 //!
 //! Decisions, where the specs are silent:
 //!
 //! - Every layer has an entry for the root and for every parent of what it holds, before it: a parent that a layer
 //!   leaves out is made by engines with the time of the day.
-//! - All names of a hard-linked file go into the layer of its first name: docker and containerd cannot link to a file
-//!   of another layer. The first name in the order of the tree is the file, the others are links to it.
-//! - Over a base, what differs from it is written, and what is gone is whited out by name, never by an opaque mark.
-//! - A layer that would hold nothing is left out, unless the image would then have none at all.
+//! - The first name of a hard-linked file in the order of the tree is the file, the others are links to it.
 
-use std::collections::BTreeMap;
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
-use super::store::{Blob, Staging, StoreError};
-use crate::codec::compress::{Compression, Compressor};
-use crate::codec::tar::{Body, TarWriter};
-use crate::codec::whiteout;
-use crate::digest::{Digest, Digesting};
+use super::error::StoreError;
+use super::plan::LayerPlan;
+use super::reuse::{Outline, Packed, Record, Reuse};
+use super::segment::{Segment, Stop, cut};
+use super::store::{BlobWriter, Staging};
+use crate::codec::compress::{Coded, Compression, Packer, Spare};
+use crate::digest::{Digest, Hasher, Midway};
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::oci::{Descriptor, MediaType};
-use crate::path::{ImagePath, Name};
+use crate::path::ImagePath;
 use crate::progress::{Event, Progress};
-use crate::tree::{Content, ContentError, Inode, InodeId, Kind, Metadata, Mode, Tree};
+use crate::tree::{ContentError, Tree};
 
-/// How much of a file is read at once, in bytes.
-const READ: usize = 1 << 18;
-
-/// What goes into one layer.
-#[derive(Clone, Debug, Default)]
-pub struct LayerPlan {
-    /// Everything but the root and other parents that are needed, sorted.
-    items: BTreeMap<ImagePath, Item>,
-}
-
-/// Why something is in a layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Item {
-    /// It is in the tree.
-    Entry(InodeId),
-    /// It was in the base and is gone.
-    Whiteout,
-}
+/// Of segments larger than this, in bytes, none waits.
+const LARGE: usize = 2 << 20;
 
 /// How layers are written.
 #[derive(Clone, Copy, Debug)]
@@ -120,232 +108,284 @@ impl Failure for LayerError {
     }
 }
 
-/// Decides what goes into which layer: `rules` says for each layer but the last which paths it takes, the first that
-/// takes a path gets it, and the last layer gets the rest. With `base`, only what differs from it is in any layer.
-///
-/// Empty plans stand for layers that hold nothing; the result has one more plan than there are rules.
-pub fn plan_layers(tree: &Tree, base: Option<&Tree>, rules: &[&dyn Fn(&ImagePath) -> bool]) -> Vec<LayerPlan> {
-    let mut plans = vec![LayerPlan::default(); rules.len() + 1];
-    let layer_of = |path: &ImagePath| rules.iter().position(|takes| takes(path)).unwrap_or(rules.len());
-    let names = names_of_links(tree);
-    let mut placed: BTreeMap<InodeId, usize> = BTreeMap::new();
-    for (path, change) in changes(tree, base) {
-        let Item::Entry(id) = change else {
-            plans[layer_of(&path)].items.insert(path, Item::Whiteout);
-            continue;
+/// What makes layers of one build.
+pub struct LayerWriter<'a> {
+    /// Where blobs are put.
+    pub staging: &'a Staging,
+    /// How they are made.
+    pub options: &'a LayerOptions,
+    /// What need not be made again.
+    pub reuse: &'a Reuse<'a>,
+    /// Who listens.
+    pub progress: &'a dyn Progress,
+}
+
+/// A segment on its way to a thread that packs it.
+struct Task<'a> {
+    segment: Segment<'a>,
+    /// The digest of its bytes, where that is known already.
+    digest: Option<Digest>,
+    /// Whether its bytes are wanted too.
+    wanted: bool,
+    promise: SyncSender<Result<Pressed, LayerError>>,
+}
+
+/// A segment that was packed.
+struct Pressed {
+    /// Its bytes and how many they are, where they were wanted.
+    bytes: Option<(Vec<u8>, usize)>,
+    digest: Option<Digest>,
+    packed: Coded,
+}
+
+/// What the thread that writes takes, in order.
+struct Ordered {
+    promise: Receiver<Result<Pressed, LayerError>>,
+    key: Option<Digest>,
+    size: usize,
+    contents: u64,
+    /// Where the digest of the tar stands behind it, where that is known already.
+    after: Option<Midway>,
+}
+
+/// What was written.
+struct Written {
+    blob: BlobWriter,
+    tar: Hasher,
+    size: u64,
+    records: Vec<Record>,
+    /// How long each packed segment is.
+    lengths: Vec<usize>,
+}
+
+impl LayerWriter<'_> {
+    /// Writes the layer of a plan into the staging. `name` is what later builds know this layer by; it has no say in its bytes.
+    ///
+    /// # Errors
+    /// When a file cannot be read or changed since it was seen, or the blob cannot be written.
+    pub fn write(&self, tree: &Tree, plan: &LayerPlan, name: &str) -> Result<Layer, LayerError> {
+        let compression = self.options.compression;
+        if !self.reuse.is_worth_it(compression) {
+            return self.press(tree, plan, None, &[]).and_then(|written| Ok(self.layer(&self.finish(written)?.packed)));
+        }
+        let outline = self.reuse.outline(name, compression);
+        let keys = match outline.is_some() || self.reuse.has_layers() {
+            true => self.keys(tree, plan)?,
+            false => Vec::new(),
         };
-        let Some(names) = names.get(&id) else {
-            plans[layer_of(&path)].items.insert(path, change);
-            continue;
+        if let Some(packed) = self.reuse.layer(&keys) {
+            return Ok(self.layer(&packed));
+        }
+        if let Some(outline) = outline.as_ref().filter(|outline| outline.is(&keys))
+            && self.reuse.take(&outline.packed.blob, self.staging)
+        {
+            return Ok(self.layer(&outline.packed));
+        }
+        let written = self.press(tree, plan, outline.as_ref(), &keys)?;
+        let lengths = written.lengths.clone();
+        let outline = self.finish(written)?;
+        let blob = self.staging.blob_path(&outline.packed.blob.digest);
+        self.reuse.remember(name, compression, &outline, &blob, &lengths);
+        Ok(self.layer(&outline.packed))
+    }
+
+    fn layer(&self, packed: &Packed) -> Layer {
+        let media_type = match self.options.compression {
+            Compression::None => MediaType::ImageLayer,
+            Compression::Gzip(_) => MediaType::ImageLayerGzip,
+            Compression::Zstd(_) => MediaType::ImageLayerZstd,
         };
-        // One name of a hard-linked file brings all of them.
-        let layer = *placed.entry(id).or_insert_with(|| layer_of(&path));
-        plans[layer].items.extend(names.iter().map(|name| (name.clone(), change)));
+        Layer { descriptor: packed.blob.descriptor(media_type), diff_id: packed.diff_id, size: packed.size }
     }
-    plans
-}
 
-impl LayerPlan {
-    /// Whether the layer would hold nothing.
-    pub fn is_empty(&self) -> bool {
-        self.items.is_empty()
-    }
-}
-
-/// The names of every inode that has more than one, sorted. Directories have one.
-fn names_of_links(tree: &Tree) -> BTreeMap<InodeId, Vec<ImagePath>> {
-    let counts = tree.name_counts();
-    let mut names: BTreeMap<InodeId, Vec<ImagePath>> = BTreeMap::new();
-    if counts.iter().all(|count| *count < 2) {
-        return names;
-    }
-    for entry in tree.walk().filter(|entry| counts[entry.id.index()] > 1) {
-        names.entry(entry.id).or_default().push(entry.path);
-    }
-    names
-}
-
-/// What is in the tree and not the same in the base, and what is only in the base; sorted.
-fn changes(tree: &Tree, base: Option<&Tree>) -> Vec<(ImagePath, Item)> {
-    let Some(base) = base else {
-        return tree.walk().skip(1).map(|entry| (entry.path, Item::Entry(entry.id))).collect();
-    };
-    let mut changes = Vec::new();
-    let mut pending = vec![(ImagePath::root(), tree.root(), Some(base.root()))];
-    while let Some((path, id, base_id)) = pending.pop() {
-        let inode = tree.inode(id);
-        let below = base_id.map(|id| base.inode(id));
-        if !path.is_root() && !below.is_some_and(|below| is_same(inode, below)) {
-            changes.push((path.clone(), Item::Entry(id)));
+    /// The keys of all segments.
+    fn keys(&self, tree: &Tree, plan: &LayerPlan) -> Result<Vec<Option<Digest>>, LayerError> {
+        let (mut keys, moment) = (Vec::new(), self.reuse.moment());
+        let done = cut(tree, plan, self.options.compression, &mut |segment| {
+            keys.push(segment.key(moment));
+            Ok(())
+        });
+        match done {
+            Err(Stop::WhiteoutTooLong(path)) => Err(LayerError::WhiteoutTooLong(path)),
+            Ok(()) | Err(Stop::Enough) => Ok(keys),
         }
-        let Kind::Directory(entries) = &inode.kind else { continue };
-        // What replaces a file by a directory hides nothing of the base that would need a whiteout.
-        let base_entries = base_id.and_then(|id| base.entries(id));
-        for name in base_entries.into_iter().flat_map(|entries| entries.keys()) {
-            if !entries.contains_key(name) {
-                changes.push((path.join(name), Item::Whiteout));
+    }
+
+    /// Cuts, packs and writes. `keys` are the keys of the segments, or nothing when they were not needed yet.
+    fn press(
+        &self,
+        tree: &Tree,
+        plan: &LayerPlan,
+        outline: Option<&Outline>,
+        keys: &[Option<Digest>],
+    ) -> Result<Written, LayerError> {
+        let compression = self.options.compression;
+        let jobs = self.options.jobs.clamp(1, 256);
+        let moment = self.reuse.is_worth_it(compression).then(|| self.reuse.moment());
+        let mut packers = Vec::new();
+        for _ in 0..jobs {
+            packers.push(Packer::new(compression).map_err(LayerError::Compression)?);
+        }
+        let blob = self.staging.blob().map_err(LayerError::Store)?;
+        let (bytes, packed) = (Spare::default(), Spare::default());
+        std::thread::scope(|scope| {
+            let (work, tasks) = sync_channel::<Task<'_>>(jobs);
+            // The bound on segments under way, and so on memory: one at each thread, and as many waiting when they are small.
+            let waiting = if compression.span() > LARGE { 0 } else { jobs };
+            let (order, ordered) = sync_channel::<Ordered>(jobs + waiting);
+            // Owned by the threads that take from it: when they are gone, nobody waits to give.
+            let tasks = Arc::new(Mutex::new(tasks));
+            let (bytes, packed) = (&bytes, &packed);
+            for mut packer in packers {
+                let tasks = tasks.clone();
+                scope.spawn(move || {
+                    loop {
+                        let Ok(Ok(task)) = tasks.lock().map(|tasks| tasks.recv()) else { return };
+                        let pressed = self.press_one(&task, &mut packer, bytes, packed);
+                        // Nobody waits for it any more when the writer failed: then the result does not matter.
+                        let _ = task.promise.send(pressed);
+                    }
+                });
             }
-        }
-        for (name, child) in entries.iter().rev() {
-            let below = base_entries.and_then(|entries| entries.get(name)).copied();
-            pending.push((path.join(name), *child, below));
-        }
-    }
-    changes.sort_by(|a, b| a.0.cmp(&b.0));
-    changes
-}
-
-/// Whether two entries are certainly the same, but for what a directory holds.
-fn is_same(a: &Inode, b: &Inode) -> bool {
-    let same_kind = match (&a.kind, &b.kind) {
-        (Kind::Directory(_), Kind::Directory(_)) | (Kind::Fifo, Kind::Fifo) => true,
-        (Kind::File(a), Kind::File(b)) => a.is_same(b),
-        (Kind::Symlink(a), Kind::Symlink(b)) => a == b,
-        (Kind::CharDevice(a), Kind::CharDevice(b)) | (Kind::BlockDevice(a), Kind::BlockDevice(b)) => a == b,
-        (
-            Kind::Directory(_)
-            | Kind::File(_)
-            | Kind::Symlink(_)
-            | Kind::CharDevice(_)
-            | Kind::BlockDevice(_)
-            | Kind::Fifo,
-            _,
-        ) => false,
-    };
-    same_kind && a.meta == b.meta
-}
-
-/// Writes one layer into the staging, in one pass: read, tar, hash, compress, hash, write.
-///
-/// # Errors
-/// When a file cannot be read or changed since it was seen, or the blob cannot be written.
-pub fn write_layer(
-    tree: &Tree,
-    plan: &LayerPlan,
-    staging: &Staging,
-    options: &LayerOptions,
-    progress: &dyn Progress,
-) -> Result<Layer, LayerError> {
-    let compressor = Compressor::new(staging.blob().map_err(LayerError::Store)?, options.compression, options.jobs)
-        .map_err(LayerError::Compression)?;
-    let mut writing = Writing {
-        tree,
-        tar: TarWriter::new(Digesting::new(compressor)),
-        first_names: BTreeMap::new(),
-        above: Vec::new(),
-        buffer: vec![0; READ],
-        progress,
-    };
-    let fail = |error| LayerError::Store(StoreError::from_write(&staging.scratch_folder(), error));
-    writing.entry(&ImagePath::root(), tree.root())?;
-    for (path, item) in &plan.items {
-        writing.parents(path)?;
-        match item {
-            Item::Entry(id) => writing.entry(path, *id)?,
-            Item::Whiteout => writing.whiteout(path)?,
-        }
-    }
-    let (compressor, diff_id, size) = writing.tar.finish().map_err(fail)?.finish();
-    let Blob { digest, size: stored } = compressor.finish().map_err(fail)?.finish().map_err(LayerError::Store)?;
-    let media_type = match options.compression {
-        Compression::None => MediaType::ImageLayer,
-        Compression::Gzip(_) => MediaType::ImageLayerGzip,
-        Compression::Zstd(_) => MediaType::ImageLayerZstd,
-    };
-    Ok(Layer { descriptor: crate::oci::descriptor(media_type, &digest, stored), diff_id, size })
-}
-
-struct Writing<'a, W: Write> {
-    tree: &'a Tree,
-    tar: TarWriter<W>,
-    /// The name under which a file with several names was written.
-    first_names: BTreeMap<InodeId, ImagePath>,
-    /// The directories that are written and still open, from the root's child on: the parents of the last entry.
-    above: Vec<ImagePath>,
-    buffer: Vec<u8>,
-    progress: &'a dyn Progress,
-}
-
-impl<W: Write> Writing<'_, W> {
-    /// Writes the parents of `path` that were not written yet.
-    fn parents(&mut self, path: &ImagePath) -> Result<(), LayerError> {
-        while self.above.last().is_some_and(|directory| !path.starts_with(directory)) {
-            self.above.pop();
-        }
-        if self.above.last() == path.parent().as_ref() {
-            return Ok(());
-        }
-        let mut here = ImagePath::root();
-        let mut id = self.tree.root();
-        let depth = path.components().count();
-        for part in path.components().take(depth.saturating_sub(1)) {
-            let (Ok(name), Some(child)) = (Name::new(part), self.tree.child(id, part)) else { break };
-            here = here.join(&name);
-            id = child;
-            if !self.above.contains(&here) {
-                self.entry(&here, id)?;
+            drop(tasks);
+            let writer = scope.spawn(move || self.collect(blob, ordered, bytes, packed));
+            let (mut number, mut unchanged) = (0, true);
+            let cut = cut(tree, plan, compression, &mut |segment| {
+                let key = match keys.get(number) {
+                    Some(key) => *key,
+                    None => moment.and_then(|moment| segment.key(moment)),
+                };
+                let record = outline.and_then(|outline| outline.records.get(number));
+                unchanged &= key.is_some() && record.is_some_and(|record| record.key == key);
+                let after = record.filter(|_| unchanged).map(|record| record.after.clone());
+                number += 1;
+                let (sender, promise) = sync_channel(1);
+                let (size, contents) = (segment.size(), segment.contents());
+                let digest = key.and_then(|key| self.reuse.digest(&key));
+                let task = Task { segment, digest, wanted: after.is_none(), promise: sender };
+                let sent =
+                    order.send(Ordered { promise, key, size, contents, after }).is_ok() && work.send(task).is_ok();
+                if sent { Ok(()) } else { Err(Stop::Enough) }
+            });
+            drop((work, order));
+            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            match cut {
+                Err(Stop::WhiteoutTooLong(path)) => Err(LayerError::WhiteoutTooLong(path)),
+                Ok(()) | Err(Stop::Enough) => Ok(written),
             }
-        }
-        Ok(())
+        })
     }
 
-    fn entry(&mut self, path: &ImagePath, id: InodeId) -> Result<(), LayerError> {
-        let inode = self.tree.inode(id);
-        if let Some(first) = self.first_names.get(&id) {
-            return self.tar.entry(path, &inode.meta, Body::Hardlink(first)).map_err(write_failed);
+    /// Packs one segment, or finds it packed.
+    fn press_one(
+        &self,
+        task: &Task<'_>,
+        packer: &mut Packer,
+        spare_bytes: &Spare,
+        spare_packed: &Spare,
+    ) -> Result<Pressed, LayerError> {
+        let (segment, compression) = (&task.segment, self.options.compression);
+        let size = segment.size();
+        let mut bytes = None;
+        let read = |bytes: &mut Option<Vec<u8>>| -> Result<(), LayerError> {
+            if bytes.is_none() {
+                let mut buffer = spare_bytes.take();
+                segment.read(&mut buffer).map_err(LayerError::Content)?;
+                *bytes = Some(buffer);
+            }
+            Ok(())
+        };
+        let mut digest = task.digest;
+        if digest.is_none() || task.wanted {
+            read(&mut bytes)?;
         }
-        let body = match &inode.kind {
-            Kind::Directory(_) => {
-                if !path.is_root() {
-                    self.above.push(path.clone());
+        if let (None, true, Some(bytes)) = (digest, self.reuse.is_worth_it(compression), &bytes) {
+            digest = Some(Digest::of(&bytes[..size]));
+        }
+        let buffer = spare_packed.take();
+        let found = match &digest {
+            Some(digest) => self.reuse.packed(digest, compression, buffer),
+            None => Err(buffer),
+        };
+        let packed = match found {
+            Ok(packed) => packed,
+            Err(buffer) => {
+                read(&mut bytes)?;
+                let plain = bytes.as_deref().map_or(&[][..], |bytes| &bytes[..size]);
+                let packed = packer.pack(plain, buffer).map_err(LayerError::Compression)?;
+                if let Some(digest) = &digest {
+                    self.reuse.keep(digest, compression, packed.bytes());
                 }
-                Body::Directory
+                packed
             }
-            Kind::File(content) => {
-                self.first_names.insert(id, path.clone());
-                return self.file(path, &inode.meta, content);
-            }
-            Kind::Symlink(target) => Body::Symlink(target),
-            Kind::CharDevice(number) => Body::CharDevice(*number),
-            Kind::BlockDevice(number) => Body::BlockDevice(*number),
-            Kind::Fifo => Body::Fifo,
         };
-        if !inode.is_directory() {
-            self.first_names.insert(id, path.clone());
-        }
-        self.tar.entry(path, &inode.meta, body).map_err(write_failed)
-    }
-
-    fn file(&mut self, path: &ImagePath, meta: &Metadata, content: &Content) -> Result<(), LayerError> {
-        let mut reader = content.open().map_err(LayerError::Content)?;
-        self.tar.entry(path, meta, Body::File(content.size())).map_err(write_failed)?;
-        loop {
-            let count = reader.read_next(&mut self.buffer).map_err(LayerError::Content)?;
-            if count == 0 {
-                return Ok(());
+        let bytes = match bytes {
+            Some(bytes) if !task.wanted => {
+                spare_bytes.give(bytes);
+                None
             }
-            self.tar.contents(&self.buffer[..count]).map_err(write_failed)?;
-            self.progress.event(Event::Read(count as u64));
+            bytes => bytes.map(|bytes| (bytes, size)),
+        };
+        Ok(Pressed { bytes, digest, packed })
+    }
+
+    /// Takes the packed segments in order, hashes and writes.
+    fn collect(
+        &self,
+        mut blob: BlobWriter,
+        ordered: Receiver<Ordered>,
+        bytes: &Spare,
+        packed: &Spare,
+    ) -> Result<Written, LayerError> {
+        let mut tar = Hasher::default();
+        let (mut size, mut records, mut lengths) = (0, Vec::new(), Vec::new());
+        for next in ordered {
+            // No answer comes from a thread that panicked; the panic itself is told when all have ended.
+            let Ok(pressed) = next.promise.recv() else { break };
+            let pressed = pressed?;
+            match next.after.as_ref().and_then(Hasher::resume) {
+                Some(after) => tar = after,
+                None => {
+                    if let Some((bytes, size)) = &pressed.bytes {
+                        tar.update(&bytes[..*size]);
+                    }
+                }
+            }
+            size += next.size as u64;
+            blob.write_all(pressed.packed.bytes()).map_err(|error| self.write_failed(error))?;
+            lengths.push(pressed.packed.length);
+            if let Some(digest) = pressed.digest {
+                records.push(Record { key: next.key, digest, after: tar.midway() });
+            }
+            if let Some((buffer, _)) = pressed.bytes {
+                bytes.give(buffer);
+            }
+            packed.give(pressed.packed.buffer);
+            self.progress.event(Event::Read(next.contents));
         }
+        Ok(Written { blob, tar, size, records, lengths })
     }
 
-    fn whiteout(&mut self, path: &ImagePath) -> Result<(), LayerError> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        let mark = whiteout::of(&name).ok_or_else(|| LayerError::WhiteoutTooLong(path.clone()))?;
-        let time = self.tree.inode(self.tree.root()).meta.mtime;
-        self.tar.entry(&parent.join(&mark), &Metadata::new(Mode::FILE, time), Body::File(0)).map_err(write_failed)
+    fn finish(&self, written: Written) -> Result<Outline, LayerError> {
+        let blob = written.blob.finish().map_err(LayerError::Store)?;
+        let packed = Packed { blob, diff_id: written.tar.finish(), size: written.size };
+        Ok(Outline { packed, records: written.records })
     }
-}
 
-/// A write error, which names its file when it came from the staging.
-fn write_failed(error: std::io::Error) -> LayerError {
-    LayerError::Store(StoreError::from_write(std::path::Path::new("a layer"), error))
+    /// A write error, which names its file when it came from the staging.
+    fn write_failed(&self, error: std::io::Error) -> LayerError {
+        LayerError::Store(StoreError::from_write(&self.staging.scratch_folder(), error))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::image::plan_layers;
     use crate::progress::Silent;
+    use crate::tree::{Content, Inode, Kind, Metadata, Mode};
 
     fn tree(lines: &[&str]) -> Tree {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
@@ -382,7 +422,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::begin(folder.path()).unwrap();
         let options = LayerOptions { compression: Compression::None, jobs: 1 };
-        let layer = write_layer(tree, plan, &staging, &options, &Silent).unwrap();
+        let reuse = Reuse::new(None, std::time::UNIX_EPOCH, Vec::new(), false);
+        let writer = LayerWriter { staging: &staging, options: &options, reuse: &reuse, progress: &Silent };
+        let layer = writer.write(tree, plan, "name").unwrap();
         assert_eq!(layer.descriptor.digest().to_string(), layer.diff_id.to_string());
         let bytes = std::fs::read(staging.blob_path(&layer.diff_id)).unwrap();
         assert_eq!(bytes.len() as u64, layer.size);

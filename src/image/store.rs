@@ -12,8 +12,6 @@
 //! another name) as for who removes; and a folder without a lock file is removed only when it is empty, so the lock
 //! file is the last that goes. Where the file system knows no locks, everybody's folders stay.
 
-use std::error::Error;
-use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -22,8 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{FlockOperation, flock};
 
+use super::error::StoreError;
 use crate::digest::{Digest, Digesting, Verifying};
-use crate::failure::{Failure, Kind};
 use crate::oci::{self, Descriptor, MediaType};
 
 /// How the names of staging folders begin. Two numbers follow.
@@ -54,108 +52,6 @@ pub fn read_small(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Vec<u8>,
     let read = blobs.open(descriptor)?.read_to_end(&mut bytes);
     read.map_err(|error| StoreError::Read { what: format!("blob {}", descriptor.digest()), error })?;
     Ok(bytes)
-}
-
-/// Why a blob cannot be read or written.
-#[derive(Debug)]
-pub enum StoreError {
-    /// A file or folder of the output cannot be made.
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// A blob is there and cannot be read, or is not what its descriptor promises.
-    Read {
-        /// The blob, and where it lies.
-        what: String,
-        /// What the system or the proof says.
-        error: io::Error,
-    },
-    /// A blob that a document names is not there.
-    Missing {
-        /// Its digest.
-        blob: String,
-        /// The layout or archive.
-        place: String,
-    },
-    /// A digest that cannot be checked.
-    Descriptor(String),
-    /// A document that is too large to be one.
-    TooLarge {
-        /// Its digest.
-        blob: String,
-        /// The size that its descriptor promises, in bytes.
-        size: u64,
-    },
-}
-
-impl StoreError {
-    /// The error behind an `io::Error` that came out of a [`BlobWriter`], and any other as one about `path`.
-    pub fn from_write(path: &Path, error: io::Error) -> StoreError {
-        match error.downcast::<StoreError>() {
-            Ok(error) => error,
-            Err(error) => StoreError::Write { path: path.to_path_buf(), error },
-        }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreError::Write { path, error } => write!(f, "cannot write {}: {error}", path.display()),
-            StoreError::Read { what, error } => write!(f, "cannot read {what}: {error}"),
-            StoreError::Missing { blob, place } => write!(f, "{place} does not hold the blob {blob}"),
-            StoreError::Descriptor(text) => f.write_str(text),
-            StoreError::TooLarge { blob, size } => write!(
-                f,
-                "a document of {size} bytes is larger than any registry takes ({} bytes): {blob}",
-                oci::DOCUMENT_MAX
-            ),
-        }
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            StoreError::Write { error, .. } | StoreError::Read { error, .. } => Some(error),
-            StoreError::Missing { .. } | StoreError::Descriptor(_) | StoreError::TooLarge { .. } => None,
-        }
-    }
-}
-
-impl Failure for StoreError {
-    fn kind(&self) -> Kind {
-        match self {
-            StoreError::Write { .. } => Kind::Output,
-            StoreError::Read { .. }
-            | StoreError::Missing { .. }
-            | StoreError::Descriptor(_)
-            | StoreError::TooLarge { .. } => Kind::Input,
-        }
-    }
-
-    fn hint(&self) -> Option<String> {
-        let text = match self {
-            StoreError::Write { error, .. } => match error.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free some space there, or write to another file system; what was there before is untouched"
-                }
-                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    "the output is staged in its own folder, so that folder must be writable"
-                }
-                _ => return None,
-            },
-            StoreError::Read { error, .. } if error.kind() == io::ErrorKind::InvalidData => {
-                "the blob is damaged: fetch the image again"
-            }
-            StoreError::Missing { .. } => "the copy is incomplete: fetch the image again, with all of its platforms",
-            StoreError::Read { .. } | StoreError::Descriptor(_) | StoreError::TooLarge { .. } => return None,
-        };
-        Some(text.to_string())
-    }
 }
 
 /// What identifies a blob. It exists only when the blob is whole.
@@ -286,6 +182,25 @@ impl Staging {
             writer.write_all(&buffer[..count]).map_err(|error| StoreError::from_write(&self.work, error))?;
         }
         writer.finish()
+    }
+
+    /// Takes a blob that lies on a shelf under the name of its digest, when it proves to be the right one. Both names are of one
+    /// file then: nobody writes to a blob.
+    pub(super) fn take(&self, shelf: &Path, blob: &Blob) -> bool {
+        let there = shelf.join(blob.digest.hex());
+        let Ok(file) = File::open(&there) else { return false };
+        let temporary = self.scratch_path();
+        if fs::hard_link(&there, &temporary).is_err() {
+            return false;
+        }
+        let same = |a: &fs::Metadata, b: &fs::Metadata| (a.dev(), a.ino(), a.len()) == (b.dev(), b.ino(), blob.size);
+        let whole = matches!((file.metadata(), fs::symlink_metadata(&temporary)), (Ok(a), Ok(b)) if same(&a, &b))
+            && io::copy(&mut Verifying::new(file, blob.digest, blob.size), &mut io::sink()).is_ok()
+            && fs::rename(&temporary, self.blob_path(&blob.digest)).is_ok();
+        if !whole {
+            let _ = fs::remove_file(&temporary);
+        }
+        whole
     }
 
     /// Where a blob of this staging lies, whether it is there or not.
@@ -489,6 +404,7 @@ fn sweep_one(work: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::failure::{Failure, Kind};
 
     fn names(folder: &Path) -> Vec<String> {
         #[expect(clippy::disallowed_methods, reason = "the test sorts")]

@@ -8,7 +8,7 @@ use super::read::Verdict;
 use crate::bundle;
 use crate::codec::Scratch;
 use crate::digest::Digest;
-use crate::image::{self, Assembled, Blob, Finished, Image, Layer, PlatformImage, Staging};
+use crate::image::{self, Assembled, Blob, Finished, Image, Layer, LayerWriter, PlatformImage, Reuse, Staging};
 use crate::link::{self, Purpose, Subject};
 use crate::oci::HistoryEntry;
 use crate::path::ImagePath;
@@ -80,9 +80,16 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
     }
     // From here on every program of every platform would start.
 
+    let shared = build.platforms.len() > 1 || !build.recipe.layers.is_empty();
+    let shelves = build.places.iter().filter_map(Place::blobs).collect();
+    let reuse = Reuse::new(build.cache, build.began, shelves, shared);
+    let writer = LayerWriter { staging: &staging, options: &build.layers, reuse: &reuse, progress };
     let mut platforms = Vec::new();
     for (platform, prepared) in build.platforms.iter().zip(&staged) {
-        platforms.push(package(build, platform, prepared, &staging, progress)?);
+        platforms.push(package(build, platform, prepared, &writer)?);
+    }
+    if let Some(cache) = build.cache {
+        cache.trim();
     }
     let image = image::combine(platforms, &build.recipe.annotations, &staging)?;
     let digest = Blob::of(&image.root)?.digest;
@@ -103,8 +110,7 @@ fn package(
     build: &Build<'_>,
     platform: &Platform,
     prepared: &Prepared,
-    staging: &Staging,
-    progress: &dyn Progress,
+    writer: &LayerWriter<'_>,
 ) -> Result<PlatformImage, BuildError> {
     let matchers: Vec<_> = build.recipe.layers.iter().map(|rule| rule.matcher(platform)).collect();
     let takes: Vec<_> = matchers.iter().map(|matcher| |path: &ImagePath| matcher.takes(path)).collect();
@@ -120,8 +126,8 @@ fn package(
         }
         let name = build.recipe.layers.get(number).and_then(|rule| rule.name.clone()).unwrap_or_default();
         let step = if name.is_empty() { "writing a layer".to_string() } else { format!("writing layer {name}") };
-        progress.event(Event::Step(&format!("{platform}: {step}")));
-        let layer = image::write_layer(&prepared.tree, plan, staging, &build.layers, progress)?;
+        writer.progress.event(Event::Step(&format!("{platform}: {step}")));
+        let layer = writer.write(&prepared.tree, plan, &known_as(build, platform, number))?;
         layers.push((layer, HistoryEntry { created: build.when, created_by: "sazare build".into(), comment: name }));
     }
     let mut annotations = build.recipe.annotations.clone();
@@ -135,5 +141,15 @@ fn package(
         created: build.when,
         annotations: &annotations,
     };
-    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), staging)?)
+    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.staging)?)
+}
+
+/// What a layer is known by to later builds: where it comes from, which platform it is for, and which of the layers it is.
+fn known_as(build: &Build<'_>, platform: &Platform, number: usize) -> String {
+    let mut name = format!("{platform} {number}");
+    for source in &build.recipe.sources {
+        let path = source.from.for_platform(platform);
+        name += &format!("\n{}", std::path::absolute(&path).unwrap_or(path).display());
+    }
+    name
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::error::BuildError;
 use super::gather::gather;
@@ -10,7 +11,7 @@ use crate::bundle::Reasons;
 use crate::bundle::trace::Traced;
 use crate::codec::Scratch;
 use crate::epoch::Epoch;
-use crate::image::{self, Blobs, LayerOptions, PlatformImage};
+use crate::image::{self, Blobs, Cache, LayerOptions, PlatformImage};
 use crate::link::{self, Allowance, Baseline, Policy};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
@@ -41,6 +42,10 @@ pub struct Build<'a> {
     pub temporary: &'a Path,
     /// How layers are written.
     pub layers: LayerOptions,
+    /// What earlier builds made, if it may be used.
+    pub cache: Option<&'a Cache>,
+    /// When it began: of a file that changed later than two seconds before, nothing is concluded from its times.
+    pub began: SystemTime,
     /// How the image is written.
     pub write: WriteOptions,
     /// Findings that are accepted, besides those that the recipe accepts.

@@ -37,3 +37,4 @@ pub use parse::{parse, read};
 pub use path_rule::{Action, Attributes, FileContent, Id, Output, PathRule};
 pub use schema::schema;
 pub use template::{HostPath, Origin, Template};
+pub use values::size;

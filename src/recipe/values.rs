@@ -22,7 +22,7 @@ pub(crate) fn owner(text: &str) -> Option<(u32, u32)> {
 }
 
 /// A size in bytes: a number, alone or with a unit of 1000 (`kB`, `MB`, `GB`) or 1024 (`KiB`, `MiB`, `GiB`).
-pub(crate) fn size(text: &str) -> Option<u64> {
+pub fn size(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);

@@ -213,6 +213,19 @@ impl Place {
         }
     }
 
+    /// Where the blobs of earlier builds lie, named by their digests.
+    pub fn blobs(&self) -> Option<PathBuf> {
+        match self {
+            Place::Layout { folder, .. } => Some(folder.join("blobs/sha256")),
+            Place::Archive { .. }
+            | Place::Cpio(_)
+            | Place::Tar(_)
+            | Place::Stdio
+            | Place::Registry(_)
+            | Place::Rootfs(_) => None,
+        }
+    }
+
     /// The folder in which what goes to this place should be staged, so that publishing is a rename: the layout itself,
     /// or the folder of the file. `None` where there is no file: the caller names a folder with room.
     pub fn staging_folder(&self) -> Option<PathBuf> {

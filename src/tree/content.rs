@@ -59,7 +59,25 @@ pub struct Stamp {
     pub changed: (i64, i64),
 }
 
+/// What tells contents from all others without reading them.
+#[derive(Clone, Copy, Debug)]
+pub enum Origin<'a> {
+    /// These are the bytes.
+    Bytes(&'a [u8]),
+    /// What a file in this state holds from this offset on.
+    Stamped(&'a Stamp, u64),
+    /// Nothing does: who wants to know must read.
+    Unknown,
+}
+
 impl Stamp {
+    /// Whether a change after `moment` (seconds since 1970) would surely give another stamp. A file that changes twice within
+    /// one tick of its file system's clock has the same stamp after both; a kernel's clock ticks in milliseconds, FAT's in two seconds.
+    /// Only the inode's own time counts: the other one can be set back.
+    pub fn settled_at(&self, moment: i64) -> bool {
+        self.changed.0 < moment.saturating_sub(2)
+    }
+
     fn of(file: &File) -> io::Result<Stamp> {
         let meta = file.metadata()?;
         Ok(Stamp {
@@ -171,13 +189,17 @@ impl HostFile {
     }
 
     fn open(&self) -> Result<File, ContentError> {
-        let path = self.path();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = rustix::fs::open(&path, flags, OpenMode::empty())
-            .map(File::from)
-            .map_err(|error| ContentError::Io(path.display().to_string(), error.into()))?;
+        let file = self.open_unproved()?;
         self.prove(&file)?;
         Ok(file)
+    }
+
+    fn open_unproved(&self) -> Result<File, ContentError> {
+        let path = self.path();
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        rustix::fs::open(&path, flags, OpenMode::empty())
+            .map(File::from)
+            .map_err(|error| ContentError::Io(path.display().to_string(), error.into()))
     }
 
     fn prove(&self, file: &File) -> Result<(), ContentError> {
@@ -211,6 +233,33 @@ impl Content {
             Content::Bytes(_) | Content::Slice { .. } => None,
         };
         Ok(ContentReader { content: self, file, position: 0 })
+    }
+
+    /// Fills `buffer` from `offset` on, and proves that the file is still the one that was seen.
+    ///
+    /// # Errors
+    /// When it is not, or cannot be read, or has fewer bytes there.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ContentError> {
+        let reader = match self {
+            // The state at the end tells of a change before the start too.
+            Content::File(host) => ContentReader { content: self, file: Some(host.open_unproved()?), position: 0 },
+            Content::Bytes(_) | Content::Slice { .. } => self.open()?,
+        };
+        if reader.read_at(buffer, offset)? < buffer.len() {
+            return Err(ContentError::Changed(self.name()));
+        }
+        reader.prove()
+    }
+
+    /// What tells these contents from all others without reading them.
+    pub fn origin(&self) -> Origin<'_> {
+        match self {
+            Content::Bytes(bytes) => Origin::Bytes(bytes),
+            Content::File(file) => Origin::Stamped(&file.stamp, 0),
+            Content::Slice { backing, offset, .. } => {
+                backing.stamp.as_ref().map_or(Origin::Unknown, |stamp| Origin::Stamped(stamp, *offset))
+            }
+        }
     }
 
     /// All of it, for the small files that must be understood (passwd, scripts). At most `limit` bytes are read.
@@ -292,13 +341,18 @@ impl ContentReader<'_> {
         let count = self.read_at(buffer, self.position)?;
         self.position += count as u64;
         if count == 0 && !buffer.is_empty() {
-            match (self.content, &self.file) {
-                (Content::File(host), Some(file)) => host.prove(file)?,
-                (Content::Slice { backing, .. }, _) => backing.prove()?,
-                (Content::File(_) | Content::Bytes(_), _) => {}
-            }
+            self.prove()?;
         }
         Ok(count)
+    }
+
+    /// Proves that a file of the user's is still the one that was seen.
+    fn prove(&self) -> Result<(), ContentError> {
+        match (self.content, &self.file) {
+            (Content::File(host), Some(file)) => host.prove(file),
+            (Content::Slice { backing, .. }, _) => backing.prove(),
+            (Content::File(_) | Content::Bytes(_), _) => Ok(()),
+        }
     }
 }
 
@@ -351,8 +405,11 @@ mod tests {
         assert!(matches!(reader.read_next(&mut [0; 60]), Err(ContentError::Changed(_))));
         assert!(matches!(content.open(), Err(ContentError::Changed(_))));
         let content = seen(&path);
+        content.read_exact_at(&mut [0; 50], 54).unwrap();
+        assert!(matches!(content.read_exact_at(&mut [0; 50], 55), Err(ContentError::Changed(_))));
         let reader = content.open().unwrap();
         File::options().write(true).open(&path).unwrap().set_len(10).unwrap();
         assert!(matches!(reader.read_at(&mut [0; 60], 0), Err(ContentError::Changed(_))));
+        assert!(matches!(content.read_exact_at(&mut [0; 5], 0), Err(ContentError::Changed(_))));
     }
 }

@@ -14,7 +14,7 @@ mod inodes;
 
 mod resolve;
 
-pub use content::{Backing, Content, ContentError, ContentReader, HostFile, Stamp};
+pub use content::{Backing, Content, ContentError, ContentReader, HostFile, Origin, Stamp};
 pub use inodes::{DeviceNumber, Entry, Inode, InodeId, Kind, Tree, Walk};
 pub use metadata::{Metadata, Mode, ModeError, Xattrs};
 pub use resolve::{Errno, Follow, LINKS_MAX, Landing, ResolveError, Resolved};

@@ -170,7 +170,8 @@ fn outcome(
     for end in if cfg!(feature = "native") { ["cpio.gz", "cpio.zst"] } else { ["cpio.gz", "cpio"] } {
         build.args(["-o", &format!("cpio:{}/{{arch}}.{end}", out.display())]);
     }
-    build.args(flags).envs(surroundings.iter().copied());
+    // What was packed before would hide what is packed now.
+    build.arg("--no-cache").args(flags).envs(surroundings.iter().copied());
     must(&mut build);
     written(out)
 }
@@ -318,7 +319,8 @@ fn digests_of_examples() -> String {
         ["hello", "kimigayo/minimal.toml", "kimigayo/standard.toml", "kimigayo/extended.toml", "scratch-binary"]
     {
         let layout = folder.path().join(recipe.replace('/', "-"));
-        let digest = build([images.join(recipe).to_str().unwrap(), "-o", &format!("oci:{}", layout.display())]);
+        let to = format!("oci:{}", layout.display());
+        let digest = build([images.join(recipe).to_str().unwrap(), "--no-cache", "-o", &to]);
         // What gzip makes of a layer depends on the compressor that was built in; what is inside does not.
         if cfg!(feature = "native") {
             text.push_str(&format!("{recipe} index {digest}\n"));

@@ -10,6 +10,7 @@ mod outside;
 
 mod bad_input;
 mod bundle;
+mod cache;
 mod confined;
 mod conformance;
 mod determinism;

@@ -41,10 +41,11 @@ pub fn must(command: &mut Command) -> String {
     answer.out
 }
 
-/// A command with its arguments; the date of images is not taken from whoever runs the tests.
+/// A command with its arguments; neither the date of images nor the cache is that of whoever runs the tests.
 pub fn command<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/cache"));
     command
 }
 

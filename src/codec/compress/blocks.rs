@@ -5,53 +5,17 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use super::coder::{Coded, Coder};
+use super::spare::Spare;
+
 /// The length of a block, in bytes. Part of what the output depends on.
 pub(super) const BLOCK: usize = 1 << 20;
-
-/// What compresses one block after the other. What it makes depends on the block only.
-pub(super) trait Coder: Send + 'static {
-    /// The compressed form of a block, in a buffer that may hold anything before.
-    fn code(&mut self, block: &[u8], buffer: Vec<u8>) -> io::Result<Coded>;
-}
-
-/// A block's compressed form, at the start of a buffer that may be longer: so the buffer is not cleared before it is
-/// used again.
-pub(super) struct Coded {
-    /// The buffer.
-    pub buffer: Vec<u8>,
-    /// How many of its bytes count.
-    pub length: usize,
-}
-
-impl Coded {
-    /// The compressed form.
-    fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.length]
-    }
-}
 
 /// A block on its way: the promise of its compressed form, which the collector waits for in order.
 type Promise = Receiver<io::Result<Coded>>;
 
 /// What a worker takes: a block, and where its compressed form was promised.
 type Work = (Vec<u8>, SyncSender<io::Result<Coded>>);
-
-/// Buffers that nobody uses at the moment. What is used again need not be cleared, and musl's allocator gives memory of
-/// this size back to the system at every turn.
-#[derive(Clone, Default)]
-struct Spare(Arc<Mutex<Vec<Vec<u8>>>>);
-
-impl Spare {
-    fn take(&self) -> Vec<u8> {
-        self.0.lock().ok().and_then(|mut spare| spare.pop()).unwrap_or_default()
-    }
-
-    fn give(&self, buffer: Vec<u8>) {
-        if let Ok(mut spare) = self.0.lock() {
-            spare.push(buffer);
-        }
-    }
-}
 
 /// Cuts a stream into blocks and compresses them side by side.
 pub struct Blocks<W> {

@@ -4,7 +4,7 @@ use std::io;
 #[cfg(not(feature = "native"))]
 use std::io::Write;
 
-use super::blocks::{Coded, Coder};
+use super::coder::{Coded, Coder};
 
 /// Makes gzip members.
 #[cfg(feature = "native")]

@@ -9,7 +9,8 @@
 
 use std::io::{self, Write};
 
-use super::blocks::{Blocks, Coded, Coder};
+use super::blocks::Blocks;
+use super::coder::{Coded, Coder};
 #[cfg(feature = "native")]
 use super::deflate;
 #[cfg(feature = "native")]

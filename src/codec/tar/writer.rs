@@ -1,7 +1,5 @@
 //! Entries to bytes.
 
-use std::io::{self, Write};
-
 use tar::{EntryType, Header};
 
 use super::format::{BLOCK, OCTAL_7, OCTAL_11, padding, pax_record};
@@ -13,7 +11,7 @@ use crate::tree::{DeviceNumber, Metadata, Xattrs};
 pub enum Body<'a> {
     /// A directory.
     Directory,
-    /// A regular file of so many bytes, which the caller writes next with [`TarWriter::contents`].
+    /// A regular file of so many bytes, which come next.
     File(u64),
     /// One more name of an entry that came before.
     Hardlink(&'a ImagePath),
@@ -27,138 +25,95 @@ pub enum Body<'a> {
     Fifo,
 }
 
-/// Writes a tar stream.
-pub struct TarWriter<W> {
-    out: W,
-    /// How many bytes of the current file are still to come.
-    left: u64,
-    /// How many bytes of padding follow it.
-    padding: usize,
+/// What ends an archive: two zero blocks.
+pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
+
+/// Appends what stands before an entry's contents to `out`: a header, and a PAX header before it where ustar cannot hold a
+/// value. The contents come next, and zeros up to a whole block ([`super::padding`]).
+pub fn header(out: &mut Vec<u8>, path: &ImagePath, meta: &Metadata, body: Body<'_>) {
+    let mut name = path.relative_bytes().to_vec();
+    if path.is_root() {
+        name.push(b'.');
+    }
+    let mut header = Header::new_ustar();
+    let mut pax = Vec::new();
+    let mut size = 0;
+    let mut link: &[u8] = b"";
+    let mut number = DeviceNumber { major: 0, minor: 0 };
+    header.set_entry_type(match body {
+        Body::Directory => {
+            name.push(b'/');
+            EntryType::Directory
+        }
+        Body::File(bytes) => {
+            size = bytes;
+            EntryType::Regular
+        }
+        Body::Hardlink(target) => {
+            link = target.relative_bytes();
+            EntryType::Link
+        }
+        Body::Symlink(target) => {
+            link = target;
+            EntryType::Symlink
+        }
+        Body::CharDevice(device) => {
+            number = device;
+            EntryType::Char
+        }
+        Body::BlockDevice(device) => {
+            number = device;
+            EntryType::Block
+        }
+        Body::Fifo => EntryType::Fifo,
+    });
+    set_name(&mut header, &name, &mut pax);
+    if !copy_field(&mut header.as_old_mut().linkname, link) {
+        pax_record(&mut pax, b"linkpath", link);
+    }
+    header.set_mode(meta.mode.bits());
+    header.set_uid(fitting(u64::from(meta.uid), OCTAL_7, b"uid", &mut pax));
+    header.set_gid(fitting(u64::from(meta.gid), OCTAL_7, b"gid", &mut pax));
+    header.set_size(fitting(size, OCTAL_11, b"size", &mut pax));
+    header.set_mtime(match u64::try_from(meta.mtime) {
+        Ok(seconds) => fitting(seconds, OCTAL_11, b"mtime", &mut pax),
+        Err(_) => {
+            pax_record(&mut pax, b"mtime", meta.mtime.to_string().as_bytes());
+            0
+        }
+    });
+    set_device(&mut header, number);
+    header.set_cksum();
+    // A hard link shares the inode that has its attributes already.
+    if !matches!(body, Body::Hardlink(_)) {
+        xattr_records(&meta.xattrs, &mut pax);
+    }
+    if !pax.is_empty() {
+        extended_header(out, &pax);
+    }
+    out.extend_from_slice(header.as_bytes());
 }
 
-impl<W: Write> TarWriter<W> {
-    /// Writes into `out`.
-    pub fn new(out: W) -> TarWriter<W> {
-        TarWriter { out, left: 0, padding: 0 }
-    }
+fn extended_header(out: &mut Vec<u8>, records: &[u8]) {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::XHeader);
+    copy_field(&mut header.as_old_mut().name, b"PaxHeaders");
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(records.len() as u64);
+    set_device(&mut header, DeviceNumber { major: 0, minor: 0 });
+    header.set_cksum();
+    out.extend_from_slice(header.as_bytes());
+    out.extend_from_slice(records);
+    out.extend_from_slice(&END[..padding(records.len() as u64)]);
+}
 
-    /// Begins an entry.
-    ///
-    /// # Errors
-    /// When `out` fails, or the file before has not got all of its bytes.
-    pub fn entry(&mut self, path: &ImagePath, meta: &Metadata, body: Body<'_>) -> io::Result<()> {
-        self.end_of_file()?;
-        let mut name = path.relative_bytes().to_vec();
-        if path.is_root() {
-            name.push(b'.');
-        }
-        let mut header = Header::new_ustar();
-        let mut pax = Vec::new();
-        let mut size = 0;
-        let mut link: &[u8] = b"";
-        let mut number = DeviceNumber { major: 0, minor: 0 };
-        header.set_entry_type(match body {
-            Body::Directory => {
-                name.push(b'/');
-                EntryType::Directory
-            }
-            Body::File(bytes) => {
-                size = bytes;
-                EntryType::Regular
-            }
-            Body::Hardlink(target) => {
-                link = target.relative_bytes();
-                EntryType::Link
-            }
-            Body::Symlink(target) => {
-                link = target;
-                EntryType::Symlink
-            }
-            Body::CharDevice(device) => {
-                number = device;
-                EntryType::Char
-            }
-            Body::BlockDevice(device) => {
-                number = device;
-                EntryType::Block
-            }
-            Body::Fifo => EntryType::Fifo,
-        });
-        set_name(&mut header, &name, &mut pax);
-        if !copy_field(&mut header.as_old_mut().linkname, link) {
-            pax_record(&mut pax, b"linkpath", link);
-        }
-        header.set_mode(meta.mode.bits());
-        header.set_uid(fitting(u64::from(meta.uid), OCTAL_7, b"uid", &mut pax));
-        header.set_gid(fitting(u64::from(meta.gid), OCTAL_7, b"gid", &mut pax));
-        header.set_size(fitting(size, OCTAL_11, b"size", &mut pax));
-        header.set_mtime(match u64::try_from(meta.mtime) {
-            Ok(seconds) => fitting(seconds, OCTAL_11, b"mtime", &mut pax),
-            Err(_) => {
-                pax_record(&mut pax, b"mtime", meta.mtime.to_string().as_bytes());
-                0
-            }
-        });
-        header.set_device_major(number.major)?;
-        header.set_device_minor(number.minor)?;
-        header.set_cksum();
-        // A hard link shares the inode that has its attributes already.
-        if !matches!(body, Body::Hardlink(_)) {
-            xattr_records(&meta.xattrs, &mut pax);
-        }
-        if !pax.is_empty() {
-            self.extended_header(&pax)?;
-        }
-        self.out.write_all(header.as_bytes())?;
-        (self.left, self.padding) = (size, padding(size));
-        Ok(())
-    }
-
-    /// Writes the next bytes of the file whose entry was begun.
-    ///
-    /// # Errors
-    /// When `out` fails, or there are more bytes than were promised.
-    pub fn contents(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.left = self
-            .left
-            .checked_sub(bytes.len() as u64)
-            .ok_or_else(|| io::Error::other("more bytes than the header says"))?;
-        self.out.write_all(bytes)
-    }
-
-    /// Ends the archive and gives the inner writer back.
-    ///
-    /// # Errors
-    /// When `out` fails, or the last file has not got all of its bytes.
-    pub fn finish(mut self) -> io::Result<W> {
-        self.end_of_file()?;
-        self.out.write_all(&[0; 2 * BLOCK])?;
-        Ok(self.out)
-    }
-
-    fn end_of_file(&mut self) -> io::Result<()> {
-        if self.left > 0 {
-            return Err(io::Error::other(format!("{} bytes fewer than the header says", self.left)));
-        }
-        let padding = std::mem::take(&mut self.padding);
-        self.out.write_all(&[0; BLOCK][..padding])
-    }
-
-    fn extended_header(&mut self, records: &[u8]) -> io::Result<()> {
-        let mut header = Header::new_ustar();
-        header.set_entry_type(EntryType::XHeader);
-        copy_field(&mut header.as_old_mut().name, b"PaxHeaders");
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(records.len() as u64);
-        header.set_device_major(0)?;
-        header.set_device_minor(0)?;
-        header.set_cksum();
-        self.out.write_all(header.as_bytes())?;
-        self.out.write_all(records)?;
-        self.out.write_all(&[0; BLOCK][..padding(records.len() as u64)])
+fn set_device(header: &mut Header, number: DeviceNumber) {
+    if let Some(ustar) = header.as_ustar_mut() {
+        ustar.set_device_major(number.major);
+        ustar.set_device_minor(number.minor);
     }
 }
 
@@ -215,11 +170,10 @@ mod tests {
     }
 
     /// What the `tar` crate, another reader than ours, finds in an archive of one entry.
-    fn judged(path: &str, meta: &Metadata, body: Body<'_>, contents: &[u8]) -> (Vec<u8>, Option<Vec<u8>>, u64, usize) {
-        let mut writer = TarWriter::new(Vec::new());
-        writer.entry(&path.parse().unwrap(), meta, body).unwrap();
-        writer.contents(contents).unwrap();
-        let bytes = writer.finish().unwrap();
+    fn judged(path: &str, meta: &Metadata, body: Body<'_>) -> (Vec<u8>, Option<Vec<u8>>, u64, usize) {
+        let mut bytes = Vec::new();
+        header(&mut bytes, &path.parse().unwrap(), meta, body);
+        bytes.extend_from_slice(&END);
         let mut archive = tar::Archive::new(bytes.as_slice());
         let entry = archive.entries().unwrap().next().unwrap().unwrap();
         let link = entry.link_name_bytes().map(|name| name.into_owned());
@@ -236,38 +190,28 @@ mod tests {
             (format!("{}/{}", name(156), name(99)), plain + 1024),
             (name(101), plain + 1024),
         ] {
-            let (found, _, _, length) = judged(&path, &meta(), Body::File(0), b"");
+            let (found, _, _, length) = judged(&path, &meta(), Body::File(0));
             assert_eq!((String::from_utf8(found).unwrap(), length), (path, size));
         }
         let long = format!("{}/{}", name(155), name(99));
-        assert_eq!(judged(&long, &meta(), Body::Directory, b"").0, format!("{long}/").as_bytes());
-        assert_eq!(judged("/", &meta(), Body::Directory, b"").0, b"./");
+        assert_eq!(judged(&long, &meta(), Body::Directory).0, format!("{long}/").as_bytes());
+        assert_eq!(judged("/", &meta(), Body::Directory).0, b"./");
     }
 
     #[test]
     fn links_keep_their_text() {
         let target = [b"/etc//x/../", [b'y'; 120].as_slice()].concat();
-        assert_eq!(judged("/a", &meta(), Body::Symlink(&target), b"").1, Some(target));
+        assert_eq!(judged("/a", &meta(), Body::Symlink(&target)).1, Some(target));
         let target: ImagePath = "/usr/bin/x".parse().unwrap();
-        assert_eq!(judged("/a", &meta(), Body::Hardlink(&target), b"").1, Some(b"usr/bin/x".to_vec()));
+        assert_eq!(judged("/a", &meta(), Body::Hardlink(&target)).1, Some(b"usr/bin/x".to_vec()));
     }
 
     #[test]
     fn large_numbers_go_into_records() {
         let large = Metadata { uid: 3_000_000, mtime: -5, ..meta() };
-        let mut writer = TarWriter::new(Vec::new());
-        writer.entry(&"/a".parse().unwrap(), &large, Body::File(1 << 34)).unwrap();
-        let header = writer.out;
-        let text = String::from_utf8_lossy(&header[512..1024]).into_owned();
+        let mut bytes = Vec::new();
+        header(&mut bytes, &"/a".parse().unwrap(), &large, Body::File(1 << 34));
+        let text = String::from_utf8_lossy(&bytes[512..1024]).into_owned();
         assert_eq!(text.trim_end_matches('\0'), "15 uid=3000000\n20 size=17179869184\n12 mtime=-5\n");
-    }
-
-    #[test]
-    fn a_file_gets_exactly_the_bytes_that_were_promised() {
-        let mut writer = TarWriter::new(Vec::new());
-        writer.entry(&"/a".parse().unwrap(), &meta(), Body::File(3)).unwrap();
-        assert_eq!(writer.contents(b"abcd").unwrap_err().to_string(), "more bytes than the header says");
-        writer.contents(b"ab").unwrap();
-        assert_eq!(writer.finish().unwrap_err().to_string(), "1 bytes fewer than the header says");
     }
 }

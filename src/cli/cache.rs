@@ -1,0 +1,55 @@
+//! What may be used of earlier builds: the flags, and where it lies.
+
+#![expect(clippy::disallowed_methods, reason = "this is the part of the program that reads the environment")]
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::Args;
+use sazare::image::Cache;
+use sazare::recipe;
+
+use super::trouble::Trouble;
+
+/// Flags on what may be used of earlier builds.
+#[derive(Debug, Args)]
+pub struct CacheFlags {
+    /// Where packed parts of layers are kept for the next build [default: $XDG_CACHE_HOME/sazare or ~/.cache/sazare]
+    #[arg(long, value_name = "DIR")]
+    pub cache_dir: Option<PathBuf>,
+    /// How much is kept, such as 500MB; what was not used for the longest time goes
+    #[arg(long, value_name = "SIZE", default_value = "4GB")]
+    pub cache_size: String,
+    /// Use nothing of earlier builds, and keep nothing for later ones; the output does not depend on it
+    #[arg(long, conflicts_with = "cache_dir")]
+    pub no_cache: bool,
+}
+
+/// What is kept of earlier builds, if it may be used. The usual place counts only when it is ours: what another user put there
+/// could be anything.
+pub fn open(flags: &CacheFlags) -> Result<Option<Cache>, Trouble> {
+    let limit = recipe::size(&flags.cache_size).ok_or_else(|| {
+        Trouble::usage(
+            format!("--cache-size is no size: {}", flags.cache_size),
+            "write 500MB, 4GB or a number of bytes",
+        )
+    })?;
+    if flags.no_cache {
+        return Ok(None);
+    }
+    if let Some(folder) = &flags.cache_dir {
+        return Ok(Some(Cache::new(folder, limit, now())));
+    }
+    let folder = |name| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let usual = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    let Some(usual) = usual.map(|folder| folder.join("sazare")) else { return Ok(None) };
+    let owner = usual.ancestors().find_map(|folder| std::fs::metadata(folder).ok()).map(|meta| meta.uid());
+    let ours = owner == Some(rustix::process::geteuid().as_raw());
+    Ok(ours.then(|| Cache::new(&usual, limit, now())))
+}
+
+/// The time of the machine. It decides which files may have changed unseen, never what is written.
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}

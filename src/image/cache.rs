@@ -1,0 +1,274 @@
+//! What earlier builds made, kept on the disk for later ones.
+//!
+//! Each thing that is kept is a file, named by a digest of what it is for, and begins with the digest of that name and all that
+//! follows: so a file that was cut off, damaged or put under another's name is told from a whole one, and goes. Files are made
+//! under another name and renamed, so any number of builds can share a cache, and deleting it at any moment is safe.
+//!
+//! Nothing here is ever an error: what cannot be read is not there, and what cannot be written is not kept.
+//!
+//! # How it stays small
+//!
+//! A build that added something looks at what there is: when that is more than the limit, the files that were used the longest
+//! time ago go, until three quarters of the limit are left. A file's date says when it was used, to the hour. The files lie in
+//! sixteen folders by the first digit of their names, so that none gets too long.
+
+use std::fs::{self, File, FileTimes, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use crate::codec::compress::Coded;
+use crate::digest::{Digest, Hasher};
+
+/// The folder within the cache. Another form of what is kept gets another name.
+const FORM: &str = "1";
+
+/// What backup programs look for (bford.info/cachedir).
+const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by sazare. It may be deleted at any time.\n";
+
+/// How long the sum at the start of a file is, in bytes.
+const SUM: usize = 32;
+
+/// A cache on the disk.
+#[derive(Debug)]
+pub struct Cache {
+    folder: PathBuf,
+    limit: u64,
+    now: SystemTime,
+    /// Number of the next temporary file.
+    next: AtomicU64,
+    /// Whether this build put something in.
+    added: AtomicBool,
+    /// Nothing can be written: the disk is full, or it is not ours.
+    closed: AtomicBool,
+}
+
+impl Cache {
+    /// The cache in `folder`, which is made when there is something to keep, with at most `limit` bytes (more or less). `now` is the time
+    /// of the build's start.
+    pub fn new(folder: &Path, limit: u64, now: SystemTime) -> Cache {
+        Cache {
+            folder: folder.to_path_buf(),
+            limit,
+            now,
+            next: AtomicU64::new(0),
+            added: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    fn shelf(&self, name: &Digest) -> (PathBuf, String) {
+        let hex = name.hex();
+        (self.folder.join(FORM).join(&hex[..1]), hex)
+    }
+
+    /// What was kept under a name, read into a buffer that may hold anything before.
+    pub fn get(&self, name: &Digest, mut buffer: Vec<u8>) -> Result<Coded, Vec<u8>> {
+        let (shelf, hex) = self.shelf(name);
+        let path = shelf.join(hex);
+        match self.read(&path, name, &mut buffer) {
+            Some(length) => Ok(Coded { buffer, length }),
+            None => Err(buffer),
+        }
+    }
+
+    fn read(&self, path: &Path, name: &Digest, buffer: &mut Vec<u8>) -> Option<usize> {
+        let mut file = File::open(path).ok()?;
+        let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+        let length = usize::try_from(meta.len()).ok()?.checked_sub(SUM)?;
+        if buffer.len() < length {
+            buffer.resize(length, 0);
+        }
+        let mut sum = [0; SUM];
+        let read = file.read_exact(&mut sum).and_then(|()| file.read_exact(&mut buffer[..length]));
+        if read.is_err() || sum != *sum_of(name, &buffer[..length]).as_bytes() {
+            let _ = fs::remove_file(path);
+            return None;
+        }
+        let used = meta.modified().ok()?;
+        if self.now.duration_since(used).is_ok_and(|age| age > Duration::from_secs(3600)) {
+            let _ = file.set_times(FileTimes::new().set_modified(self.now));
+        }
+        Some(length)
+    }
+
+    /// Keeps bytes under a name.
+    pub fn put(&self, name: &Digest, bytes: &[u8]) {
+        if self.closed.load(Ordering::Relaxed) {
+            return;
+        }
+        let (shelf, hex) = self.shelf(name);
+        let temporary = shelf.join(format!("new-{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed)));
+        let write = || {
+            let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    self.make(&shelf)?;
+                    OpenOptions::new().write(true).create_new(true).open(&temporary)?
+                }
+                file => file?,
+            };
+            file.write_all(sum_of(name, bytes).as_bytes())?;
+            file.write_all(bytes)?;
+            fs::rename(&temporary, shelf.join(&hex))
+        };
+        if write().is_err() {
+            let _ = fs::remove_file(&temporary);
+            self.closed.store(true, Ordering::Relaxed);
+            return;
+        }
+        self.added.store(true, Ordering::Relaxed);
+    }
+
+    fn make(&self, shelf: &Path) -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(shelf)?;
+        match OpenOptions::new().write(true).create_new(true).open(self.folder.join("CACHEDIR.TAG")) {
+            Ok(mut file) => file.write_all(TAG),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Lets what was not used for the longest time go, where there is too much.
+    pub fn trim(&self) {
+        if !self.added.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let mut files: Vec<(i64, PathBuf, u64)> = Vec::new();
+        for digit in 0..16 {
+            let shelf = self.folder.join(FORM).join(format!("{digit:x}"));
+            #[expect(clippy::disallowed_methods, reason = "sorted below, and no output depends on it")]
+            let entries = fs::read_dir(shelf).into_iter().flatten().flatten();
+            files.extend(entries.filter_map(|entry| {
+                let meta = entry.metadata().ok()?;
+                Some((meta.mtime(), entry.path(), meta.len()))
+            }));
+        }
+        let mut size: u64 = files.iter().map(|file| file.2).sum();
+        if size <= self.limit {
+            return;
+        }
+        files.sort();
+        for (_, path, length) in files {
+            if size <= self.limit / 4 * 3 {
+                return;
+            }
+            if fs::remove_file(path).is_ok() {
+                size -= length;
+            }
+        }
+    }
+}
+
+/// What proves that bytes are those that were kept under a name.
+fn sum_of(name: &Digest, bytes: &[u8]) -> Digest {
+    let mut hasher = Hasher::default();
+    hasher.update(name.as_bytes());
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cache(folder: &Path, limit: u64) -> Cache {
+        Cache::new(folder, limit, SystemTime::UNIX_EPOCH + Duration::from_secs(2_000_000_000))
+    }
+
+    fn got(cache: &Cache, name: &Digest) -> Option<Vec<u8>> {
+        cache.get(name, vec![9; 3]).ok().map(|coded| coded.bytes().to_vec())
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        for digit in 0..16 {
+            #[expect(clippy::disallowed_methods, reason = "a test that sorts what it gets")]
+            if let Ok(entries) = fs::read_dir(folder.join(FORM).join(format!("{digit:x}"))) {
+                files.extend(entries.map(|entry| entry.unwrap().path()));
+            }
+        }
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_another_run_and_nothing_else_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (name, other) = (Digest::of(b"name"), Digest::of(b"other"));
+        cache(folder.path(), 1 << 20).put(&name, b"bytes");
+        assert_eq!(got(&cache(folder.path(), 1 << 20), &name).unwrap(), b"bytes");
+        assert_eq!(got(&cache(folder.path(), 1 << 20), &other), None);
+        assert!(folder.path().join("CACHEDIR.TAG").exists());
+    }
+
+    #[test]
+    fn a_damaged_file_is_not_believed_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = cache(folder.path(), 1 << 20);
+        let (name, other) = (Digest::of(b"name"), Digest::of(b"other"));
+        type Damage = fn(Vec<u8>) -> Vec<u8>;
+        let damages: [Damage; 5] = [
+            |mut bytes| {
+                bytes[40] ^= 1;
+                bytes
+            },
+            |mut bytes| {
+                bytes[0] ^= 1;
+                bytes
+            },
+            |bytes| bytes[..bytes.len() - 1].to_vec(),
+            |bytes| bytes[..10].to_vec(),
+            |_| Vec::new(),
+        ];
+        for damage in damages {
+            cache.put(&name, b"some bytes that are kept");
+            let [path] = <[PathBuf; 1]>::try_from(files(folder.path())).unwrap();
+            let damaged = damage(fs::read(&path).unwrap());
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(got(&cache, &name), None);
+        }
+        cache.put(&name, b"bytes");
+        let path = files(folder.path()).pop().unwrap();
+        let (shelf, hex) = cache.shelf(&other);
+        fs::create_dir_all(&shelf).unwrap();
+        fs::rename(path, shelf.join(hex)).unwrap();
+        assert_eq!(got(&cache, &other), None, "another's name");
+    }
+
+    #[test]
+    fn the_longest_unused_goes_first_and_what_is_used_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let limit = 200_000;
+        let names: Vec<Digest> = (0..400u32).map(|number| Digest::of(&number.to_le_bytes())).collect();
+        for (age, name) in names.iter().rev().enumerate() {
+            let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000 - 4000 * age as u64);
+            cache(folder.path(), u64::MAX).put(name, &[1; 1000]);
+            let (shelf, hex) = cache(folder.path(), limit).shelf(name);
+            File::open(shelf.join(hex)).unwrap().set_times(FileTimes::new().set_modified(now)).unwrap();
+        }
+        // The oldest one is used again.
+        assert!(got(&cache(folder.path(), limit), &names[0]).is_some());
+        let cache = cache(folder.path(), limit);
+        cache.trim();
+        assert_eq!(files(folder.path()).len(), 400, "nothing was added");
+        cache.put(&Digest::of(b"one more"), b"");
+        cache.trim();
+        let size: u64 = files(folder.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum();
+        assert!(size <= limit && size > limit / 2, "{size}");
+        assert!(got(&cache, &names[0]).is_some());
+        assert!(got(&cache, &names[1]).is_none());
+        assert!(got(&cache, &names[399]).is_some());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_no_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let cache = cache(&file.join("cache"), 1 << 20);
+        cache.put(&Digest::of(b"name"), b"bytes");
+        assert_eq!(got(&cache, &Digest::of(b"name")), None);
+        cache.trim();
+    }
+}
