@@ -1,12 +1,14 @@
 //! What `sazare build images/hello` writes is read, moved and run by everybody else's programs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::determinism::noise;
 use crate::engines::{Containerd, Docker, Registry, Store};
 use crate::layout;
-use crate::outside::{build, checkout, command, missing, must, run, start};
+use crate::outside::{SAZARE, build, checkout, command, install, missing, must, run, start};
 
 const SCHEMAS: &str = "/usr/share/gocode/src/github.com/opencontainers/image-spec/schema";
 
@@ -201,6 +203,49 @@ fn containerd_imports_both_platforms_under_one_name_and_runs_it() {
     let said =
         must(&mut containerd.ctr(&["run", "--rm", "--snapshotter", "native", "localhost/hello:latest", "hello"]));
     assert_eq!(said, greeting(host()));
+}
+
+#[test]
+fn a_layer_of_several_members_or_frames_is_one_layer_to_every_engine() {
+    if missing(&["busybox", "zstd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("root");
+    fs::create_dir_all(root.join("bin")).unwrap();
+    let busybox = must(command("sh", ["-c", "command -v busybox"]).arg("sh"));
+    install(busybox.trim_end(), root.join("bin/busybox"));
+    std::os::unix::fs::symlink("busybox", root.join("bin/sha256sum")).unwrap();
+    fs::write(root.join("large"), noise(20 << 20)).unwrap();
+    let expected = must(&mut command("sha256sum", [root.join("large")]));
+    let expected = expected.split_once(' ').unwrap().0;
+    let platform = format!("linux/{}", host());
+    let archive = |form: &str| {
+        let archive = folder.path().join(format!("{form}.tar")).to_str().unwrap().to_owned();
+        let mut build =
+            command(SAZARE, ["build", "-q", "--compression", form, "--platform", &platform, "-o", &archive]);
+        must(build.arg("--tag").arg(format!("localhost/{form}")).arg("--entrypoint=/bin/sha256sum /large").arg(&root));
+        archive
+    };
+    let is_right = |said: String, judge: &str| assert!(said.starts_with(expected), "{judge}: {said}");
+    let forms: &[&str] = if cfg!(feature = "native") { &["gzip", "zstd"] } else { &["gzip"] };
+    for form in forms {
+        let archive = archive(form);
+        if let Some(store) = Store::new("podman") {
+            must(store.podman(&["load", "-q", "-i"]).arg(&archive));
+            is_right(store.podman_run(&[&format!("localhost/{form}")]), "podman");
+        }
+        if let Some(containerd) = Containerd::start() {
+            must(&mut containerd.ctr(&["images", "import", "--snapshotter", "native", &archive]));
+            let name = format!("localhost/{form}:latest");
+            is_right(must(&mut containerd.ctr(&["run", "--rm", "--snapshotter", "native", &name, form])), "containerd");
+        }
+        // docker of Debian 12 knows no zstd.
+        if let (&"gzip", Some(docker)) = (form, Docker::start()) {
+            must(&mut docker.docker(&["load", "-q", "-i", &archive]));
+            is_right(must(&mut docker.docker(&["run", "--rm", "localhost/gzip"])), "docker");
+        }
+    }
 }
 
 #[test]
