@@ -91,7 +91,7 @@ fn elf_facts_and_symbols(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn walk(bencher: Bencher<'_, '_>) {
     let root = std::env::var_os("SAZARE_BENCH_ROOT").map_or_else(|| PathBuf::from("/usr/lib"), PathBuf::from);
-    let walk = || scan(&root, &ScanOptions { xattrs: true, skip: &|_, _| false }).unwrap();
+    let walk = || scan(&root, &ScanOptions::ALL).unwrap();
     let count = walk().tree.inode_count();
     bencher.counter(ItemsCount::new(count)).bench(walk);
 }

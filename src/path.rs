@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::error::Error;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 /// The longest file name that Linux file systems hold, in bytes (`NAME_MAX`).
 pub const NAME_MAX: usize = 255;
@@ -15,8 +16,18 @@ pub const NAME_MAX: usize = 255;
 pub const PATH_MAX: usize = 4095;
 
 /// One component of a path: not empty, at most 255 bytes, without `/` and NUL, and neither `.` nor `..`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Name(Box<[u8]>);
+#[derive(Clone)]
+pub struct Name(Form);
+
+/// Where the bytes of a name are: most names are short, and a tree has many.
+#[derive(Clone)]
+enum Form {
+    Here { length: u8, bytes: [u8; HERE_MAX] },
+    Elsewhere(Box<[u8]>),
+}
+
+/// The longest name that is kept in place, in bytes.
+const HERE_MAX: usize = 22;
 
 /// Why bytes are no [`Name`] or [`ImagePath`]. The text ends with the offending value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,42 +88,83 @@ impl Name {
         if bytes.len() > NAME_MAX {
             return Err(PathError::NameTooLong(display_bytes(bytes)));
         }
-        Ok(Name(bytes.into()))
+        Ok(Name::of(bytes))
+    }
+
+    /// A name that is known to be one.
+    fn of(bytes: &[u8]) -> Name {
+        let mut here = [0; HERE_MAX];
+        match (here.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(place), Ok(length)) => {
+                place.copy_from_slice(bytes);
+                Name(Form::Here { length, bytes: here })
+            }
+            (_, _) => Name(Form::Elsewhere(bytes.into())),
+        }
     }
 
     /// The bytes of the name.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Form::Here { length, bytes } => &bytes[..usize::from(*length)],
+            Form::Elsewhere(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Name) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Name) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Name) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 impl std::borrow::Borrow<[u8]> for Name {
     fn borrow(&self) -> &[u8] {
-        &self.0
+        self.as_bytes()
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&display_bytes(&self.0))
+        f.write_str(&display_bytes(self.as_bytes()))
     }
 }
 
 impl fmt::Debug for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", display_bytes(&self.0))
+        write!(f, "{:?}", display_bytes(self.as_bytes()))
     }
 }
 
 /// An absolute, normal path inside a root: `/` or `/a/b`. Ordered component by component, so that everything below
 /// `/a` stands directly after it and before `/a-b`.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct ImagePath(Box<[u8]>);
+pub struct ImagePath(Vec<u8>);
 
 impl ImagePath {
     /// The root, `/`.
     pub fn root() -> ImagePath {
-        ImagePath(Box::from(*b"/"))
+        ImagePath(b"/".to_vec())
     }
 
     /// Reads a path as people and archives write it: a leading `/` or `./` or neither, doubled or trailing slashes.
@@ -138,7 +190,7 @@ impl ImagePath {
         if out.is_empty() {
             out.push(b'/');
         }
-        Ok(ImagePath(out.into()))
+        Ok(ImagePath(out))
     }
 
     /// The path as bytes, starting with `/`.
@@ -158,13 +210,24 @@ impl ImagePath {
 
     /// The path of the entry `name` in this directory.
     pub fn join(&self, name: &Name) -> ImagePath {
-        let mut out = Vec::with_capacity(self.0.len() + 1 + name.0.len());
+        let mut out = ImagePath(Vec::with_capacity(self.0.len() + 1 + name.as_bytes().len()));
+        out.0.extend_from_slice(&self.0);
+        out.push(name);
+        out
+    }
+
+    /// Goes on to the entry `name` in this directory.
+    pub fn push(&mut self, name: &Name) {
         if !self.is_root() {
-            out.extend_from_slice(&self.0);
+            self.0.push(b'/');
         }
-        out.push(b'/');
-        out.extend_from_slice(&name.0);
-        ImagePath(out.into())
+        self.0.extend_from_slice(name.as_bytes());
+    }
+
+    /// Goes back to the directory that holds this path. The root stays where it is.
+    pub fn pop(&mut self) {
+        let cut = self.0.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+        self.0.truncate(cut.max(1));
     }
 
     /// `below`, seen from this directory: `/usr` and `/bin/sh` make `/usr/bin/sh`.
@@ -175,7 +238,7 @@ impl ImagePath {
         if below.is_root() {
             return self.clone();
         }
-        ImagePath([&*self.0, &*below.0].concat().into())
+        ImagePath([&*self.0, &*below.0].concat())
     }
 
     /// The directory that holds this path; `None` for the root.
@@ -189,7 +252,7 @@ impl ImagePath {
 
     /// The last component; `None` for the root.
     pub fn file_name(&self) -> Option<Name> {
-        self.components().last().map(|part| Name(part.into()))
+        self.components().last().map(Name::of)
     }
 
     /// The components from the root on, as bytes. Each is a valid [`Name`].
@@ -290,6 +353,31 @@ mod tests {
         let mut paths = [path("/a-b"), path("/a/b"), path("/a"), path("/"), path("/a.c")];
         paths.sort();
         assert_eq!(paths.map(|path| path.to_string()), ["/", "/a", "/a/b", "/a-b", "/a.c"]);
+    }
+
+    #[test]
+    fn names_are_alike_wherever_their_bytes_are() {
+        let names: Vec<Name> = (1..60).map(|length| Name::new(&vec![b'n'; length]).unwrap()).collect();
+        for (length, name) in (1..).zip(&names) {
+            assert_eq!((name.as_bytes(), name), (vec![b'n'; length].as_slice(), &name.clone()));
+            assert_eq!(name.to_string(), "n".repeat(length));
+        }
+        assert!(names.is_sorted() && Name::new(b"o").unwrap() > names[50]);
+        let sum: std::collections::BTreeMap<Name, usize> = names.iter().cloned().zip(1..).collect();
+        assert_eq!(sum.get([b'n'; 40].as_slice()), Some(&40));
+    }
+
+    #[test]
+    fn a_path_goes_on_and_back() {
+        let mut here = ImagePath::root();
+        for name in ["usr", "bin", "a"] {
+            here.push(&Name::new(name.as_bytes()).unwrap());
+        }
+        assert_eq!(here, path("/usr/bin/a"));
+        for expected in ["/usr/bin", "/usr", "/", "/"] {
+            here.pop();
+            assert_eq!(here, path(expected));
+        }
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl<'a> Packing<'a> {
             return Some(*known);
         }
         let kind = match &inode.kind {
-            Kind::Directory(_) => Kind::Directory(BTreeMap::new()),
+            Kind::Directory(_) => Kind::Directory(Default::default()),
             kind @ (Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo) => {
                 kind.clone()
             }

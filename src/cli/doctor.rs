@@ -56,7 +56,7 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
 fn greet(root: &Path, room: &Path, arch: Arch, way: Way, machine: &Machine) -> Result<(), String> {
     probe(way).map_err(|refusal| refusal.reason)?;
     fs::create_dir(room).map_err(|error| error.to_string())?;
-    let tree = scan(root, &ScanOptions { xattrs: false, skip: &|_, _| false }).map_err(|error| error.to_string())?.tree;
+    let tree = scan(root, &ScanOptions { xattrs: false, ..ScanOptions::ALL }).map_err(|error| error.to_string())?.tree;
     let trial = Trial {
         tree: &tree,
         platform: &Platform::new(arch),

@@ -287,10 +287,10 @@ mod tests {
             let inode = Inode { meta: Metadata::new(Mode::from_bits(mode), 1_000_000_000), kind };
             tree.insert(directory, path.file_name().unwrap(), inode);
         };
-        add("/bin", 0o555, Kind::Directory(BTreeMap::new()));
+        add("/bin", 0o555, Kind::Directory(Default::default()));
         add("/bin/tool", 0o4755, Kind::File(Content::Bytes(b"contents".as_slice().into())));
         add("/bin/link", 0o777, Kind::Symlink(b"tool".as_slice().into()));
-        add("/var", 0o755, Kind::Directory(BTreeMap::new()));
+        add("/var", 0o755, Kind::Directory(Default::default()));
         add("/var/pipe", 0o600, Kind::Fifo);
         let (bin, tool) =
             (tree.get(&"/bin".parse().unwrap()).unwrap(), tree.get(&"/bin/tool".parse().unwrap()).unwrap());
@@ -318,7 +318,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = FolderOptions { owners: false, wanted: &|_| true };
         assert_eq!(write_folder(&sample(), folder.path(), &options).unwrap(), Vec::<String>::new());
-        let read = scan(folder.path(), &ScanOptions { xattrs: true, skip: &|_, _| false }).unwrap().tree;
+        let read = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         let without_numbers = |tree: &Tree| -> Vec<String> {
             listing(tree).iter().map(|line| line.rsplit_once(' ').unwrap().0.to_string()).collect()
         };
@@ -331,7 +331,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = FolderOptions { owners: false, wanted: &|path| path.as_bytes() == b"/bin/link" };
         write_folder(&sample(), folder.path(), &options).unwrap();
-        let read = scan(folder.path(), &ScanOptions { xattrs: true, skip: &|_, _| false }).unwrap().tree;
+        let read = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         let paths: Vec<String> = read.walk().map(|entry| entry.path.to_string()).collect();
         assert_eq!(paths, ["/", "/bin", "/bin/link"]);
     }
@@ -342,7 +342,7 @@ mod tests {
         fs::create_dir(folder.path().join("in")).unwrap();
         fs::create_dir(folder.path().join("out")).unwrap();
         fs::write(folder.path().join("in/file"), "one").unwrap();
-        let tree = scan(&folder.path().join("in"), &ScanOptions { xattrs: true, skip: &|_, _| false }).unwrap().tree;
+        let tree = scan(&folder.path().join("in"), &ScanOptions::ALL).unwrap().tree;
         fs::write(folder.path().join("in/file"), "another").unwrap();
         let options = FolderOptions { owners: false, wanted: &|_| true };
         let error = write_folder(&tree, &folder.path().join("out"), &options).unwrap_err().to_string();

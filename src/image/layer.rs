@@ -410,7 +410,7 @@ mod tests {
             } else {
                 let (path, kind) = match line.split_once('=') {
                     Some((path, text)) => (path, Kind::File(Content::Bytes(text.as_bytes().into()))),
-                    None => (*line, Kind::Directory(BTreeMap::new())),
+                    None => (*line, Kind::Directory(Default::default())),
                 };
                 let (directory, name) = place(tree, path);
                 tree.insert(directory, name, Inode { meta: Metadata::new(Mode::FILE, 0), kind });

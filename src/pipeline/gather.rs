@@ -137,7 +137,7 @@ fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleEr
     let folder = view.folder.clone();
     for _ in 0..LOOKS_MAX {
         let skip = |path: &ImagePath, _: bool| !view.keeps(path);
-        let root = dir::scan(&folder, &ScanOptions { xattrs: true, skip: &skip })?.tree;
+        let root = dir::scan(&folder, &ScanOptions { skip: Some(&skip), ..ScanOptions::ALL })?.tree;
         match gather(&root) {
             Ok(bundle) => {
                 let wider = bundle.looked_at.iter().filter(|path| view.widen(path)).count();
@@ -149,7 +149,7 @@ fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleEr
             Err(error) => return Err(error.into()),
         }
     }
-    let root = dir::scan(&folder, &ScanOptions { xattrs: true, skip: &|_, _| false })?.tree;
+    let root = dir::scan(&folder, &ScanOptions::ALL)?.tree;
     Ok(gather(&root)?)
 }
 

@@ -158,6 +158,7 @@ pub(super) fn prepare(
         scratch,
         base: base.as_ref().map(|base| base.tree.clone()),
         bundle: bundle.as_ref().map(|bundle| &bundle.tree),
+        threads: build.layers.jobs,
         progress,
     })?;
     for note in &staged.notes {

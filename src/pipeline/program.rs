@@ -25,7 +25,7 @@ pub fn verify_program(
 ) -> Result<(Portrait, Verdict), BuildError> {
     progress.event(Event::Step(&format!("{platform}: verifying {program}")));
     let skip = |path: &ImagePath, directory: bool| !may_be_loaded(path, directory, program);
-    let Scanned { tree, .. } = dir::scan(root, &ScanOptions { xattrs: true, skip: &skip })?;
+    let Scanned { tree, .. } = dir::scan(root, &ScanOptions { skip: Some(&skip), ..ScanOptions::ALL })?;
     let portrait = link::portrait(&tree, platform, program).ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
     let subject = Subject { tree: &tree, platform, settings: None, purpose, policy };

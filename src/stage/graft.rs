@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::ground::{Found, Ground, PlaceError};
-use crate::path::ImagePath;
-use crate::tree::{Inode, InodeId, Kind, Metadata, Tree};
+use crate::path::{ImagePath, Name};
+use crate::tree::{Entries, Inode, InodeId, Kind, Metadata, Tree};
 
 /// Which names of a source are taken.
 pub(crate) enum Taken {
@@ -22,6 +22,41 @@ impl Taken {
             Taken::These(paths) => paths.contains(path),
         }
     }
+}
+
+/// Puts the whole of `source` where nothing is yet, with the metadata that `meta` makes of each inode: what [`graft`] would
+/// do, but no inode is made a second time. Gives the source back when it is not as simple as that.
+pub(crate) fn adopt(
+    ground: &mut Ground,
+    mut source: Tree,
+    to: &ImagePath,
+    taken: &Taken,
+    meta: &dyn Fn(&Inode) -> Metadata,
+) -> Result<(), Tree> {
+    let root = ground.tree.root();
+    let left_out = match taken {
+        Taken::AllBut(paths) => paths,
+        Taken::These(_) => return Err(source),
+    };
+    let nothing_yet = ground.tree.inode_count() == 1 && ground.tree.entries(root).is_some_and(Entries::is_empty);
+    // A name that is none is told with its path, which is not known here.
+    let fine = |name: &Name| super::ground::check_name(to, name).is_ok();
+    if !nothing_yet || !to.is_root() || !source.names().all(fine) {
+        return Err(source);
+    }
+    for path in left_out {
+        let Some((parent, name)) = path.parent().zip(path.file_name()) else { continue };
+        if let Some(directory) = source.get(&parent) {
+            source.remove(directory, name.as_bytes());
+        }
+    }
+    source.tidy();
+    *source.meta_mut(source.root()) = ground.tree.inode(root).meta.clone();
+    for id in source.ids().skip(1) {
+        *source.meta_mut(id) = meta(source.inode(id));
+    }
+    ground.tree = source;
+    Ok(())
 }
 
 /// Puts what `source` holds into the directory `to`, with the metadata that `meta` makes of each inode. The root of the

@@ -7,21 +7,22 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::error::{Problem, StageError};
-use super::graft::{Taken, graft};
+use super::graft::{Taken, adopt, graft};
 use super::ground::Ground;
 use crate::capability::{self, Capabilities};
-use crate::codec::dir::{ScanOptions, scan};
+use crate::codec::dir::{ScanOptions, Skip, scan};
 use crate::codec::{Scratch, deb, tar};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::recipe::{self, HostPath, Matcher, Modes, Output, Owner, Source, SourceKind, Times};
-use crate::tree::{Inode, Kind, Metadata, Mode, Tree, Xattrs};
+use crate::tree::{Inode, Kind, Metadata, Mode, Step, Tree, Xattrs};
 
 /// What is needed to bring sources in.
 pub(crate) struct Sources<'a> {
     pub(crate) platform: &'a Platform,
     pub(crate) output: Output,
     pub(crate) scratch: &'a Scratch,
+    pub(crate) threads: usize,
 }
 
 /// A source as it was read.
@@ -62,7 +63,9 @@ impl Sources<'_> {
             *lists.borrow_mut() += usize::from(list);
             meta
         };
-        graft(ground, &found.tree, &to, &taken, &meta).map_err(StageError::place(&source.origin))?;
+        if let Err(tree) = adopt(ground, found.tree, &to, &taken, &meta) {
+            graft(ground, &tree, &to, &taken, &meta).map_err(StageError::place(&source.origin))?;
+        }
         let lists = lists.into_inner();
         if lists > 0 {
             notes.push(format!("access control lists are left out, of {lists} files: {}", host.display()));
@@ -114,8 +117,9 @@ impl Sources<'_> {
                     ));
                 }
                 let skip = |path: &ImagePath, _: bool| exclude.matches(path);
-                let scanned =
-                    scan(host, &ScanOptions { xattrs: source.xattrs, skip: &skip }).map_err(Problem::Directory)?;
+                let skip: Option<&Skip<'_>> = if source.exclude.is_empty() { None } else { Some(&skip) };
+                let options = ScanOptions { xattrs: source.xattrs, skip, threads: self.threads };
+                let scanned = scan(host, &options).map_err(Problem::Directory)?;
                 Ok(Found { tree: scanned.tree, notes: scanned.notes, times: Times::Epoch })
             }
             Form::Deb => {
@@ -145,34 +149,38 @@ impl Sources<'_> {
         let mut named = BTreeSet::new();
         let mut count = 0_usize;
         let mut above: Option<ImagePath> = None;
-        for entry in tree.walk() {
+        let (includes, excludes) = (!source.include.is_empty(), !source.exclude.is_empty());
+        let mut walk = tree.walk();
+        while let Some(Step { path, inode, .. }) = walk.step() {
             // What is below an excluded directory follows it directly.
-            if above.as_ref().is_some_and(|above| entry.path.starts_with(above)) {
+            if above.as_ref().is_some_and(|above| path.starts_with(above)) {
                 continue;
             }
-            if exclude.matches(&entry.path) {
-                above = Some(entry.path.clone());
-                left_out.insert(entry.path);
+            if excludes && exclude.matches(path) {
+                above = Some(path.clone());
+                left_out.insert(path.clone());
                 continue;
             }
-            for number in include.matching(&entry.path) {
-                matched[number] = true;
+            if includes {
+                for number in include.matching(path) {
+                    matched[number] = true;
+                }
+                if !include.covers(path) {
+                    continue;
+                }
             }
-            if !source.include.is_empty() && !include.covers(&entry.path) {
-                continue;
-            }
-            count += usize::from(!entry.path.is_root());
-            if self.output == Output::Image && matches!(entry.inode.kind, Kind::CharDevice(_) | Kind::BlockDevice(_)) {
-                devices.push(entry.path.clone());
-                left_out.insert(entry.path);
+            count += usize::from(!path.is_root());
+            if self.output == Output::Image && matches!(inode.kind, Kind::CharDevice(_) | Kind::BlockDevice(_)) {
+                devices.push(path.clone());
+                left_out.insert(path.clone());
                 continue;
             }
             // A value that cannot be read would be carried along without a meaning.
-            if let Some(value) = entry.inode.meta.xattrs.get(capability::ATTRIBUTE).filter(|_| source.xattrs) {
-                Capabilities::from_bytes(value).map_err(|error| Problem::Capabilities(entry.path.clone(), error))?;
+            if let Some(value) = inode.meta.xattrs.get(capability::ATTRIBUTE).filter(|_| source.xattrs) {
+                Capabilities::from_bytes(value).map_err(|error| Problem::Capabilities(path.clone(), error))?;
             }
-            if !source.include.is_empty() {
-                let mut here = Some(entry.path);
+            if includes {
+                let mut here = Some(path.clone());
                 while let Some(path) = here {
                     here = path.parent();
                     if !named.insert(path) {

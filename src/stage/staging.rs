@@ -29,6 +29,8 @@ pub struct Request<'a> {
     pub base: Option<Tree>,
     /// What was bundled, where the recipe asks for that.
     pub bundle: Option<&'a Tree>,
+    /// How many threads read directories. The tree does not depend on it.
+    pub threads: usize,
     /// Who listens.
     pub progress: &'a dyn Progress,
 }
@@ -47,12 +49,12 @@ pub struct Staged {
 /// # Errors
 /// When a source cannot be read, when the recipe does not fit what is there, or when something would be lost.
 pub fn stage(request: Request<'_>) -> Result<Staged, StageError> {
-    let Request { recipe, platform, output, when, scratch, base, bundle, progress } = request;
+    let Request { recipe, platform, output, when, scratch, base, bundle, threads, progress } = request;
     let tree = base.unwrap_or_else(|| Tree::new(Metadata::new(Mode::DIRECTORY, when.seconds())));
     let mut ground = Ground { tree, when };
     let mut notes = Vec::new();
 
-    let sources = Sources { platform, output, scratch };
+    let sources = Sources { platform, output, scratch, threads };
     if let (Some(tree), Some(rules)) = (bundle, &recipe.bundle) {
         sources.bring_bundle(&mut ground, tree, rules)?;
     }
@@ -149,6 +151,7 @@ mod tests {
                 scratch: &Scratch::new(self.0.path()),
                 base,
                 bundle: None,
+                threads: 1,
                 progress: &Silent,
             })
         }

@@ -72,7 +72,7 @@ pub fn open(place: &Place, scratch: &Scratch) -> Result<Opened, TransportError> 
         }
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
         Place::Rootfs(path) => {
-            let Scanned { tree, notes } = dir::scan(path, &ScanOptions { xattrs: true, skip: &|_, _| false })?;
+            let Scanned { tree, notes } = dir::scan(path, &ScanOptions::ALL)?;
             Ok(Opened::Tree { tree, notes })
         }
         Place::Tar(path) => Ok(Opened::Tree { tree: read_tar(path, scratch)?, notes: Vec::new() }),

@@ -1,14 +1,9 @@
 //! The inode table and the directories over it.
 
-use std::collections::BTreeMap;
-
 use super::content::Content;
+use super::entries::{Entries, EntriesIter, InodeId};
 use super::metadata::Metadata;
 use crate::path::{ImagePath, Name};
-
-/// The number of an inode within its tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InodeId(u32);
 
 /// One inode: a hard link is a second directory entry with the same [`InodeId`].
 #[derive(Clone, Debug)]
@@ -23,7 +18,7 @@ pub struct Inode {
 #[derive(Clone, Debug)]
 pub enum Kind {
     /// A directory and its entries, sorted by bytes.
-    Directory(BTreeMap<Name, InodeId>),
+    Directory(Entries),
     /// A regular file.
     File(Content),
     /// A symbolic link and its target, as it is written in the link.
@@ -65,7 +60,7 @@ pub struct Entry<'a> {
 impl Inode {
     /// An empty directory.
     pub fn directory(meta: Metadata) -> Inode {
-        Inode { meta, kind: Kind::Directory(BTreeMap::new()) }
+        Inode { meta, kind: Kind::Directory(Entries::new()) }
     }
 
     /// Whether this is a directory.
@@ -102,7 +97,7 @@ impl Tree {
     }
 
     /// The entries of a directory; `None` for anything else.
-    pub fn entries(&self, id: InodeId) -> Option<&BTreeMap<Name, InodeId>> {
+    pub fn entries(&self, id: InodeId) -> Option<&Entries> {
         match &self.inode(id).kind {
             Kind::Directory(entries) => Some(entries),
             Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
@@ -150,25 +145,96 @@ impl Tree {
     /// Takes all names of a directory away.
     pub fn clear(&mut self, directory: InodeId) {
         if let Some(entries) = self.entries_mut(directory) {
-            entries.clear();
+            *entries = Entries::new();
         }
     }
 
     /// Every name, the root first, each directory before what it holds, siblings sorted by bytes.
     pub fn walk(&self) -> Walk<'_> {
-        Walk { tree: self, pending: vec![(ImagePath::root(), self.root())] }
+        Walk { tree: self, path: ImagePath::root(), inside: false, begun: false, open: Vec::new() }
+    }
+
+    /// The inode of every name, in the order of [`Tree::walk`].
+    pub fn walk_ids(&self) -> impl Iterator<Item = InodeId> + '_ {
+        let mut open: Vec<EntriesIter<'_>> = self.entries(self.root()).map(Entries::iter).into_iter().collect();
+        std::iter::once(self.root()).chain(std::iter::from_fn(move || {
+            loop {
+                match open.last_mut()?.next() {
+                    Some((_, id)) => {
+                        open.extend(self.entries(*id).map(Entries::iter));
+                        return Some(*id);
+                    }
+                    None => open.pop(),
+                };
+            }
+        }))
+    }
+
+    /// Every name but the root's, which is none; in no order that means anything.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        let directories = self.inodes.iter().filter_map(|inode| match &inode.kind {
+            Kind::Directory(entries) => Some(entries),
+            Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
+        });
+        directories.flat_map(Entries::keys)
+    }
+
+    /// Every inode, the root first, unnamed ones included.
+    pub fn ids(&self) -> impl Iterator<Item = InodeId> + use<> {
+        (0..self.inodes.len() as u32).map(InodeId)
+    }
+
+    /// Makes room in a directory for so many more names, and not for more.
+    pub fn reserve(&mut self, directory: InodeId, names: usize) {
+        if let Some(entries) = self.entries_mut(directory) {
+            entries.reserve(names);
+        }
     }
 
     /// How many names each inode has, by [`InodeId::index`].
     pub fn name_counts(&self) -> Vec<u32> {
         let mut counts = vec![0; self.inodes.len()];
-        for entry in self.walk() {
-            counts[entry.id.index()] += 1;
+        for id in self.walk_ids() {
+            counts[id.index()] += 1;
         }
         counts
     }
 
-    fn entries_mut(&mut self, id: InodeId) -> Option<&mut BTreeMap<Name, InodeId>> {
+    /// Numbers the inodes anew, in the order of their first names. Those that have none go.
+    pub fn tidy(&mut self) {
+        const UNNAMED: u32 = u32::MAX;
+        let mut numbers = vec![UNNAMED; self.inodes.len()];
+        let mut next = 0;
+        for id in self.walk_ids() {
+            let number = &mut numbers[id.index()];
+            if *number == UNNAMED {
+                *number = next;
+                next += 1;
+            }
+        }
+        let named = next as usize;
+        for number in numbers.iter_mut().filter(|number| **number == UNNAMED) {
+            *number = next;
+            next += 1;
+        }
+        for inode in &mut self.inodes {
+            if let Kind::Directory(entries) = &mut inode.kind {
+                entries.renumber(|id| InodeId(numbers[id.index()]));
+            }
+        }
+        for at in 0..numbers.len() {
+            // Each exchange brings one inode to where it belongs.
+            while numbers[at] as usize != at {
+                let to = numbers[at] as usize;
+                self.inodes.swap(at, to);
+                numbers.swap(at, to);
+            }
+        }
+        self.inodes.truncate(named);
+        self.inodes.shrink_to_fit();
+    }
+
+    fn entries_mut(&mut self, id: InodeId) -> Option<&mut Entries> {
         match &mut self.inodes[id.0 as usize].kind {
             Kind::Directory(entries) => Some(entries),
             Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
@@ -176,29 +242,67 @@ impl Tree {
     }
 }
 
-impl InodeId {
-    /// The number, as an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// The iterator of [`Tree::walk`].
+/// The iterator of [`Tree::walk`]. Who needs few of the paths takes steps instead.
 pub struct Walk<'a> {
     tree: &'a Tree,
-    pending: Vec<(ImagePath, InodeId)>,
+    /// Where it is: at the last of the open directories, or at something in it that is none.
+    path: ImagePath,
+    inside: bool,
+    begun: bool,
+    /// What is left of each directory on the way, from the root on.
+    open: Vec<EntriesIter<'a>>,
+}
+
+/// One name, with a path that is only lent.
+pub struct Step<'w, 'a> {
+    /// Its path.
+    pub path: &'w ImagePath,
+    /// Which inode it names.
+    pub id: InodeId,
+    /// That inode.
+    pub inode: &'a Inode,
+}
+
+impl<'a> Walk<'a> {
+    /// The next name.
+    pub fn step(&mut self) -> Option<Step<'_, 'a>> {
+        let id = match self.begun {
+            false => {
+                self.begun = true;
+                self.tree.root()
+            }
+            true => loop {
+                if std::mem::take(&mut self.inside) {
+                    self.path.pop();
+                }
+                match self.open.last_mut()?.next() {
+                    Some((name, id)) => {
+                        self.path.push(name);
+                        break *id;
+                    }
+                    None => {
+                        self.open.pop();
+                        self.path.pop();
+                    }
+                }
+            },
+        };
+        let inode = self.tree.inode(id);
+        match &inode.kind {
+            Kind::Directory(entries) => self.open.push(entries.iter()),
+            Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
+                self.inside = true
+            }
+        }
+        Some(Step { path: &self.path, id, inode })
+    }
 }
 
 impl<'a> Iterator for Walk<'a> {
     type Item = Entry<'a>;
 
     fn next(&mut self) -> Option<Entry<'a>> {
-        let (path, id) = self.pending.pop()?;
-        let inode = self.tree.inode(id);
-        if let Kind::Directory(entries) = &inode.kind {
-            self.pending.extend(entries.iter().rev().map(|(name, id)| (path.join(name), *id)));
-        }
-        Some(Entry { path, id, inode })
+        self.step().map(|Step { path, id, inode }| Entry { path: path.clone(), id, inode })
     }
 }
 
@@ -231,5 +335,24 @@ mod tests {
         assert_eq!(tree.inode(tree.get(&"/z".parse().unwrap()).unwrap()).meta.uid, 7);
         tree.remove(root, b"a");
         assert_eq!(tree.name_counts()[z.index()], 1);
+    }
+
+    #[test]
+    fn tidying_changes_numbers_only() {
+        let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+        let root = tree.root();
+        let z = tree.insert(root, name("z"), file());
+        let gone = tree.insert(root, name("gone"), file());
+        let b = tree.insert(root, name("b"), Inode::directory(Metadata::new(Mode::DIRECTORY, 1)));
+        tree.insert(b, name("y"), Inode { meta: Metadata::new(Mode::FILE, 2), kind: Kind::Fifo });
+        tree.link(b, name("x"), z);
+        tree.insert(root, name("a"), Inode { meta: Metadata::new(Mode::FILE, 3), kind: Kind::Fifo });
+        assert_eq!(tree.remove(root, b"gone"), Some(gone));
+        tree.tidy();
+        let seen: Vec<(String, usize, i64)> =
+            tree.walk().map(|entry| (entry.path.to_string(), entry.id.index(), entry.inode.meta.mtime)).collect();
+        let seen: Vec<(&str, usize, i64)> = seen.iter().map(|(path, id, time)| (path.as_str(), *id, *time)).collect();
+        assert_eq!(seen, [("/", 0, 0), ("/a", 1, 3), ("/b", 2, 1), ("/b/x", 3, 0), ("/b/y", 4, 2), ("/z", 3, 0)]);
+        assert_eq!(tree.inode_count(), 5);
     }
 }

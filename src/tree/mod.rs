@@ -1,6 +1,6 @@
 //! The first waist: a root file system as a value.
 //!
-//! Order and hard links are properties of the type, not of discipline: a directory is a sorted map, and an inode table
+//! Order and hard links are properties of the type, not of discipline: a directory is sorted, and an inode table
 //! stands behind it, so a hard link is simply two names of one inode. Contents are named, not held: bytes, a host file
 //! with the stamp it had when it was seen, or a slice of an archive.
 //!
@@ -10,11 +10,14 @@ mod metadata;
 
 mod content;
 
+mod entries;
+
 mod inodes;
 
 mod resolve;
 
 pub use content::{Backing, Content, ContentError, ContentReader, HostFile, Origin, Stamp};
-pub use inodes::{DeviceNumber, Entry, Inode, InodeId, Kind, Tree, Walk};
+pub use entries::{Entries, EntriesIter, InodeId};
+pub use inodes::{DeviceNumber, Entry, Inode, Kind, Step, Tree, Walk};
 pub use metadata::{Metadata, Mode, ModeError, Xattrs};
 pub use resolve::{Errno, Follow, LINKS_MAX, Landing, ResolveError, Resolved};

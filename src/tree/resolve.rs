@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 
-use super::inodes::{InodeId, Kind, Tree};
+use super::entries::InodeId;
+use super::inodes::{Kind, Tree};
 use crate::path::{ImagePath, NAME_MAX, Name, PATH_MAX, display_bytes};
 
 /// How many links one lookup follows before it gives up with `ELOOP`.

@@ -355,7 +355,7 @@ impl Root<'_> {
         let path = ImagePath::parse(&name).map_err(|error| CpioReadError::Name(self.name.to_string(), error))?;
         let number = DeviceNumber { major: header.node.0, minor: header.node.1 };
         let kind = match (kind, contents) {
-            (types::DIRECTORY, _) => Kind::Directory(BTreeMap::new()),
+            (types::DIRECTORY, _) => Kind::Directory(Default::default()),
             (types::FILE, Some(content)) => Kind::File(content),
             (types::SYMLINK, _) => Kind::Symlink(target.into()),
             (types::CHAR, _) => Kind::CharDevice(number),

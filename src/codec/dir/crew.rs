@@ -1,0 +1,170 @@
+//! Several threads that read directories, for one that puts the results together.
+//!
+//! Whoever waits for a result works meanwhile: so one thread alone does everything, in the very order in which it is
+//! wanted, and no result lies around for long.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::listing::{Listing, Opened, Orders, Reader, Way};
+use crate::path::ImagePath;
+
+/// More threads than that only wait for each other in the kernel.
+const THREADS_MAX: usize = 8;
+
+/// Something to be read.
+enum Task {
+    Directory(ImagePath),
+    Part(Arc<Opened>, Range<usize>),
+}
+
+/// What all threads share.
+#[derive(Default)]
+struct Board {
+    /// What is to be done, each with the ticket for its result; the last is done first.
+    tasks: Vec<(usize, Task)>,
+    /// What was done and not fetched yet.
+    done: BTreeMap<usize, Listing>,
+    /// How many tickets were given.
+    tickets: usize,
+    /// How many threads wait for something to do.
+    idle: usize,
+    /// The ticket that somebody waits for.
+    wanted: Option<usize>,
+    /// Nothing is wanted any more, or a thread is lost.
+    over: bool,
+}
+
+/// The threads' common ground.
+pub(super) struct Crew<'a> {
+    way: &'a Way<'a>,
+    board: Mutex<Board>,
+    changed: Condvar,
+}
+
+/// Calls `work` with a crew of so many threads, which includes the one that calls.
+pub(super) fn with_crew<T>(way: &Way<'_>, threads: usize, work: impl FnOnce(&Crew<'_>) -> T) -> T {
+    let crew = Crew { way, board: Mutex::default(), changed: Condvar::new() };
+    crew.directory(ImagePath::root());
+    std::thread::scope(|scope| {
+        for _ in 1..threads.clamp(1, THREADS_MAX) {
+            scope.spawn(|| crew.help());
+        }
+        let _end = End(&crew);
+        work(&crew)
+    })
+}
+
+/// Lets the threads go, also when one of them ends in a panic.
+struct End<'a>(&'a Crew<'a>);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.board().over = true;
+        self.0.changed.notify_all();
+    }
+}
+
+impl<'a> Crew<'a> {
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is read.
+    pub fn way(&self) -> &'a Way<'a> {
+        self.way
+    }
+
+    /// The ticket of the root directory.
+    pub fn first(&self) -> usize {
+        0
+    }
+
+    /// The result of a task that was ordered, once.
+    pub fn wait_for(&self, ticket: usize, reader: &mut Reader<'_>) -> Listing {
+        let mut board = self.board();
+        loop {
+            if let Some(listing) = board.done.remove(&ticket) {
+                return listing;
+            }
+            board = match board.tasks.pop() {
+                Some((number, task)) => {
+                    drop(board);
+                    let listing = self.perform(task, reader);
+                    if number == ticket {
+                        return listing;
+                    }
+                    let mut board = self.board();
+                    board.done.insert(number, listing);
+                    board
+                }
+                // The panic of the thread that is lost goes on when all are.
+                None if board.over => return Listing::default(),
+                None => {
+                    board.wanted = Some(ticket);
+                    let mut board = self.wait(board);
+                    board.wanted = None;
+                    board
+                }
+            };
+        }
+    }
+
+    /// Does what there is to do until nothing is wanted any more.
+    fn help(&self) {
+        let _end = End(self);
+        let mut reader = Reader::new(self.way);
+        let mut board = self.board();
+        while !board.over {
+            board = match board.tasks.pop() {
+                Some((number, task)) => {
+                    drop(board);
+                    let listing = self.perform(task, &mut reader);
+                    let mut board = self.board();
+                    board.done.insert(number, listing);
+                    if board.wanted == Some(number) {
+                        self.changed.notify_all();
+                    }
+                    board
+                }
+                None => self.wait(board),
+            };
+        }
+    }
+
+    fn wait<'b>(&self, mut board: MutexGuard<'b, Board>) -> MutexGuard<'b, Board> {
+        board.idle += 1;
+        let mut board = self.changed.wait(board).unwrap_or_else(PoisonError::into_inner);
+        board.idle -= 1;
+        board
+    }
+
+    fn perform(&self, task: Task, reader: &mut Reader<'_>) -> Listing {
+        match task {
+            Task::Directory(path) => reader.directory(path, self),
+            Task::Part(directory, range) => reader.part(&directory, range, self),
+        }
+    }
+
+    fn order(&self, task: Task) -> usize {
+        let mut board = self.board();
+        let ticket = board.tickets;
+        board.tickets += 1;
+        board.tasks.push((ticket, task));
+        if board.idle > 0 {
+            self.changed.notify_one();
+        }
+        ticket
+    }
+}
+
+impl Orders for Crew<'_> {
+    fn directory(&self, path: ImagePath) -> usize {
+        self.order(Task::Directory(path))
+    }
+
+    fn part(&self, directory: &Arc<Opened>, range: Range<usize>) -> usize {
+        self.order(Task::Part(directory.clone(), range))
+    }
+}

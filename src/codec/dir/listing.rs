@@ -1,0 +1,330 @@
+//! What one directory holds.
+
+use std::ffi::{CStr, OsStr};
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode as OpenMode, OFlags, RawDir, Stat};
+use rustix::io::Errno;
+
+use super::super::whiteout::{self, Meaning};
+use super::error::DirError;
+use crate::path::{ImagePath, Name, PATH_MAX};
+use crate::tree::{Content, DeviceNumber, HostFile, Kind, Metadata, Mode, Stamp, Xattrs};
+
+/// How many names are looked at in one go. A larger directory is shared between threads.
+const PART: usize = 1024;
+
+/// How much of a directory the system is asked for at once, in bytes.
+const ENTRIES: usize = 32 << 10;
+
+/// Answers for a path, and whether it is a directory, whether it is left out and not descended into.
+pub type Skip<'a> = dyn Fn(&ImagePath, bool) -> bool + Sync + 'a;
+
+/// What is read, and how.
+pub(super) struct Way<'a> {
+    pub root: &'a Path,
+    pub xattrs: bool,
+    pub skip: Option<&'a Skip<'a>>,
+}
+
+/// What was found in a directory, or in a part of one.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// Sorted.
+    pub seen: Vec<Seen>,
+    /// What comes after that, each by the ticket that it is to be had for.
+    pub parts: Vec<usize>,
+    /// What could not be taken along.
+    pub notes: Vec<String>,
+    /// Why nothing was looked at behind that.
+    pub error: Option<DirError>,
+}
+
+/// One name.
+pub(super) struct Seen {
+    pub name: Name,
+    pub meta: Metadata,
+    pub found: Found,
+    /// Device and inode, when it has other names.
+    pub link: Option<(u64, u64)>,
+}
+
+/// What has a name.
+pub(super) enum Found {
+    /// A directory, by the ticket that its listing is to be had for.
+    Directory(usize),
+    Other(Kind),
+}
+
+/// A directory with its names. It is not kept open, so that depth costs no file descriptors.
+pub(super) struct Opened {
+    path: ImagePath,
+    host: Arc<Path>,
+    names: Names,
+}
+
+/// Names in little memory: their bytes with a NUL behind each, and where each is.
+#[derive(Default)]
+struct Names {
+    bytes: Vec<u8>,
+    at: Vec<Range<u32>>,
+}
+
+impl Names {
+    fn push(&mut self, name: &CStr) {
+        let start = self.bytes.len() as u32;
+        self.bytes.extend_from_slice(name.to_bytes_with_nul());
+        self.at.push(start..self.bytes.len() as u32);
+    }
+
+    fn sort(&mut self) {
+        let bytes = &self.bytes;
+        let name = |range: &Range<u32>| &bytes[range.start as usize..range.end as usize];
+        self.at.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+    }
+
+    /// A name with the NUL behind it.
+    fn get(&self, index: usize) -> &[u8] {
+        self.at.get(index).map_or(b"\0", |range| &self.bytes[range.start as usize..range.end as usize])
+    }
+}
+
+/// What a thread uses again and again.
+pub(super) struct Reader<'a> {
+    way: &'a Way<'a>,
+    entries: Vec<MaybeUninit<u8>>,
+    path: Vec<u8>,
+    xattrs: Vec<u8>,
+}
+
+/// Who takes what is to be done next, and gives a ticket for what will come of it.
+pub(super) trait Orders {
+    /// A directory.
+    fn directory(&self, path: ImagePath) -> usize;
+    /// A part of an open one.
+    fn part(&self, directory: &Arc<Opened>, range: Range<usize>) -> usize;
+}
+
+impl<'a> Way<'a> {
+    /// Metadata of the root, through links.
+    pub fn root_metadata(&self) -> Result<Metadata, DirError> {
+        let fail = |error: Errno| DirError::Io(self.root.into(), error.into());
+        let meta = rustix::fs::stat(self.root).map_err(fail)?;
+        let path = [self.root.as_os_str().as_bytes(), b"\0"].concat();
+        let mut reader = Reader::new(self);
+        let xattrs =
+            CStr::from_bytes_with_nul(&path).map_or(Ok(Xattrs::new()), |path| reader.xattrs(path)).map_err(fail)?;
+        Ok(metadata(&meta, xattrs))
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(way: &'a Way<'a>) -> Reader<'a> {
+        Reader { way, entries: vec![MaybeUninit::uninit(); ENTRIES], path: Vec::new(), xattrs: vec![0; 256] }
+    }
+
+    /// Reads a directory.
+    pub fn directory(&mut self, path: ImagePath, orders: &impl Orders) -> Listing {
+        let host: PathBuf = self.way.root.join(OsStr::from_bytes(path.relative_bytes()));
+        let read = open(&path, &host).and_then(|file| Ok((self.names(file.as_fd())?, file)));
+        let (names, file) = match read {
+            Ok(read) => read,
+            Err(error) => return Listing { error: Some(DirError::Io(host, error.into())), ..Listing::default() },
+        };
+        let count = names.at.len();
+        let opened = Opened { path, host: host.into(), names };
+        if count <= PART {
+            return self.look_at(&opened, file.as_fd(), 0..count, orders);
+        }
+        let opened = Arc::new(opened);
+        // What is ordered last is done first.
+        let starts = (0..count).step_by(PART).rev();
+        let mut parts: Vec<usize> =
+            starts.map(|start| orders.part(&opened, start..(start + PART).min(count))).collect();
+        parts.reverse();
+        Listing { parts, ..Listing::default() }
+    }
+
+    /// Looks at some of the names of a directory.
+    pub fn part(&mut self, directory: &Opened, range: Range<usize>, orders: &impl Orders) -> Listing {
+        match open(&directory.path, &directory.host) {
+            Ok(file) => self.look_at(directory, file.as_fd(), range, orders),
+            Err(error) => {
+                Listing { error: Some(DirError::Io(directory.host.to_path_buf(), error.into())), ..Listing::default() }
+            }
+        }
+    }
+
+    /// The names in a directory, sorted.
+    fn names(&mut self, file: BorrowedFd<'_>) -> Result<Names, Errno> {
+        let mut names = Names::default();
+        let mut entries = RawDir::new(file, &mut self.entries);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                names.push(entry.file_name());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    fn look_at(
+        &mut self,
+        directory: &Opened,
+        file: BorrowedFd<'_>,
+        range: Range<usize>,
+        orders: &impl Orders,
+    ) -> Listing {
+        let mut listing = Listing { seen: Vec::with_capacity(range.len()), ..Listing::default() };
+        for index in range {
+            match self.look(directory, file, directory.names.get(index), orders) {
+                Ok(Ok(Some(seen))) => listing.seen.push(seen),
+                Ok(Ok(None)) => {}
+                Ok(Err(note)) => listing.notes.push(note),
+                Err(error) => {
+                    listing.error = Some(error);
+                    break;
+                }
+            }
+        }
+        listing
+    }
+
+    /// Looks at one name: what has it, nothing when it is to be skipped, or a note when it cannot be taken along.
+    fn look(
+        &mut self,
+        directory: &Opened,
+        file: BorrowedFd<'_>,
+        name: &[u8],
+        orders: &impl Orders,
+    ) -> Result<Result<Option<Seen>, String>, DirError> {
+        let Ok(name) = CStr::from_bytes_with_nul(name) else { return Ok(Ok(None)) };
+        let Opened { path, host, .. } = directory;
+        let host_name = OsStr::from_bytes(name.to_bytes());
+        let host_path = || host.join(host_name);
+        let fail = |error: Errno| DirError::Io(host_path(), error.into());
+        let wrong = |error| DirError::Path(host_path(), error);
+        let name_in_image = Name::new(name.to_bytes()).map_err(wrong)?;
+        if path.as_bytes().len() + 1 + name.count_bytes() > PATH_MAX {
+            // Only to have the very words.
+            ImagePath::parse(path.join(&name_in_image).as_bytes()).map_err(wrong)?;
+        }
+        let meta = rustix::fs::statat(file, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+        let file_type = FileType::from_raw_mode(meta.st_mode);
+        if self.way.skip.is_some_and(|skip| skip(&path.join(&name_in_image), file_type == FileType::Directory)) {
+            return Ok(Ok(None));
+        }
+        if whiteout::meaning(&name_in_image) != Meaning::Entry {
+            return Err(DirError::WhiteoutName(host_path()));
+        }
+        let number = DeviceNumber { major: rustix::fs::major(meta.st_rdev), minor: rustix::fs::minor(meta.st_rdev) };
+        let kind = match file_type {
+            FileType::Directory => None,
+            FileType::RegularFile => {
+                Some(Kind::File(Content::File(HostFile::new(host.clone(), host_name, stamp(&meta)))))
+            }
+            FileType::Symlink => Some(Kind::Symlink(target(file, name).map_err(fail)?)),
+            FileType::CharacterDevice if meta.st_rdev == 0 => return Err(DirError::OverlayWhiteout(host_path())),
+            FileType::CharacterDevice => Some(Kind::CharDevice(number)),
+            FileType::BlockDevice => Some(Kind::BlockDevice(number)),
+            FileType::Fifo => Some(Kind::Fifo),
+            FileType::Socket | FileType::Unknown => {
+                let note = format!("a socket cannot be in an image and is left out: {}", host_path().display());
+                return Ok(Err(note));
+            }
+        };
+        let xattrs = self.xattrs_of(host, name).map_err(fail)?;
+        let link = (meta.st_nlink > 1 && kind.is_some()).then_some((meta.st_dev, meta.st_ino));
+        let found = match kind {
+            Some(kind) => Found::Other(kind),
+            None => Found::Directory(orders.directory(path.join(&name_in_image))),
+        };
+        Ok(Ok(Some(Seen { name: name_in_image, meta: metadata(&meta, xattrs), found, link })))
+    }
+
+    fn xattrs_of(&mut self, host: &Path, name: &CStr) -> Result<Xattrs, Errno> {
+        if !self.way.xattrs {
+            return Ok(Xattrs::new());
+        }
+        let mut path = std::mem::take(&mut self.path);
+        path.clear();
+        path.extend_from_slice(host.as_os_str().as_bytes());
+        path.push(b'/');
+        path.extend_from_slice(name.to_bytes_with_nul());
+        // A path with a NUL in it could not have been opened.
+        let xattrs = CStr::from_bytes_with_nul(&path).map_or(Ok(Xattrs::new()), |path| self.xattrs(path));
+        self.path = path;
+        xattrs
+    }
+
+    /// The extended attributes of a file, of the link itself where it is one. A file system without any is no error.
+    fn xattrs(&mut self, path: &CStr) -> Result<Xattrs, Errno> {
+        if !self.way.xattrs {
+            return Ok(Xattrs::new());
+        }
+        let length = match growing(&mut self.xattrs, |buffer| rustix::fs::llistxattr(path, buffer)) {
+            Ok(length) => length,
+            Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::ACCESS) => 0,
+            Err(error) => return Err(error),
+        };
+        let mut out = Xattrs::new();
+        if length == 0 {
+            return Ok(out);
+        }
+        let mut value = vec![0; 256];
+        for name in self.xattrs[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+            match growing(&mut value, |buffer| rustix::fs::lgetxattr(path, OsStr::from_bytes(name), buffer)) {
+                Ok(length) => {
+                    out.insert(name.into(), value[..length].into());
+                }
+                // Listed but not to be had: `trusted.*` without privilege, or gone since.
+                Err(Errno::NODATA | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(out)
+    }
+}
+
+fn open(path: &ImagePath, host: &Path) -> Result<OwnedFd, Errno> {
+    let mut flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    if !path.is_root() {
+        flags |= OFlags::NOFOLLOW;
+    }
+    rustix::fs::open(host, flags, OpenMode::empty())
+}
+
+/// What a link says.
+fn target(directory: BorrowedFd<'_>, name: &CStr) -> Result<Box<[u8]>, Errno> {
+    Ok(rustix::fs::readlinkat(directory, name, Vec::new())?.as_bytes().into())
+}
+
+fn metadata(meta: &Stat, xattrs: Xattrs) -> Metadata {
+    Metadata { mode: Mode::from_bits(meta.st_mode), uid: meta.st_uid, gid: meta.st_gid, mtime: meta.st_mtime, xattrs }
+}
+
+fn stamp(meta: &Stat) -> Stamp {
+    Stamp {
+        device: meta.st_dev,
+        inode: meta.st_ino,
+        size: u64::try_from(meta.st_size).unwrap_or_default(),
+        modified: (meta.st_mtime, i64::try_from(meta.st_mtime_nsec).unwrap_or_default()),
+        changed: (meta.st_ctime, i64::try_from(meta.st_ctime_nsec).unwrap_or_default()),
+    }
+}
+
+/// Calls `read` with a buffer that is large enough, however often it takes. Gives how much of it was filled.
+fn growing(buffer: &mut Vec<u8>, mut read: impl FnMut(&mut [u8]) -> Result<usize, Errno>) -> Result<usize, Errno> {
+    loop {
+        match read(buffer) {
+            Err(Errno::RANGE) if buffer.len() < 1 << 20 => buffer.resize(buffer.len() * 4, 0),
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The results of all directories, put together to a tree.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::crew::{Crew, with_crew};
+use super::error::DirError;
+use super::listing::{Found, Listing, Reader, Seen, Skip, Way};
+use crate::tree::{Entries, Inode, InodeId, Kind, Tree};
+
+/// What to read of a directory.
+pub struct ScanOptions<'a> {
+    /// Read extended attributes.
+    pub xattrs: bool,
+    /// What is left out; nothing without it.
+    pub skip: Option<&'a Skip<'a>>,
+    /// How many threads read. The result does not depend on it.
+    pub threads: usize,
+}
+
+impl ScanOptions<'_> {
+    /// Everything, by one thread.
+    pub const ALL: ScanOptions<'static> = ScanOptions { xattrs: true, skip: None, threads: 1 };
+}
+
+/// What was read.
+#[derive(Debug)]
+pub struct Scanned {
+    /// The directory as a tree, with the owners, modes and times that were found.
+    pub tree: Tree,
+    /// What could not be taken along, one line each.
+    pub notes: Vec<String>,
+}
+
+/// Reads the directory `root` and everything below it.
+///
+/// # Errors
+/// On the first entry that cannot be read, or that no image could hold. Which one is the first depends on names only.
+pub fn scan(root: &Path, options: &ScanOptions<'_>) -> Result<Scanned, DirError> {
+    let way = Way { root, xattrs: options.xattrs, skip: options.skip };
+    let mut scan = Scan { tree: Tree::new(way.root_metadata()?), links: BTreeMap::new(), notes: Vec::new() };
+    with_crew(&way, options.threads, |crew| scan.everything(crew))?;
+    Ok(Scanned { tree: scan.tree, notes: scan.notes })
+}
+
+struct Scan {
+    tree: Tree,
+    /// The files with several names, by device and inode.
+    links: BTreeMap<(u64, u64), InodeId>,
+    notes: Vec<String>,
+}
+
+impl Scan {
+    /// Takes one directory after the other, each with all it holds before those below it.
+    fn everything(&mut self, crew: &Crew<'_>) -> Result<(), DirError> {
+        let mut reader = Reader::new(crew.way());
+        let mut pending = vec![(self.tree.root(), crew.first())];
+        while let Some((id, ticket)) = pending.pop() {
+            let mut listing = crew.wait_for(ticket, &mut reader);
+            let parts = std::mem::take(&mut listing.parts);
+            self.directory(id, listing, &mut pending)?;
+            for ticket in parts {
+                self.directory(id, crew.wait_for(ticket, &mut reader), &mut pending)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a directory, or a part of one, into the tree.
+    fn directory(
+        &mut self,
+        id: InodeId,
+        listing: Listing,
+        pending: &mut Vec<(InodeId, usize)>,
+    ) -> Result<(), DirError> {
+        self.tree.reserve(id, listing.seen.len());
+        for Seen { name, meta, found, link } in listing.seen {
+            if let Some(first) = link.and_then(|key| self.links.get(&key)) {
+                self.tree.link(id, name, *first);
+                continue;
+            }
+            match found {
+                Found::Directory(ticket) => {
+                    let child = self.tree.insert(id, name, Inode { meta, kind: Kind::Directory(Entries::new()) });
+                    pending.push((child, ticket));
+                }
+                Found::Other(kind) => {
+                    let child = self.tree.insert(id, name, Inode { meta, kind });
+                    self.links.extend(link.map(|key| (key, child)));
+                }
+            }
+        }
+        self.notes.extend(listing.notes);
+        listing.error.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::ImagePath;
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixListener;
+
+    #[test]
+    fn a_directory_becomes_a_sorted_tree_with_hard_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: &str| folder.path().join(path);
+        std::fs::create_dir_all(at("b/c")).unwrap();
+        std::fs::write(at("b/file"), "text").unwrap();
+        std::fs::hard_link(at("b/file"), at("a")).unwrap();
+        std::fs::set_permissions(at("a"), PermissionsExt::from_mode(0o4751)).unwrap();
+        symlink("b/nowhere", at("link")).unwrap();
+        std::fs::write(folder.path().join(OsStr::from_bytes(b"\xff")), "").unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        let scanned = scan(folder.path(), &ScanOptions::ALL).unwrap();
+        let tree = scanned.tree;
+        let paths: Vec<String> = tree.walk().map(|entry| entry.path.to_string()).collect();
+        assert_eq!(paths, ["/", "/a", "/b", "/b/c", "/b/file", "/link", "/\\xff"]);
+        let id = |path: &str| tree.get(&path.parse().unwrap()).unwrap();
+        assert_eq!(id("/a"), id("/b/file"));
+        assert_eq!(tree.inode(id("/a")).meta.mode.to_string(), "4751");
+        assert!(matches!(&tree.inode(id("/link")).kind, Kind::Symlink(target) if &**target == b"b/nowhere"));
+        assert!(
+            scanned.notes[0].starts_with("a socket cannot be in an image and is left out: "),
+            "{:?}",
+            scanned.notes
+        );
+    }
+
+    #[test]
+    fn what_is_skipped_is_not_even_read() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("a/.wh.x")).unwrap();
+        std::fs::write(folder.path().join("b"), "").unwrap();
+        let skip = |path: &ImagePath, directory: bool| directory && path.as_bytes() == b"/a";
+        let tree = scan(folder.path(), &ScanOptions { xattrs: false, skip: Some(&skip), threads: 1 }).unwrap().tree;
+        assert_eq!(tree.walk().count(), 2);
+        let error = scan(folder.path(), &ScanOptions::ALL).unwrap_err();
+        assert!(error.to_string().starts_with("names that begin with `.wh.` mean deletions in a layer: "), "{error}");
+    }
+
+    #[test]
+    fn deep_trees_cost_no_file_descriptors() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut path = folder.path().to_path_buf();
+        for _ in 0..1500 {
+            path.push("d");
+        }
+        std::fs::create_dir_all(&path).unwrap();
+        assert_eq!(scan(folder.path(), &ScanOptions::ALL).unwrap().tree.walk().count(), 1501);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = scan(Path::new("/nonexistent/x"), &ScanOptions::ALL).unwrap_err();
+        assert_eq!(error.to_string(), "cannot read /nonexistent/x: No such file or directory (os error 2)");
+    }
+}
