@@ -1,7 +1,5 @@
 //! What one program would load: for whoever gathers files, and for the tests against the real loaders.
 
-use std::sync::OnceLock;
-
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::tree::{InodeId, Resolved, Tree};
@@ -12,11 +10,12 @@ use super::kernel::Scene;
 use super::load::Loading;
 use super::person::Person;
 use super::process::{Environment, Loaded};
+use super::slots::Slots;
 
 /// The programs of one tree. Facts about libraries are kept, so ask one value for all programs.
 pub struct Closures<'t> {
     files: Files<'t>,
-    loaders: Vec<OnceLock<Flavour>>,
+    loaders: Slots<Flavour>,
 }
 
 /// What a dynamic program would load.
@@ -35,12 +34,11 @@ pub struct Closure {
 impl<'t> Closures<'t> {
     /// A tree for a platform.
     pub fn new(tree: &'t Tree, platform: &Platform) -> Closures<'t> {
-        let loaders = std::iter::repeat_with(OnceLock::new).take(tree.inode_count()).collect();
-        Closures { files: Files::new(tree, platform.arch), loaders }
+        Closures { files: Files::new(tree, platform.arch), loaders: Slots::new(tree.inode_count()) }
     }
 
     /// What is known of each loader, looked at once.
-    pub(super) fn loaders(&self) -> &[OnceLock<Flavour>] {
+    pub(super) fn loaders(&self) -> &Slots<Flavour> {
         &self.loaders
     }
 
@@ -89,7 +87,7 @@ impl<'t> Closures<'t> {
             return None;
         }
         let loader = start.loader.map(|(loader, _)| loader);
-        let flavour = loader.as_ref().and_then(|loader| self.loaders.get(loader.id.index())?.get());
+        let flavour = loader.as_ref().and_then(|loader| self.loaders.get(loader.id));
         Some((loader.zip(flavour), found.id, found.path))
     }
 

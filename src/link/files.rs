@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use super::person::Person;
 use super::script::HEAD;
+use super::slots::Slots;
 use crate::elf::{ElfFacts, Pages, Symbols, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
@@ -15,8 +16,8 @@ use crate::tree::{Content, Errno, Follow, InodeId, Kind, ResolveError, Resolved,
 pub(super) struct Files<'t> {
     pub tree: &'t Tree,
     pub arch: Arch,
-    probes: Vec<OnceLock<Probe>>,
-    deep: Vec<OnceLock<Deep>>,
+    probes: Slots<Probe>,
+    deep: Slots<Deep>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
 }
 
@@ -56,13 +57,7 @@ pub(super) enum Refusal {
 impl<'t> Files<'t> {
     pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
         let count = tree.inode_count();
-        Files {
-            tree,
-            arch,
-            probes: std::iter::repeat_with(OnceLock::new).take(count).collect(),
-            deep: std::iter::repeat_with(OnceLock::new).take(count).collect(),
-            names: OnceLock::new(),
-        }
+        Files { tree, arch, probes: Slots::new(count), deep: Slots::new(count), names: OnceLock::new() }
     }
 
     /// `e_machine` of this platform.
@@ -81,7 +76,7 @@ impl<'t> Files<'t> {
     /// What the beginning of a file tells; `None` for what is no regular file.
     pub fn probe(&self, id: InodeId) -> Option<&Probe> {
         let content = self.content(id)?;
-        Some(self.probes.get(id.index())?.get_or_init(|| Probe::read(content)))
+        self.probes.get_or_init(id, || Probe::read(content))
     }
 
     /// Facts of an ELF file.
@@ -93,7 +88,7 @@ impl<'t> Files<'t> {
     pub fn deep(&self, id: InodeId) -> Option<&Deep> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
-        Some(self.deep.get(id.index())?.get_or_init(|| Deep::read(content, facts)))
+        self.deep.get_or_init(id, || Deep::read(content, facts))
     }
 
     /// The paths of all files and links of this name, sorted.

@@ -1,8 +1,6 @@
 //! What Linux does with an ELF file that is to be executed (`fs/binfmt_elf.c`, 6.12 and 6.18), as far as the file and
 //! the tree around it decide.
 
-use std::sync::OnceLock;
-
 use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Arch;
@@ -14,6 +12,7 @@ use super::files::{Files, Refusal, words_of};
 use super::flavour::Flavour;
 use super::person::Person;
 use super::policy::Libc;
+use super::slots::Slots;
 
 /// The loader that a program names is not there.
 pub const INTERP_MISSING: Code = Code("interp-missing");
@@ -80,7 +79,7 @@ pub(super) struct Scene<'a> {
     /// Whether the file must be a program: it is named by the image, not only found in it.
     pub named: bool,
     /// What each loader is, looked at once.
-    pub loaders: &'a [OnceLock<Flavour>],
+    pub loaders: &'a Slots<Flavour>,
 }
 
 /// What the kernel makes of a program.
@@ -170,7 +169,7 @@ impl<'a> Scene<'a> {
         let facts = self.files.elf(id)?;
         let content = self.files.content(id)?;
         let versions = &self.files.deep(id)?.versions;
-        Some(self.loaders.get(id.index())?.get_or_init(|| Flavour::of(content, facts, versions)))
+        self.loaders.get_or_init(id, || Flavour::of(content, facts, versions))
     }
 
     fn interpreter(&self, path: &ImagePath, facts: &ElfFacts, name: &[u8], start: &mut Start<'a>) {

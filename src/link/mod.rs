@@ -18,6 +18,8 @@ mod person;
 mod policy;
 mod script;
 
+mod slots;
+
 mod files;
 mod flavour;
 

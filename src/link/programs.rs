@@ -1,8 +1,11 @@
 //! Which files of a tree are programs that must start, and by how many names each is known.
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use crate::elf::{ElfFacts, Interpreter, Linkage};
 use crate::path::ImagePath;
-use crate::tree::{Follow, InodeId, Kind, Tree};
+use crate::tree::{Follow, Inode, InodeId, Kind, Step, Tree};
 
 use super::files::{Files, Probe};
 
@@ -18,57 +21,72 @@ pub(super) enum Weight {
 }
 
 /// All names of the regular files of a tree.
-pub(super) struct Names {
-    /// By [`InodeId::index`]: directory entries, then links that lead there; each sorted.
-    names: Vec<Vec<ImagePath>>,
+pub(super) struct Names<'t> {
+    tree: &'t Tree,
+    /// The names of everything that could be executed.
+    programs: Known,
+    /// The names of everything, once somebody asks for those of anything else.
+    all: OnceLock<Known>,
 }
 
-impl Names {
-    pub fn of(tree: &Tree) -> Names {
-        let mut names = vec![Vec::new(); tree.inode_count()];
-        let mut links = Vec::new();
-        for entry in tree.walk() {
-            match &entry.inode.kind {
-                Kind::File(_) => names[entry.id.index()].push(entry.path),
-                Kind::Symlink(_) => links.push(entry.path),
-                Kind::Directory(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
-            }
-        }
-        for link in links {
-            if let Ok(found) = tree.resolve(&ImagePath::root(), link.as_bytes(), Follow::Yes)
-                && let Some(list) = names.get_mut(found.id.index())
-                && !list.is_empty()
-            {
-                list.push(link);
-            }
-        }
-        Names { names }
+/// By inode: directory entries, then links that lead there; each sorted.
+type Known = BTreeMap<InodeId, Vec<ImagePath>>;
+
+impl<'t> Names<'t> {
+    pub fn of(tree: &'t Tree) -> Names<'t> {
+        Names { tree, programs: names(tree, may_be_executed), all: OnceLock::new() }
     }
 
     /// The names of one inode, directory entries first; empty for what is no regular file.
     pub fn of_inode(&self, id: InodeId) -> &[ImagePath] {
-        self.names.get(id.index()).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    /// The regular files, in the order of their first name.
-    pub fn files(&self, tree: &Tree) -> Vec<(ImagePath, InodeId)> {
-        let mut seen = vec![false; self.names.len()];
-        let mut files = Vec::new();
-        for entry in tree.walk() {
-            if matches!(entry.inode.kind, Kind::File(_)) && !std::mem::replace(&mut seen[entry.id.index()], true) {
-                files.push((entry.path, entry.id));
-            }
-        }
-        files
+        // Most files of most trees are no programs, and of them nobody ever wants to know the names.
+        let known = match may_be_executed(self.tree.inode(id)) {
+            true => &self.programs,
+            false => self.all.get_or_init(|| names(self.tree, |_| true)),
+        };
+        known.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
+fn may_be_executed(inode: &Inode) -> bool {
+    inode.meta.mode.any_execute()
+}
+
+/// The names of the regular files that are wanted.
+fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
+    let (mut names, mut links) = (Known::new(), Vec::new());
+    let mut walk = tree.walk();
+    while let Some(Step { path, id, inode }) = walk.step() {
+        match &inode.kind {
+            Kind::File(_) if wanted(inode) => names.entry(id).or_default().push(path.clone()),
+            Kind::Symlink(_) => links.push(path.clone()),
+            Kind::Directory(_) | Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
+        }
+    }
+    for link in links {
+        if let Ok(found) = tree.resolve(&ImagePath::root(), link.as_bytes(), Follow::Yes)
+            && let Some(list) = names.get_mut(&found.id)
+        {
+            list.push(link);
+        }
+    }
+    names
+}
+
+/// The regular files, each once, in the order of their first names.
+pub(super) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
+    let mut seen = vec![false; tree.inode_count()];
+    tree.walk_ids().filter(move |id| {
+        matches!(tree.inode(*id).kind, Kind::File(_)) && !std::mem::replace(&mut seen[id.index()], true)
+    })
+}
+
 /// How much a file matters by where its names are; `None` when it is no program at all.
-pub(super) fn weight(files: &Files<'_>, id: InodeId, names: &[ImagePath], path: &[Vec<u8>]) -> Option<Weight> {
-    if !files.tree.inode(id).meta.mode.any_execute() {
+pub(super) fn weight(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[Vec<u8>]) -> Option<Weight> {
+    if !may_be_executed(files.tree.inode(id)) {
         return None;
     }
-    let in_place = names.iter().any(|name| is_place_for_programs(name, path));
+    let in_place = names.of_inode(id).iter().any(|name| is_place_for_programs(name, path));
     let probe = files.probe(id)?;
     let program = match &probe.elf {
         Some(facts) => is_program(facts, files.machine(), in_place),
@@ -122,7 +140,7 @@ mod tests {
     fn weight_of(sample: &Sample, path: &str) -> Option<Weight> {
         let files = Files::new(&sample.tree, Arch::Amd64);
         let id = sample.tree.get(&path.parse().unwrap()).unwrap();
-        weight(&files, id, Names::of(&sample.tree).of_inode(id), &[b"/app/bin/".to_vec()])
+        weight(&files, id, &Names::of(&sample.tree), &[b"/app/bin/".to_vec()])
     }
 
     #[test]
@@ -167,6 +185,11 @@ mod tests {
         let id = sample.tree.get(&"/bin/busybox".parse().unwrap()).unwrap();
         let shown: Vec<String> = names.of_inode(id).iter().map(ImagePath::to_string).collect();
         assert_eq!(shown, ["/bin/busybox", "/bin/zcat", "/bin/ash"]);
-        assert_eq!(names.files(&sample.tree).len(), 1);
+        assert_eq!(files(&sample.tree).collect::<Vec<_>>(), [id]);
+        let quiet =
+            Sample::new().bytes("/etc/notes", 0o644, b"").hardlink("/etc/also", "/etc/notes").link("/n", "/etc/notes");
+        let id = quiet.tree.get(&"/etc/notes".parse().unwrap()).unwrap();
+        let shown: Vec<String> = Names::of(&quiet.tree).of_inode(id).iter().map(ImagePath::to_string).collect();
+        assert_eq!(shown, ["/etc/also", "/etc/notes", "/n"]);
     }
 }

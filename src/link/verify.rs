@@ -22,7 +22,8 @@ use super::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
 use super::person::{Nobody, Person};
 use super::policy::Libc;
 use super::process::Environment;
-use super::programs::{Names, Weight, weight};
+use super::programs::{self, Names, Weight, weight};
+use super::slots::Slots;
 use super::subject::{Judgement, Program, Purpose, Subject, Verdict};
 use super::surroundings::Surroundings;
 use super::tell::Target;
@@ -32,8 +33,7 @@ pub const UNREADABLE: Code = Code("unreadable");
 /// Judges a tree.
 pub fn verify(subject: &Subject<'_>) -> Judgement {
     let files = Files::new(subject.tree, subject.platform.arch);
-    let loaders: Vec<OnceLock<Flavour>> =
-        std::iter::repeat_with(OnceLock::new).take(subject.tree.inode_count()).collect();
+    let loaders = Slots::new(subject.tree.inode_count());
     let mut judge = Judge {
         subject,
         files: &files,
@@ -80,8 +80,8 @@ struct Judged {
 struct Judge<'a> {
     subject: &'a Subject<'a>,
     files: &'a Files<'a>,
-    loaders: &'a [OnceLock<Flavour>],
-    names: Names,
+    loaders: &'a Slots<Flavour>,
+    names: Names<'a>,
     path: Vec<Vec<u8>>,
     directory: Vec<u8>,
     environment: Environment,
@@ -200,8 +200,8 @@ impl<'a> Judge<'a> {
         if matches!(self.subject.purpose, Purpose::Programs(_)) {
             return;
         }
-        for (_, id) in self.names.files(self.subject.tree) {
-            if let Some(weight) = weight(self.files, id, self.names.of_inode(id), &self.path) {
+        for id in programs::files(self.subject.tree) {
+            if let Some(weight) = weight(self.files, id, &self.names, &self.path) {
                 self.raise(id, weight, None);
             }
         }
@@ -375,9 +375,9 @@ impl<'a> Judge<'a> {
         if matches!(self.subject.purpose, Purpose::Programs(_)) {
             return;
         }
-        let glibc = self.loaders.iter().find_map(|loader| match loader.get() {
-            Some(Flavour::Glibc(loader)) => Some(loader),
-            Some(Flavour::Musl(_) | Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown) | None => None,
+        let glibc = self.loaders.iter().find_map(|loader| match loader {
+            Flavour::Glibc(loader) => Some(loader),
+            Flavour::Musl(_) | Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
         });
         let drafts = Surroundings { files: self.files, glibc, loaded: &self.loaded }.judge();
         for (path, draft) in drafts {
@@ -387,7 +387,7 @@ impl<'a> Judge<'a> {
 
     fn judge_size(&mut self) {
         let tree = self.subject.tree;
-        let contents = self.names.files(tree).into_iter().filter_map(|(_, id)| self.files.content(id));
+        let contents = programs::files(tree).filter_map(|id| self.files.content(id));
         let size = contents.map(Content::size).fold(0, u64::saturating_add);
         if let Some(draft) = size_draft(self.subject.policy, size) {
             self.tell_of_path(ImagePath::root(), draft);

@@ -1,0 +1,61 @@
+//! A place for something of each inode, where few inodes ever have it.
+
+use std::sync::OnceLock;
+
+use crate::tree::InodeId;
+
+/// How many places are made together.
+const TOGETHER: usize = 64;
+
+/// Places that are filled once each, by whichever thread comes first.
+pub(super) struct Slots<T>(Vec<OnceLock<Vec<OnceLock<T>>>>);
+
+impl<T> Slots<T> {
+    /// Empty places for so many inodes.
+    pub fn new(count: usize) -> Slots<T> {
+        Slots(std::iter::repeat_with(OnceLock::new).take(count.div_ceil(TOGETHER)).collect())
+    }
+
+    /// What is there, or is put there now; `None` for an inode of another tree.
+    pub fn get_or_init(&self, id: InodeId, make: impl FnOnce() -> T) -> Option<&T> {
+        let together = self.0.get(id.index() / TOGETHER)?;
+        let together = together.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(TOGETHER).collect());
+        Some(together.get(id.index() % TOGETHER)?.get_or_init(make))
+    }
+
+    /// All that is there, in the order of the inodes.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().filter_map(OnceLock::get).flatten().filter_map(OnceLock::get)
+    }
+
+    /// What is there.
+    pub fn get(&self, id: InodeId) -> Option<&T> {
+        self.0.get(id.index() / TOGETHER)?.get()?.get(id.index() % TOGETHER)?.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Inode, Metadata, Mode, Tree};
+
+    #[test]
+    fn a_place_is_filled_once() {
+        let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+        let mut here = tree.root();
+        for _ in 0..100 {
+            here = tree.insert(
+                here,
+                crate::path::Name::new(b"d").unwrap(),
+                Inode::directory(Metadata::new(Mode::DIRECTORY, 0)),
+            );
+        }
+        let slots = Slots::new(tree.inode_count());
+        assert_eq!(slots.get(here), None);
+        assert_eq!(slots.get_or_init(here, || 1), Some(&1));
+        assert_eq!(slots.get_or_init(here, || 2), Some(&1));
+        assert_eq!((slots.get(here), slots.get(tree.root())), (Some(&1), None));
+        assert_eq!(slots.iter().collect::<Vec<_>>(), [&1]);
+        assert_eq!(Slots::new(1).get_or_init(here, || 1), None);
+    }
+}
