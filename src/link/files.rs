@@ -9,7 +9,7 @@ use super::slots::Slots;
 use crate::elf::{ElfFacts, Pages, Symbols, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
-use crate::tree::{Content, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Tree};
+use crate::tree::{Content, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Step, Tree};
 
 /// A tree with what is known of its files. What is read once is kept by inode, so a file with three hundred names is
 /// read once.
@@ -95,9 +95,10 @@ impl<'t> Files<'t> {
     pub fn by_name(&self, name: &[u8]) -> Vec<&ImagePath> {
         let names = self.names.get_or_init(|| {
             let mut names: BTreeMap<Box<[u8]>, Vec<ImagePath>> = BTreeMap::new();
-            for entry in self.tree.walk() {
-                if let (Some(name), Kind::File(_) | Kind::Symlink(_)) = (entry.path.file_name(), &entry.inode.kind) {
-                    names.entry(name.as_bytes().into()).or_default().push(entry.path);
+            let mut walk = self.tree.walk();
+            while let Some(Step { path, inode, .. }) = walk.step() {
+                if let (Some(name), Kind::File(_) | Kind::Symlink(_)) = (path.file_name(), &inode.kind) {
+                    names.entry(name.as_bytes().into()).or_default().push(path.clone());
                 }
             }
             names

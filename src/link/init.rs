@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use crate::path::ImagePath;
 use crate::report::{Code, Evidence};
-use crate::tree::{InodeId, Tree};
+use crate::tree::{InodeId, Step, Tree};
 
 use super::draft::{Draft, Ending, ExecError};
 use super::files::{Refusal, words_of};
@@ -187,9 +187,17 @@ fn file_system(mount_point: &str) -> &'static str {
 
 /// Extended attributes that an archive cannot hold, with the first path that has some.
 pub(super) fn lost(tree: &Tree) -> Option<(ImagePath, Draft)> {
-    let mut carriers = tree.walk().filter(|entry| !entry.inode.meta.xattrs.is_empty());
-    let first = carriers.next()?;
-    let what = match first.inode.meta.xattrs.contains_key(b"security.capability".as_slice()) {
+    let mut walk = tree.walk();
+    let mut carriers = std::iter::from_fn(|| {
+        while let Some(Step { path, inode, .. }) = walk.step() {
+            if !inode.meta.xattrs.is_empty() {
+                return Some((path.clone(), inode));
+            }
+        }
+        None
+    });
+    let (path, first) = carriers.next()?;
+    let what = match first.meta.xattrs.contains_key(b"security.capability".as_slice()) {
         true => "has file capabilities, which an initramfs cannot hold",
         false => "has extended attributes, which an initramfs cannot hold",
     };
@@ -198,11 +206,11 @@ pub(super) fn lost(tree: &Tree) -> Option<(ImagePath, Draft)> {
         1 => "; so has 1 other file".to_string(),
         more => format!("; so have {more} other files"),
     };
-    let names = first.inode.meta.xattrs.keys().map(|name| crate::path::display_bytes(name));
+    let names = first.meta.xattrs.keys().map(|name| crate::path::display_bytes(name));
     let draft = Draft::warning(XATTRS_LOST, format!("{what}{more}"))
-        .because(first.path.to_string(), names.collect::<Vec<_>>().join(", "))
+        .because(path.to_string(), names.collect::<Vec<_>>().join(", "))
         .fix("leave them out knowingly (`xattrs = \"drop\"` at the source), or let /init set them (setcap, setfattr)");
-    Some((first.path, draft))
+    Some((path, draft))
 }
 
 #[cfg(test)]

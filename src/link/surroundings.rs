@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::elf::{Linkage, Symbol, Symbols};
 use crate::path::ImagePath;
 use crate::report::{Code, Severity};
-use crate::tree::{InodeId, Kind};
+use crate::tree::{InodeId, Kind, Step};
 
 use super::draft::Draft;
 use super::files::Files;
@@ -193,13 +193,14 @@ impl Surroundings<'_> {
     fn plugins(&self) -> Vec<(ImagePath, Draft)> {
         let mut seen = BTreeSet::new();
         let mut drafts = Vec::new();
-        for entry in self.files.tree.walk() {
-            let named = entry.path.file_name().is_some_and(|name| is_library(name.as_bytes()));
-            let Kind::File(_) = &entry.inode.kind else { continue };
-            if !named || self.loaded.contains(&entry.id) || !seen.insert(entry.id) {
+        let mut walk = self.files.tree.walk();
+        while let Some(Step { path, id, inode }) = walk.step() {
+            let named = path.components().next_back().is_some_and(is_library);
+            let Kind::File(_) = &inode.kind else { continue };
+            if !named || self.loaded.contains(&id) || !seen.insert(id) {
                 continue;
             }
-            let Some(facts) = self.files.elf(entry.id) else { continue };
+            let Some(facts) = self.files.elf(id) else { continue };
             if facts.linkage(self.files.machine(), false) != Linkage::SharedObject {
                 continue;
             }
@@ -214,9 +215,9 @@ impl Surroundings<'_> {
                 let message =
                     format!("needs {names}, which is nowhere in the tree; no program here loads it by itself");
                 let draft = Draft::warning(PLUGIN_LIB_MISSING, message)
-                    .because(format!("NEEDED by {}", entry.path), String::new())
+                    .because(format!("NEEDED by {path}"), String::new())
                     .fix("add the library, or leave the plugin out");
-                drafts.push((entry.path, draft));
+                drafts.push((path.clone(), draft));
             }
         }
         drafts

@@ -160,7 +160,7 @@ impl<'a> Judge<'a> {
 
     /// What matters for an initramfs only.
     fn look_for_first(&mut self) {
-        let (lost, mut lacking, mut first) = (init::lost(self.subject.tree), None, None);
+        let (mut lacking, mut first) = (None, None);
         match &self.subject.purpose {
             Purpose::Initramfs { init } => {
                 let person = Person::root();
@@ -172,7 +172,7 @@ impl<'a> Judge<'a> {
             Purpose::Container | Purpose::Plain | Purpose::Programs(_) => return,
         }
         self.first = first;
-        for (path, draft) in lacking.into_iter().chain(lost) {
+        for (path, draft) in lacking.into_iter().chain(init::lost(self.subject.tree)) {
             self.tell_of_path(path, draft);
         }
     }

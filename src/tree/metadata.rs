@@ -1,12 +1,72 @@
 //! Owner, mode, time and extended attributes of an inode, as data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::error::Error;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
 
-/// Extended attributes: full name (`security.capability`) to value, both bytes.
-pub type Xattrs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+/// Extended attributes: full name (`security.capability`) to value, both bytes. Most files have none, and having none
+/// takes no more room than a pointer.
+#[derive(Clone, Default)]
+pub struct Xattrs(Option<Box<Pairs>>);
+
+type Pairs = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+static NONE: Pairs = Pairs::new();
+
+impl Xattrs {
+    /// None.
+    pub fn new() -> Xattrs {
+        Xattrs::default()
+    }
+}
+
+impl Deref for Xattrs {
+    type Target = Pairs;
+
+    fn deref(&self) -> &Pairs {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Xattrs {
+    fn deref_mut(&mut self) -> &mut Pairs {
+        self.0.get_or_insert_default()
+    }
+}
+
+impl PartialEq for Xattrs {
+    fn eq(&self, other: &Xattrs) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Xattrs {}
+
+impl fmt::Debug for Xattrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl<'a> IntoIterator for &'a Xattrs {
+    type Item = (&'a Box<[u8]>, &'a Box<[u8]>);
+    type IntoIter = btree_map::Iter<'a, Box<[u8]>, Box<[u8]>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Xattrs {
+    type Item = (Box<[u8]>, Box<[u8]>);
+    type IntoIter = btree_map::IntoIter<Box<[u8]>, Box<[u8]>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.map(|pairs| *pairs).unwrap_or_default().into_iter()
+    }
+}
 
 /// What an inode has besides its kind and contents.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +175,17 @@ mod tests {
         for text in ["", "7", "u+x", "0999", "10000", "77777", "-755", "0x1ff"] {
             assert!(text.parse::<Mode>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn attributes_are_a_map_that_takes_no_room_when_it_is_empty() {
+        let mut xattrs = Xattrs::new();
+        assert!(xattrs.is_empty() && xattrs.get(b"user.a".as_slice()).is_none());
+        assert_eq!(size_of_val(&xattrs), size_of::<usize>());
+        xattrs.insert((*b"user.a").into(), (*b"1").into());
+        assert_eq!(xattrs.iter().count(), xattrs.clone().into_iter().count());
+        xattrs.remove(b"user.a".as_slice());
+        assert_eq!(xattrs, Xattrs::new());
     }
 
     #[test]

@@ -378,7 +378,7 @@ impl Root<'_> {
             uid: header.uid,
             gid: header.gid,
             mtime: i64::from(header.mtime),
-            xattrs: BTreeMap::new(),
+            xattrs: Default::default(),
         };
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             if matches!(kind, Kind::Directory(_)) {
