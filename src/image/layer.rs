@@ -380,7 +380,6 @@ impl LayerWriter<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::image::plan_layers;

@@ -153,7 +153,7 @@ fn host_file(host: &Path) -> Result<(Content, Mode), Problem> {
         changed: (meta.ctime(), meta.ctime_nsec()),
     };
     let mode = Mode::from_bits(meta.permissions().mode()).normal(false);
-    Ok((Content::File(HostFile::new(folder.into(), name, stamp)), mode))
+    Ok((Content::File(HostFile::alone(folder, name, stamp)), mode))
 }
 
 /// Everything that globs name. A pattern without anything special in it is a path, and the links on its way are

@@ -5,13 +5,14 @@
 //! two states in an image.
 
 use std::error::Error;
-use std::ffi::OsStr;
+use std::ffi::{CStr, OsStr};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode as OpenMode, OFlags};
 
@@ -35,13 +36,28 @@ pub enum Content {
     },
 }
 
-/// A file of this machine as it was when it was seen. Directory and name apart, so that the files of one directory
-/// share the first.
+/// A directory of this machine, with what its files have in common: a tree can have millions of them.
+#[derive(Debug)]
+pub struct HostFolder {
+    path: Box<Path>,
+    /// The names of its files, with a NUL behind each.
+    names: Box<[u8]>,
+    /// The device of the file that was seen first.
+    device: OnceLock<u64>,
+}
+
+/// A file of this machine as it was when it was seen.
 #[derive(Clone, Debug)]
 pub struct HostFile {
-    directory: Arc<Path>,
-    name: Box<OsStr>,
-    stamp: Stamp,
+    folder: Arc<HostFolder>,
+    inode: u64,
+    size: u64,
+    modified: i64,
+    changed: i64,
+    /// The parts of both times below a second.
+    nanoseconds: [u32; 2],
+    /// Where its name is among those of the folder.
+    name: u32,
 }
 
 /// What identifies one state of a host file.
@@ -65,7 +81,7 @@ pub enum Origin<'a> {
     /// These are the bytes.
     Bytes(&'a [u8]),
     /// What a file in this state holds from this offset on.
-    Stamped(&'a Stamp, u64),
+    Stamped(Stamp, u64),
     /// Nothing does: who wants to know must read.
     Unknown,
 }
@@ -172,20 +188,57 @@ impl Failure for ContentError {
     }
 }
 
+impl HostFolder {
+    /// A directory and the names of its files, each with a NUL behind it.
+    pub fn new(path: &Path, names: &[u8]) -> HostFolder {
+        HostFolder { path: path.into(), names: names.into(), device: OnceLock::new() }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The name that begins at a place among the names, with the NUL behind it; empty where there is none.
+    pub fn name(&self, at: u32) -> &CStr {
+        let names = self.names.get(at as usize..).unwrap_or_default();
+        CStr::from_bytes_until_nul(names).unwrap_or_default()
+    }
+}
+
 impl HostFile {
-    /// A file as it was seen in `directory`.
-    pub fn new(directory: Arc<Path>, name: &OsStr, stamp: Stamp) -> HostFile {
-        HostFile { directory, name: name.into(), stamp }
+    /// The file of a folder whose name begins at `name`, as it was seen.
+    pub fn new(folder: &Arc<HostFolder>, name: u32, stamp: Stamp) -> HostFile {
+        if *folder.device.get_or_init(|| stamp.device) != stamp.device {
+            // Something else is mounted on it, so it shares nothing with its neighbours.
+            return HostFile::alone(&folder.path, OsStr::from_bytes(folder.name(name).to_bytes()), stamp);
+        }
+        // Parts of a second are less than one, so they fit.
+        let nanoseconds = [stamp.modified.1, stamp.changed.1].map(|part| u32::try_from(part).unwrap_or_default());
+        let Stamp { inode, size, modified: (modified, _), changed: (changed, _), .. } = stamp;
+        HostFile { folder: folder.clone(), inode, size, modified, changed, nanoseconds, name }
+    }
+
+    /// A file as it was seen in `directory`, of which nothing else is of interest.
+    pub fn alone(directory: &Path, name: &OsStr, stamp: Stamp) -> HostFile {
+        let folder = Arc::new(HostFolder::new(directory, &[name.as_bytes(), b"\0"].concat()));
+        HostFile::new(&folder, 0, stamp)
     }
 
     /// Where it is.
     pub fn path(&self) -> PathBuf {
-        self.directory.join(&*self.name)
+        self.folder.path.join(OsStr::from_bytes(self.folder.name(self.name).to_bytes()))
     }
 
     /// The state it was seen in.
-    pub fn stamp(&self) -> &Stamp {
-        &self.stamp
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            device: self.folder.device.get().copied().unwrap_or_default(),
+            inode: self.inode,
+            size: self.size,
+            modified: (self.modified, i64::from(self.nanoseconds[0])),
+            changed: (self.changed, i64::from(self.nanoseconds[1])),
+        }
     }
 
     fn open(&self) -> Result<File, ContentError> {
@@ -203,7 +256,7 @@ impl HostFile {
     }
 
     fn prove(&self, file: &File) -> Result<(), ContentError> {
-        prove(file, &self.stamp, || self.path().display().to_string())
+        prove(file, &self.stamp(), || self.path().display().to_string())
     }
 }
 
@@ -218,7 +271,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Content::Bytes(bytes) => bytes.len() as u64,
-            Content::File(file) => file.stamp.size,
+            Content::File(file) => file.size,
             Content::Slice { size, .. } => *size,
         }
     }
@@ -255,9 +308,9 @@ impl Content {
     pub fn origin(&self) -> Origin<'_> {
         match self {
             Content::Bytes(bytes) => Origin::Bytes(bytes),
-            Content::File(file) => Origin::Stamped(&file.stamp, 0),
+            Content::File(file) => Origin::Stamped(file.stamp(), 0),
             Content::Slice { backing, offset, .. } => {
-                backing.stamp.as_ref().map_or(Origin::Unknown, |stamp| Origin::Stamped(stamp, *offset))
+                backing.stamp.map_or(Origin::Unknown, |stamp| Origin::Stamped(stamp, *offset))
             }
         }
     }
@@ -277,7 +330,7 @@ impl Content {
     pub fn is_same(&self, other: &Content) -> bool {
         match (self, other) {
             (Content::Bytes(a), Content::Bytes(b)) => a == b,
-            (Content::File(a), Content::File(b)) => a.stamp == b.stamp,
+            (Content::File(a), Content::File(b)) => a.stamp() == b.stamp(),
             (
                 Content::Slice { backing: a, offset: a_offset, size: a_size },
                 Content::Slice { backing: b, offset: b_offset, size: b_size },
@@ -369,8 +422,7 @@ mod tests {
 
     fn seen(path: &Path) -> Content {
         let stamp = Stamp::of(&File::open(path).unwrap()).unwrap();
-        let directory: Arc<Path> = path.parent().unwrap().into();
-        Content::File(HostFile::new(directory, path.file_name().unwrap(), stamp))
+        Content::File(HostFile::alone(path.parent().unwrap(), path.file_name().unwrap(), stamp))
     }
 
     #[test]
@@ -390,6 +442,21 @@ mod tests {
             assert_eq!(&middle[..2], b"lo");
             assert_eq!(content.head(4).unwrap(), b"hell");
         }
+    }
+
+    #[test]
+    fn files_of_one_folder_keep_their_own_names_and_states() {
+        let folder = Arc::new(HostFolder::new(Path::new("/a"), b"one\0two\0"));
+        let stamp = |device, inode| Stamp { device, inode, size: 3, modified: (1, 999_999_999), changed: (-2, 7) };
+        let files = [HostFile::new(&folder, 0, stamp(5, 1)), HostFile::new(&folder, 4, stamp(5, 2))];
+        let mounted = HostFile::new(&folder, 4, stamp(6, 1));
+        assert_eq!(files[0].stamp(), stamp(5, 1));
+        assert_eq!(files[1].stamp(), stamp(5, 2));
+        assert_eq!(mounted.stamp(), stamp(6, 1));
+        assert_eq!(
+            [&files[0], &files[1], &mounted].map(HostFile::path),
+            ["/a/one", "/a/two", "/a/two"].map(PathBuf::from)
+        );
     }
 
     #[test]

@@ -16,7 +16,7 @@ mod inodes;
 
 mod resolve;
 
-pub use content::{Backing, Content, ContentError, ContentReader, HostFile, Origin, Stamp};
+pub use content::{Backing, Content, ContentError, ContentReader, HostFile, HostFolder, Origin, Stamp};
 pub use entries::{Entries, EntriesIter, InodeId};
 pub use inodes::{DeviceNumber, Entry, Inode, Kind, Step, Tree, Walk};
 pub use metadata::{Metadata, Mode, ModeError, Xattrs};

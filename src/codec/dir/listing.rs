@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use super::super::whiteout::{self, Meaning};
 use super::error::DirError;
 use crate::path::{ImagePath, Name, PATH_MAX};
-use crate::tree::{Content, DeviceNumber, HostFile, Kind, Metadata, Mode, Stamp, Xattrs};
+use crate::tree::{Content, DeviceNumber, HostFile, HostFolder, Kind, Metadata, Mode, Stamp, Xattrs};
 
 /// How many names are looked at in one go. A larger directory is shared between threads.
 const PART: usize = 1024;
@@ -64,40 +64,16 @@ pub(super) enum Found {
 /// A directory with its names. It is not kept open, so that depth costs no file descriptors.
 pub(super) struct Opened {
     path: ImagePath,
-    host: Arc<Path>,
-    names: Names,
-}
-
-/// Names in little memory: their bytes with a NUL behind each, and where each is.
-#[derive(Default)]
-struct Names {
-    bytes: Vec<u8>,
-    at: Vec<Range<u32>>,
-}
-
-impl Names {
-    fn push(&mut self, name: &CStr) {
-        let start = self.bytes.len() as u32;
-        self.bytes.extend_from_slice(name.to_bytes_with_nul());
-        self.at.push(start..self.bytes.len() as u32);
-    }
-
-    fn sort(&mut self) {
-        let bytes = &self.bytes;
-        let name = |range: &Range<u32>| &bytes[range.start as usize..range.end as usize];
-        self.at.sort_unstable_by(|a, b| name(a).cmp(name(b)));
-    }
-
-    /// A name with the NUL behind it.
-    fn get(&self, index: usize) -> &[u8] {
-        self.at.get(index).map_or(b"\0", |range| &self.bytes[range.start as usize..range.end as usize])
-    }
+    folder: Arc<HostFolder>,
+    /// Where each of its names begins, in the order of the names.
+    names: Vec<u32>,
 }
 
 /// What a thread uses again and again.
 pub(super) struct Reader<'a> {
     way: &'a Way<'a>,
     entries: Vec<MaybeUninit<u8>>,
+    names: Vec<u8>,
     path: Vec<u8>,
     xattrs: Vec<u8>,
 }
@@ -125,19 +101,25 @@ impl<'a> Way<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(way: &'a Way<'a>) -> Reader<'a> {
-        Reader { way, entries: vec![MaybeUninit::uninit(); ENTRIES], path: Vec::new(), xattrs: vec![0; 256] }
+        Reader {
+            way,
+            entries: vec![MaybeUninit::uninit(); ENTRIES],
+            names: Vec::new(),
+            path: Vec::new(),
+            xattrs: vec![0; 256],
+        }
     }
 
     /// Reads a directory.
     pub fn directory(&mut self, path: ImagePath, orders: &impl Orders) -> Listing {
         let host: PathBuf = self.way.root.join(OsStr::from_bytes(path.relative_bytes()));
-        let read = open(&path, &host).and_then(|file| Ok((self.names(file.as_fd())?, file)));
-        let (names, file) = match read {
+        let read = open(&path, &host).and_then(|file| Ok((self.names(file.as_fd(), &host)?, file)));
+        let ((folder, names), file) = match read {
             Ok(read) => read,
             Err(error) => return Listing { error: Some(DirError::Io(host, error.into())), ..Listing::default() },
         };
-        let count = names.at.len();
-        let opened = Opened { path, host: host.into(), names };
+        let count = names.len();
+        let opened = Opened { path, folder, names };
         if count <= PART {
             return self.look_at(&opened, file.as_fd(), 0..count, orders);
         }
@@ -152,26 +134,30 @@ impl<'a> Reader<'a> {
 
     /// Looks at some of the names of a directory.
     pub fn part(&mut self, directory: &Opened, range: Range<usize>, orders: &impl Orders) -> Listing {
-        match open(&directory.path, &directory.host) {
+        match open(&directory.path, directory.folder.path()) {
             Ok(file) => self.look_at(directory, file.as_fd(), range, orders),
-            Err(error) => {
-                Listing { error: Some(DirError::Io(directory.host.to_path_buf(), error.into())), ..Listing::default() }
-            }
+            Err(error) => Listing {
+                error: Some(DirError::Io(directory.folder.path().into(), error.into())),
+                ..Listing::default()
+            },
         }
     }
 
-    /// The names in a directory, sorted.
-    fn names(&mut self, file: BorrowedFd<'_>) -> Result<Names, Errno> {
-        let mut names = Names::default();
+    /// The names in a directory, and where each begins, sorted.
+    fn names(&mut self, file: BorrowedFd<'_>, host: &Path) -> Result<(Arc<HostFolder>, Vec<u32>), Errno> {
+        self.names.clear();
+        let mut starts = Vec::new();
         let mut entries = RawDir::new(file, &mut self.entries);
         while let Some(entry) = entries.next() {
             let entry = entry?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                names.push(entry.file_name());
+                starts.push(u32::try_from(self.names.len()).map_err(|_| Errno::OVERFLOW)?);
+                self.names.extend_from_slice(entry.file_name().to_bytes_with_nul());
             }
         }
-        names.sort();
-        Ok(names)
+        let folder = HostFolder::new(host, &self.names);
+        starts.sort_unstable_by(|a, b| folder.name(*a).cmp(folder.name(*b)));
+        Ok((Arc::new(folder), starts))
     }
 
     fn look_at(
@@ -182,8 +168,8 @@ impl<'a> Reader<'a> {
         orders: &impl Orders,
     ) -> Listing {
         let mut listing = Listing { seen: Vec::with_capacity(range.len()), ..Listing::default() };
-        for index in range {
-            match self.look(directory, file, directory.names.get(index), orders) {
+        for name in directory.names.get(range).unwrap_or_default() {
+            match self.look(directory, file, *name, orders) {
                 Ok(Ok(Some(seen))) => listing.seen.push(seen),
                 Ok(Ok(None)) => {}
                 Ok(Err(note)) => listing.notes.push(note),
@@ -201,11 +187,11 @@ impl<'a> Reader<'a> {
         &mut self,
         directory: &Opened,
         file: BorrowedFd<'_>,
-        name: &[u8],
+        place: u32,
         orders: &impl Orders,
     ) -> Result<Result<Option<Seen>, String>, DirError> {
-        let Ok(name) = CStr::from_bytes_with_nul(name) else { return Ok(Ok(None)) };
-        let Opened { path, host, .. } = directory;
+        let Opened { path, folder, .. } = directory;
+        let (host, name) = (folder.path(), folder.name(place));
         let host_name = OsStr::from_bytes(name.to_bytes());
         let host_path = || host.join(host_name);
         let fail = |error: Errno| DirError::Io(host_path(), error.into());
@@ -226,9 +212,7 @@ impl<'a> Reader<'a> {
         let number = DeviceNumber { major: rustix::fs::major(meta.st_rdev), minor: rustix::fs::minor(meta.st_rdev) };
         let kind = match file_type {
             FileType::Directory => None,
-            FileType::RegularFile => {
-                Some(Kind::File(Content::File(HostFile::new(host.clone(), host_name, stamp(&meta)))))
-            }
+            FileType::RegularFile => Some(Kind::File(Content::File(HostFile::new(folder, place, stamp(&meta))))),
             FileType::Symlink => Some(Kind::Symlink(target(file, name).map_err(fail)?)),
             FileType::CharacterDevice if meta.st_rdev == 0 => return Err(DirError::OverlayWhiteout(host_path())),
             FileType::CharacterDevice => Some(Kind::CharDevice(number)),
