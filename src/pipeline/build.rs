@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::abreast::abreast;
 use super::error::BuildError;
 use super::prepare::{Build, Bundled, Prepared, outside_of_sources, policy, prepare};
 use super::read::Verdict;
@@ -57,14 +58,13 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
     let scratch = Scratch::new(staging.scratch_folder());
     // From here on there is a private folder beside the output. Whatever happens, it goes, and nothing else is changed.
 
-    let mut staged = Vec::new();
-    for platform in build.platforms {
-        staged.push(prepare(build, platform, Output::Image, &scratch, progress)?);
-    }
+    let staged = abreast(build.platforms, build.layers.jobs, progress, |platform, progress| {
+        prepare(build, platform, Output::Image, &scratch, progress)
+    })?;
     // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
 
-    let mut verdicts = Vec::new();
-    for (platform, prepared) in build.platforms.iter().zip(&staged) {
+    let parts: Vec<_> = build.platforms.iter().zip(&staged).collect();
+    let verdicts = abreast(&parts, build.layers.jobs, progress, |(platform, prepared), progress| {
         progress.event(Event::Step(&format!("{platform}: verifying")));
         let subject = Subject {
             tree: &prepared.tree,
@@ -73,8 +73,8 @@ pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
             purpose: Purpose::Container,
             policy: &policy(build, platform),
         };
-        verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
-    }
+        Ok(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) })
+    })?;
     if verdicts.iter().any(|verdict| verdict.judgement.report.refuses()) {
         return Ok(Outcome::Refused(verdicts));
     }

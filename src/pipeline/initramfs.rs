@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::abreast::abreast;
 use super::error::BuildError;
 use super::prepare::{Build, Bundled, outside_of_sources, policy, prepare};
 use super::read::Verdict;
@@ -51,22 +52,24 @@ pub fn initramfs(build: &Build<'_>, progress: &dyn Progress) -> Result<Initramfs
     let scratch = Scratch::new(staging.scratch_folder());
     // From here on there is a private folder beside the output. Whatever happens, it goes.
 
+    let staged = abreast(build.platforms, build.layers.jobs, progress, |platform, progress| {
+        prepare(build, platform, Output::Initramfs, &scratch, progress)
+    })?;
     let (mut trees, mut bundled) = (Vec::new(), Vec::new());
-    for platform in build.platforms {
-        let prepared = prepare(build, platform, Output::Initramfs, &scratch, progress)?;
+    for prepared in staged {
         bundled.extend(prepared.bundled);
         trees.push(prepared.tree);
     }
     let init = build.recipe.initramfs.init.clone().unwrap_or_else(default_init);
-    let mut verdicts = Vec::new();
-    for (platform, tree) in build.platforms.iter().zip(&trees) {
+    let parts: Vec<_> = build.platforms.iter().zip(&trees).collect();
+    let verdicts = abreast(&parts, build.layers.jobs, progress, |(platform, tree), progress| {
         progress.event(Event::Step(&format!("{platform}: verifying the initramfs")));
         // An archive of a bundle alone is put behind another one, which has the first program.
         let part = build.recipe.bundle.is_some() && build.recipe.initramfs.init.is_none() && !has(tree, &init);
         let purpose = if part { Purpose::Part } else { Purpose::Initramfs { init: init.clone() } };
         let subject = Subject { tree, platform, settings: None, purpose, policy: &policy(build, platform) };
-        verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
-    }
+        Ok(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) })
+    })?;
     if verdicts.iter().any(|verdict| verdict.judgement.report.refuses()) {
         return Ok(Initramfs::Refused(verdicts));
     }

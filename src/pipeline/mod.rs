@@ -5,6 +5,7 @@
 
 mod error;
 
+mod abreast;
 mod read;
 
 mod gather;
