@@ -13,6 +13,9 @@ use crate::path::ImagePath;
 /// More threads than that only wait for each other in the kernel.
 const THREADS_MAX: usize = 8;
 
+/// How many names may lie around until they are fetched: that is what several threads cost in memory.
+const AHEAD_MAX: usize = 4096;
+
 /// Something to be read.
 enum Task {
     Directory(ImagePath),
@@ -26,6 +29,8 @@ struct Board {
     tasks: Vec<(usize, Task)>,
     /// What was done and not fetched yet.
     done: BTreeMap<usize, Listing>,
+    /// How many names that is.
+    ahead: usize,
     /// How many tickets were given.
     tickets: usize,
     /// How many threads wait for something to do.
@@ -34,6 +39,13 @@ struct Board {
     wanted: Option<usize>,
     /// Nothing is wanted any more, or a thread is lost.
     over: bool,
+}
+
+impl Board {
+    fn keep(&mut self, number: usize, listing: Listing) {
+        self.ahead += listing.seen.len();
+        self.done.insert(number, listing);
+    }
 }
 
 /// The threads' common ground.
@@ -86,6 +98,11 @@ impl<'a> Crew<'a> {
         let mut board = self.board();
         loop {
             if let Some(listing) = board.done.remove(&ticket) {
+                let full = board.ahead > AHEAD_MAX;
+                board.ahead -= listing.seen.len();
+                if full && board.ahead <= AHEAD_MAX {
+                    self.changed.notify_all();
+                }
                 return listing;
             }
             board = match board.tasks.pop() {
@@ -96,7 +113,7 @@ impl<'a> Crew<'a> {
                         return listing;
                     }
                     let mut board = self.board();
-                    board.done.insert(number, listing);
+                    board.keep(number, listing);
                     board
                 }
                 // The panic of the thread that is lost goes on when all are.
@@ -117,12 +134,14 @@ impl<'a> Crew<'a> {
         let mut reader = Reader::new(self.way);
         let mut board = self.board();
         while !board.over {
-            board = match board.tasks.pop() {
+            // Whoever waits for a result works too, so it never waits for one that nobody may make.
+            let task = if board.ahead > AHEAD_MAX { None } else { board.tasks.pop() };
+            board = match task {
                 Some((number, task)) => {
                     drop(board);
                     let listing = self.perform(task, &mut reader);
                     let mut board = self.board();
-                    board.done.insert(number, listing);
+                    board.keep(number, listing);
                     if board.wanted == Some(number) {
                         self.changed.notify_all();
                     }
