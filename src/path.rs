@@ -88,11 +88,11 @@ impl Name {
         if bytes.len() > NAME_MAX {
             return Err(PathError::NameTooLong(display_bytes(bytes)));
         }
-        Ok(Name::of(bytes))
+        Ok(Name::known(bytes))
     }
 
-    /// A name that is known to be one.
-    fn of(bytes: &[u8]) -> Name {
+    /// A name that is known to be one: it was one before.
+    pub(crate) fn known(bytes: &[u8]) -> Name {
         let mut here = [0; HERE_MAX];
         match (here.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
             (Some(place), Ok(length)) => {
@@ -252,7 +252,7 @@ impl ImagePath {
 
     /// The last component; `None` for the root.
     pub fn file_name(&self) -> Option<Name> {
-        self.components().last().map(Name::of)
+        self.components().last().map(Name::known)
     }
 
     /// The components from the root on, as bytes. Each is a valid [`Name`].

@@ -179,11 +179,11 @@ impl Gathering<'_> {
         while let Some((directory, id)) = pending.pop() {
             let Some(entries) = self.root.entries(id) else { continue };
             for (name, id) in entries {
-                let path = directory.join(name);
-                match &self.root.inode(*id).kind {
+                let path = directory.join(&name);
+                match &self.root.inode(id).kind {
                     Kind::Directory(_) => {
                         self.packing.copy(&path, why);
-                        pending.push((path, *id));
+                        pending.push((path, id));
                     }
                     Kind::Symlink(_) => self.take_link(&path, why),
                     Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {

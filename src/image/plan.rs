@@ -113,13 +113,13 @@ fn changes(tree: &Tree, base: Option<&Tree>) -> Vec<(ImagePath, Item)> {
         // What replaces a file by a directory hides nothing of the base that would need a whiteout.
         let base_entries = base_id.and_then(|id| base.entries(id));
         for name in base_entries.into_iter().flat_map(|entries| entries.keys()) {
-            if !entries.contains_key(name) {
-                changes.push((path.join(name), Item::Whiteout));
+            if !entries.contains_key(&name) {
+                changes.push((path.join(&name), Item::Whiteout));
             }
         }
         for (name, child) in entries.iter().rev() {
-            let below = base_entries.and_then(|entries| entries.get(name)).copied();
-            pending.push((path.join(name), *child, below));
+            let below = base_entries.and_then(|entries| entries.get(&name));
+            pending.push((path.join(&name), child, below));
         }
     }
     changes.sort_by(|a, b| a.0.cmp(&b.0));

@@ -40,7 +40,7 @@ pub(crate) fn adopt(
     };
     let nothing_yet = ground.tree.inode_count() == 1 && ground.tree.entries(root).is_some_and(Entries::is_empty);
     // A name that is none is told with its path, which is not known here.
-    let fine = |name: &Name| super::ground::check_name(to, name).is_ok();
+    let fine = |name: Name| super::ground::check_name(to, &name).is_ok();
     if !nothing_yet || !to.is_root() || !source.names().all(fine) {
         return Err(source);
     }

@@ -58,6 +58,9 @@ pub struct HostFile {
     nanoseconds: [u32; 2],
     /// Where its name is among those of the folder.
     name: u32,
+    /// Always `false`. By the values that it never has the compiler tells the other kinds of content and of inode, which so take
+    /// no word of their own: eight bytes less for every file.
+    _room: bool,
 }
 
 /// What identifies one state of a host file.
@@ -216,7 +219,7 @@ impl HostFile {
         // Parts of a second are less than one, so they fit.
         let nanoseconds = [stamp.modified.1, stamp.changed.1].map(|part| u32::try_from(part).unwrap_or_default());
         let Stamp { inode, size, modified: (modified, _), changed: (changed, _), .. } = stamp;
-        HostFile { folder: folder.clone(), inode, size, modified, changed, nanoseconds, name }
+        HostFile { folder: folder.clone(), inode, size, modified, changed, nanoseconds, name, _room: false }
     }
 
     /// A file as it was seen in `directory`, of which nothing else is of interest.

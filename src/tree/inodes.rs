@@ -1,9 +1,11 @@
 //! The inode table and the directories over it.
 
-use super::content::Content;
+use std::sync::Arc;
+
+use super::content::{Content, HostFolder};
 use super::entries::{Entries, EntriesIter, InodeId};
 use super::metadata::Metadata;
-use crate::path::{ImagePath, Name};
+use crate::path::{ImagePath, Name, PathError};
 
 /// One inode: a hard link is a second directory entry with the same [`InodeId`].
 #[derive(Clone, Debug)]
@@ -106,7 +108,7 @@ impl Tree {
 
     /// The entry `name` of a directory.
     pub fn child(&self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
-        self.entries(directory)?.get(name).copied()
+        self.entries(directory)?.get(name)
     }
 
     /// The inode at a path, following no link at all.
@@ -116,10 +118,42 @@ impl Tree {
 
     /// Adds an inode under a name, in place of what had that name. `directory` must be a directory of this tree.
     pub fn insert(&mut self, directory: InodeId, name: Name, inode: Inode) -> InodeId {
+        let id = self.add(inode);
+        self.link(directory, name, id);
+        id
+    }
+
+    /// Adds an inode that has no name yet.
+    pub fn add(&mut self, inode: Inode) -> InodeId {
         let number = u32::try_from(self.inodes.len()).expect("a tree holds fewer than 2^32 inodes");
         self.inodes.push(inode);
-        self.link(directory, name, InodeId(number));
         InodeId(number)
+    }
+
+    /// As [`Tree::link`], under the name that begins at a place in a folder of this machine, which the files of the folder
+    /// keep anyway.
+    ///
+    /// # Errors
+    /// When it is no name.
+    pub fn link_seen(
+        &mut self,
+        directory: InodeId,
+        folder: &Arc<HostFolder>,
+        at: u32,
+        target: InodeId,
+    ) -> Result<(), PathError> {
+        let name = Name::new(folder.name(at).to_bytes())?;
+        if let Some(entries) = self.entries_mut(directory) {
+            entries.insert_seen(folder, at, name, target);
+        }
+        Ok(())
+    }
+
+    /// Makes room in an empty directory for so many names of a folder of this machine.
+    pub fn expect(&mut self, directory: InodeId, folder: &Arc<HostFolder>, names: usize) {
+        if let Some(entries) = self.entries_mut(directory) {
+            entries.expect(folder, names);
+        }
     }
 
     /// Gives an inode one more name, in place of what had that name. `directory` must be a directory of this tree, and
@@ -159,10 +193,10 @@ impl Tree {
         let mut open: Vec<EntriesIter<'_>> = self.entries(self.root()).map(Entries::iter).into_iter().collect();
         std::iter::once(self.root()).chain(std::iter::from_fn(move || {
             loop {
-                match open.last_mut()?.next() {
-                    Some((_, id)) => {
-                        open.extend(self.entries(*id).map(Entries::iter));
-                        return Some(*id);
+                match open.last_mut()?.next_id() {
+                    Some(id) => {
+                        open.extend(self.entries(id).map(Entries::iter));
+                        return Some(id);
                     }
                     None => open.pop(),
                 };
@@ -171,7 +205,7 @@ impl Tree {
     }
 
     /// Every name but the root's, which is none; in no order that means anything.
-    pub fn names(&self) -> impl Iterator<Item = &Name> {
+    pub fn names(&self) -> impl Iterator<Item = Name> {
         let directories = self.inodes.iter().filter_map(|inode| match &inode.kind {
             Kind::Directory(entries) => Some(entries),
             Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
@@ -182,13 +216,6 @@ impl Tree {
     /// Every inode, the root first, unnamed ones included.
     pub fn ids(&self) -> impl Iterator<Item = InodeId> + use<> {
         (0..self.inodes.len() as u32).map(InodeId)
-    }
-
-    /// Makes room in a directory for so many more names, and not for more.
-    pub fn reserve(&mut self, directory: InodeId, names: usize) {
-        if let Some(entries) = self.entries_mut(directory) {
-            entries.reserve(names);
-        }
     }
 
     /// How many names each inode has, by [`InodeId::index`].
@@ -277,8 +304,8 @@ impl<'a> Walk<'a> {
                 }
                 match self.open.last_mut()?.next() {
                     Some((name, id)) => {
-                        self.path.push(name);
-                        break *id;
+                        self.path.push(&name);
+                        break id;
                     }
                     None => {
                         self.open.pop();
@@ -335,6 +362,12 @@ mod tests {
         assert_eq!(tree.inode(tree.get(&"/z".parse().unwrap()).unwrap()).meta.uid, 7);
         tree.remove(root, b"a");
         assert_eq!(tree.name_counts()[z.index()], 1);
+    }
+
+    #[test]
+    fn an_inode_is_small() {
+        // A tree has up to millions of them: what makes one larger must be worth it.
+        assert!(size_of::<Inode>() <= 88, "{}", size_of::<Inode>());
     }
 
     #[test]

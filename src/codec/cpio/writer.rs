@@ -169,7 +169,7 @@ impl Writing<'_> {
         let mut text: &[u8] = b"";
         header.mode |= match &entry.inode.kind {
             Kind::Directory(entries) => {
-                let below = entries.values().filter(|id| tree.inode(**id).is_directory()).count();
+                let below = entries.values().filter(|id| tree.inode(*id).is_directory()).count();
                 header.nlink = u32::try_from(below).unwrap_or(u32::MAX).saturating_add(2);
                 types::DIRECTORY
             }

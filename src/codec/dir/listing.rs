@@ -35,7 +35,9 @@ pub(super) struct Way<'a> {
 /// What was found in a directory, or in a part of one.
 #[derive(Default)]
 pub(super) struct Listing {
-    /// Sorted.
+    /// The directory that it is in.
+    pub folder: Option<Arc<HostFolder>>,
+    /// Sorted by name.
     pub seen: Vec<Seen>,
     /// What comes after that, each by the ticket that it is to be had for.
     pub parts: Vec<usize>,
@@ -47,7 +49,8 @@ pub(super) struct Listing {
 
 /// One name.
 pub(super) struct Seen {
-    pub name: Name,
+    /// Where the name begins in the folder.
+    pub name: u32,
     pub meta: Metadata,
     pub found: Found,
     /// Device and inode, when it has other names.
@@ -167,7 +170,11 @@ impl<'a> Reader<'a> {
         range: Range<usize>,
         orders: &impl Orders,
     ) -> Listing {
-        let mut listing = Listing { seen: Vec::with_capacity(range.len()), ..Listing::default() };
+        let mut listing = Listing {
+            folder: Some(directory.folder.clone()),
+            seen: Vec::with_capacity(range.len()),
+            ..Listing::default()
+        };
         for name in directory.names.get(range).unwrap_or_default() {
             match self.look(directory, file, *name, orders) {
                 Ok(Ok(Some(seen))) => listing.seen.push(seen),
@@ -229,7 +236,7 @@ impl<'a> Reader<'a> {
             Some(kind) => Found::Other(kind),
             None => Found::Directory(orders.directory(path.join(&name_in_image))),
         };
-        Ok(Ok(Some(Seen { name: name_in_image, meta: metadata(&meta, xattrs), found, link })))
+        Ok(Ok(Some(Seen { name: place, meta: metadata(&meta, xattrs), found, link })))
     }
 
     fn xattrs_of(&mut self, host: &Path, name: &CStr) -> Result<Xattrs, Errno> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::crew::{Crew, with_crew};
 use super::error::DirError;
 use super::listing::{Found, Listing, Reader, Seen, Skip, Way};
-use crate::tree::{Entries, Inode, InodeId, Kind, Tree};
+use crate::tree::{Inode, InodeId, Tree};
 
 /// What to read of a directory.
 pub struct ScanOptions<'a> {
@@ -73,21 +73,25 @@ impl Scan {
         listing: Listing,
         pending: &mut Vec<(InodeId, usize)>,
     ) -> Result<(), DirError> {
-        self.tree.reserve(id, listing.seen.len());
-        for Seen { name, meta, found, link } in listing.seen {
-            if let Some(first) = link.and_then(|key| self.links.get(&key)) {
-                self.tree.link(id, name, *first);
-                continue;
-            }
-            match found {
-                Found::Directory(ticket) => {
-                    let child = self.tree.insert(id, name, Inode { meta, kind: Kind::Directory(Entries::new()) });
-                    pending.push((child, ticket));
-                }
-                Found::Other(kind) => {
-                    let child = self.tree.insert(id, name, Inode { meta, kind });
-                    self.links.extend(link.map(|key| (key, child)));
-                }
+        if let Some(folder) = listing.folder.as_ref().filter(|_| !listing.seen.is_empty()) {
+            self.tree.expect(id, folder, listing.seen.len());
+            for Seen { name, meta, found, link } in listing.seen {
+                let known = link.and_then(|key| self.links.get(&key)).copied();
+                let child = match (known, found) {
+                    (Some(known), _) => known,
+                    (None, Found::Directory(ticket)) => {
+                        let child = self.tree.add(Inode::directory(meta));
+                        pending.push((child, ticket));
+                        child
+                    }
+                    (None, Found::Other(kind)) => {
+                        let child = self.tree.add(Inode { meta, kind });
+                        self.links.extend(link.map(|key| (key, child)));
+                        child
+                    }
+                };
+                let wrong = |error| DirError::Path(folder.path().into(), error);
+                self.tree.link_seen(id, folder, name, child).map_err(wrong)?;
             }
         }
         self.notes.extend(listing.notes);
@@ -99,6 +103,7 @@ impl Scan {
 mod tests {
     use super::*;
     use crate::path::ImagePath;
+    use crate::tree::Kind;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};

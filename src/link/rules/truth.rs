@@ -129,7 +129,7 @@ fn write(folder: &Path, case: &Case) {
 
 fn write_directory(tree: &Tree, id: InodeId, to: &Path) {
     let Kind::Directory(entries) = &tree.inode(id).kind else { return };
-    for (name, &id) in entries {
+    for (name, id) in entries {
         let to = to.join(std::str::from_utf8(name.as_bytes()).unwrap());
         let inode = tree.inode(id);
         match &inode.kind {
