@@ -27,7 +27,10 @@ pub struct Args {
 
 /// Version, and the compressors that the digests of layers depend on.
 const LONG_VERSION: &str = if cfg!(feature = "native") {
-    concat!(env!("CARGO_PKG_VERSION"), "\ngzip: libdeflate 1.26.1, members of about 1 MiB\nzstd: libzstd 1.5.7, frames of about 6 MiB, window of 8 MiB")
+    concat!(
+        env!("CARGO_PKG_VERSION"),
+        "\ngzip: libdeflate 1.26.1, members of about 1 MiB\nzstd: libzstd 1.5.7, frames of about 6 MiB, window of 8 MiB"
+    )
 } else {
     concat!(
         env!("CARGO_PKG_VERSION"),

@@ -4,7 +4,7 @@
 //!
 //! - Layers are packed in parts ([`Packer`]), each a gzip member of its own (RFC 1952 §2.2: "a gzip file consists of a series of
 //!   members") or a zstd frame of its own (RFC 8878 §3: frames may be concatenated). Every container engine reads that, and a part that is
-//!   the same as before need not be packed again. Members have no name and no time; frames have their size and a checksum.
+//!   the same as before need not be packed again. Members have no name and no time, and hold noise as it is; frames have their size and a checksum.
 //! - A kernel wants an initramfs in one piece ([`Whole`]): one gzip member, made of blocks that are compressed side by side,
 //!   or one zstd frame, made by libzstd's own workers, which cut the stream the same way for any number of workers of one or more.
 //!
@@ -15,6 +15,7 @@ mod coder;
 mod deflate;
 mod form;
 mod lz4;
+mod noise;
 mod spare;
 
 mod blocks;

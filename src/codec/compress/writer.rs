@@ -44,7 +44,7 @@ pub fn writer_id(compression: Compression) -> String {
     let gzip = if cfg!(feature = "native") { "libdeflate-1.26.1" } else { "zlib-rs" };
     match compression {
         Compression::None => "none".into(),
-        Compression::Gzip(level) => format!("gzip:{gzip}:{level}:members-1MiB"),
+        Compression::Gzip(level) => format!("gzip:{gzip}:{level}:members-1MiB:noise-stored"),
         Compression::Zstd(level) => format!("zstd:libzstd-1.5.7:{level}:long-8MiB:frames-6MiB"),
     }
 }
