@@ -307,7 +307,7 @@ mod tests {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
         let root = tree.root();
         let name = |text: &str| Name::new(text.as_bytes()).unwrap();
-        let file = Inode { meta: Metadata::new(Mode::FILE, 0), kind: Kind::File(Content::Bytes([1; 7].into())) };
+        let file = Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(Content::Bytes([1; 7].into())) };
         let directory = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
         let below = tree.insert(root, name("d"), directory.clone());
         let deep = tree.insert(below, name("e"), directory);

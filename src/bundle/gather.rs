@@ -302,7 +302,7 @@ fn move_to(
         return Ok(());
     }
     let link = Inode {
-        meta: Metadata { mode: Mode::SYMLINK, ..inode.meta },
+        meta: Metadata { mode: Mode::SYMLINK, ..Metadata::clone(&inode.meta) }.into(),
         kind: Kind::Symlink(found.path.as_bytes().into()),
     };
     if *here != found.path && alone {

@@ -23,7 +23,7 @@ pub(super) struct Packing<'a> {
 
 impl<'a> Packing<'a> {
     pub(super) fn new(root: &'a Tree, exclude: &'a Matcher) -> Packing<'a> {
-        let tree = Tree::new(root.inode(root.root()).meta.clone());
+        let tree = Tree::new(Metadata::clone(&root.inode(root.root()).meta));
         let arrived = BTreeMap::from([(root.root(), tree.root())]);
         Packing { root, exclude, tree, reasons: Reasons::new(), arrived, fresh: VecDeque::new(), ways: Vec::new() }
     }
@@ -139,7 +139,8 @@ impl<'a> Packing<'a> {
             directory = match self.tree.child(directory, part) {
                 Some(known) => known,
                 None => {
-                    let new = self.tree.insert(directory, name, Inode::directory(self.root.inode(id).meta.clone()));
+                    let new =
+                        self.tree.insert(directory, name, Inode::directory(Metadata::clone(&self.root.inode(id).meta)));
                     self.arrived.insert(id, new);
                     new
                 }
@@ -157,7 +158,7 @@ impl<'a> Packing<'a> {
         for name in landing.missing {
             here = here.join(&name);
             let meta = match self.root.get(&here).map(|id| self.root.inode(id)).filter(|inode| inode.is_directory()) {
-                Some(inode) => inode.meta.clone(),
+                Some(inode) => Metadata::clone(&inode.meta),
                 None => Metadata::new(crate::tree::Mode::DIRECTORY, 0),
             };
             directory = self.tree.insert(directory, name, Inode::directory(meta));

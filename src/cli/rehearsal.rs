@@ -142,7 +142,7 @@ fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), Trouble> {
     let size = file.metadata().map_err(failed)?.len();
     let backing = Arc::new(Backing::new(file, busybox.display().to_string()));
     let meta = |mode: u32| Metadata::new(Mode::from_bits(mode), 0);
-    let file = Inode { meta: meta(0o755), kind: Kind::File(Content::Slice { backing, offset: 0, size }) };
+    let file = Inode { meta: meta(0o755).into(), kind: Kind::File(Content::Slice { backing, offset: 0, size }) };
     let (Ok(place), Ok(name)) = ("/bin".parse::<ImagePath>(), Name::new(b"sh")) else { return Ok(()) };
     if let Ok(landing) = tree.landing(&place) {
         let mut directory = landing.directory;

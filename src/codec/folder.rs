@@ -284,7 +284,7 @@ mod tests {
         let mut add = |path: &str, mode: u32, kind: Kind| {
             let path: ImagePath = path.parse().unwrap();
             let directory = tree.get(&path.parent().unwrap()).unwrap();
-            let inode = Inode { meta: Metadata::new(Mode::from_bits(mode), 1_000_000_000), kind };
+            let inode = Inode { meta: Metadata::new(Mode::from_bits(mode), 1_000_000_000).into(), kind };
             tree.insert(directory, path.file_name().unwrap(), inode);
         };
         add("/bin", 0o555, Kind::Directory(Default::default()));

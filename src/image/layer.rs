@@ -412,7 +412,7 @@ mod tests {
                     None => (*line, Kind::Directory(Default::default())),
                 };
                 let (directory, name) = place(tree, path);
-                tree.insert(directory, name, Inode { meta: Metadata::new(Mode::FILE, 0), kind });
+                tree.insert(directory, name, Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind });
             }
         }
     }

@@ -274,7 +274,7 @@ mod tests {
         for (name, size) in sizes {
             let bytes: Vec<u8> = (0..*size).map(|at| (at % 251) as u8).collect();
             let kind = Kind::File(Content::Bytes(bytes.into()));
-            let inode = Inode { meta: Metadata::new(Mode::FILE, 0), kind };
+            let inode = Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind };
             tree.insert(tree.root(), Name::new(name.as_bytes()).unwrap(), inode);
         }
         tree

@@ -45,7 +45,7 @@ impl Sample {
     fn add(mut self, path: &str, meta: Metadata, kind: Kind) -> Sample {
         let path: ImagePath = path.parse().unwrap();
         let parent = self.parent(&path);
-        self.tree.insert(parent, path.file_name().unwrap(), Inode { meta, kind });
+        self.tree.insert(parent, path.file_name().unwrap(), Inode { meta: meta.into(), kind });
         self
     }
 

@@ -7,7 +7,7 @@ use super::error::{Problem, StageError};
 use super::ground::Ground;
 use crate::path::{ImagePath, display_bytes};
 use crate::recipe::{Group, Id, Origin, User};
-use crate::tree::{Content, Follow, Inode, InodeId, Kind, Mode};
+use crate::tree::{Content, Follow, Inode, InodeId, Kind, Metadata, Mode};
 
 /// The largest file of accounts that is read, in bytes.
 const SIZE_MAX: u64 = 16 << 20;
@@ -99,7 +99,7 @@ impl Lines {
         let place = StageError::place(origin);
         let mut meta = ground.meta(Mode::FILE);
         if let Some(id) = ground.tree.get(&self.path) {
-            meta = ground.tree.inode(id).meta.clone();
+            meta = Metadata::clone(&ground.tree.inode(id).meta);
             meta.mtime = ground.when.seconds();
         }
         // A dangling link is followed, as an editor would.
@@ -109,7 +109,11 @@ impl Lines {
             None => self.path,
         };
         let (directory, name) = ground.place(&path).map_err(place)?;
-        let id = ground.tree.insert(directory, name, Inode { meta, kind: Kind::File(Content::Bytes(bytes.into())) });
+        let id = ground.tree.insert(
+            directory,
+            name,
+            Inode { meta: meta.into(), kind: Kind::File(Content::Bytes(bytes.into())) },
+        );
         Ok(Some((path, id)))
     }
 }

@@ -51,9 +51,10 @@ pub(crate) fn adopt(
         }
     }
     source.tidy();
-    *source.meta_mut(source.root()) = ground.tree.inode(root).meta.clone();
+    source.set_meta(source.root(), Metadata::clone(&ground.tree.inode(root).meta));
     for id in source.ids().skip(1) {
-        *source.meta_mut(id) = meta(source.inode(id));
+        let meta = meta(source.inode(id));
+        source.set_meta(id, meta);
     }
     ground.tree = source;
     Ok(())
@@ -85,7 +86,7 @@ pub(crate) fn graft(
             let meta = meta(entry.inode);
             let (id, found) = ground.directory_in(directory, &name, &path, &meta)?;
             if found == Found::Directory {
-                *ground.tree.meta_mut(id) = meta;
+                ground.tree.set_meta(id, meta);
             }
             arrived.insert(entry.id, id);
             continue;
@@ -98,8 +99,8 @@ pub(crate) fn graft(
         match arrived.get(&entry.id) {
             Some(known) => ground.tree.link(directory, name, *known),
             None => {
-                let inode = Inode { meta: meta(entry.inode), kind: entry.inode.kind.clone() };
-                let id = ground.tree.insert(directory, name, inode);
+                let id = ground.tree.add(meta(entry.inode), entry.inode.kind.clone());
+                ground.tree.link(directory, name, id);
                 arrived.insert(entry.id, id);
             }
         }

@@ -62,7 +62,7 @@ pub(crate) fn make(
             LinkKind::Symlink => {
                 let meta = Metadata::new(Mode::SYMLINK, ground.when.seconds());
                 let kind = Kind::Symlink(target.as_bytes().into());
-                ground.tree.insert(directory, name, Inode { meta, kind });
+                ground.tree.insert(directory, name, Inode { meta: meta.into(), kind });
             }
         }
     }

@@ -54,7 +54,7 @@ pub(crate) fn apply(ground: &mut Ground, rule: &PathRule, platform: &Platform) -
     let (directory, name) = ground.place(&path).map_err(place)?;
     let mut meta = ground.meta(mode);
     attributes.give(&mut meta);
-    ground.tree.insert(directory, name, Inode { meta, kind });
+    ground.tree.insert(directory, name, Inode { meta: meta.into(), kind });
     Ok(())
 }
 

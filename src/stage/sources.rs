@@ -118,7 +118,9 @@ impl Sources<'_> {
                 }
                 let skip = |path: &ImagePath, _: bool| exclude.matches(path);
                 let skip: Option<&Skip<'_>> = if source.exclude.is_empty() { None } else { Some(&skip) };
-                let options = ScanOptions { xattrs: source.xattrs, skip, threads: self.threads };
+                // Times of this machine are an accident, unless somebody asks for them.
+                let times = !matches!(source.times, None | Some(Times::Epoch));
+                let options = ScanOptions { xattrs: source.xattrs, times, skip, threads: self.threads };
                 let scanned = scan(host, &options).map_err(Problem::Directory)?;
                 Ok(Found { tree: scanned.tree, notes: scanned.notes, times: Times::Epoch })
             }

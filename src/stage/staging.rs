@@ -240,7 +240,7 @@ mod tests {
             ]
         );
         // The folder that holds the files is no part of them.
-        assert_eq!(staged.tree.inode(staged.tree.root()).meta, Metadata::new(Mode::DIRECTORY, 1_000_000));
+        assert_eq!(*staged.tree.inode(staged.tree.root()).meta, Metadata::new(Mode::DIRECTORY, 1_000_000));
         assert_eq!(
             host.lines("source = [{ from = 'root', modes = 'normal', owner = '1:2', include = ['bin/s[hu]'] }]"),
             ["/bin/ 0755 1:2", "/bin/sh -> su 1:2", "/bin/su=su 0755 1:2"]

@@ -64,7 +64,8 @@ mod tests {
     fn a_folder_is_written_whole_and_never_into_another() {
         let folder = tempfile::tempdir().unwrap();
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
-        let inode = Inode { meta: Metadata::new(Mode::FILE, 0), kind: Kind::File(Content::Bytes(b"text"[..].into())) };
+        let inode =
+            Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(Content::Bytes(b"text"[..].into())) };
         tree.insert(tree.root(), Name::new(b"a").unwrap(), inode);
         let target = folder.path().join("out");
         write_rootfs(&tree, &target).unwrap();

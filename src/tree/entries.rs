@@ -270,7 +270,7 @@ mod tests {
         let root = tree.root();
         let ids: BTreeMap<u32, InodeId> = shuffled(count)
             .map(|number| {
-                let inode = Inode { meta: Metadata::new(Mode::FILE, i64::from(number)), kind: Kind::Fifo };
+                let inode = Inode { meta: Metadata::new(Mode::FILE, i64::from(number)).into(), kind: Kind::Fifo };
                 (number, tree.insert(root, name(number), inode))
             })
             .collect();

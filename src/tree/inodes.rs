@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use super::content::{Content, HostFolder};
 use super::entries::{Entries, EntriesIter, InodeId};
-use super::metadata::Metadata;
+use super::metadata::{Metadata, Shared, Sharing};
 use crate::path::{ImagePath, Name, PathError};
 
 /// One inode: a hard link is a second directory entry with the same [`InodeId`].
 #[derive(Clone, Debug)]
 pub struct Inode {
     /// Owner, mode, time, extended attributes.
-    pub meta: Metadata,
+    pub meta: Shared,
     /// What it is.
     pub kind: Kind,
 }
@@ -46,6 +46,7 @@ pub struct DeviceNumber {
 #[derive(Clone, Debug)]
 pub struct Tree {
     inodes: Vec<Inode>,
+    sharing: Sharing,
 }
 
 /// One name in a tree.
@@ -62,7 +63,7 @@ pub struct Entry<'a> {
 impl Inode {
     /// An empty directory.
     pub fn directory(meta: Metadata) -> Inode {
-        Inode { meta, kind: Kind::Directory(Entries::new()) }
+        Inode { meta: meta.into(), kind: Kind::Directory(Entries::new()) }
     }
 
     /// Whether this is a directory.
@@ -74,7 +75,7 @@ impl Inode {
 impl Tree {
     /// A tree that holds only its root directory.
     pub fn new(root: Metadata) -> Tree {
-        Tree { inodes: vec![Inode::directory(root)] }
+        Tree { inodes: vec![Inode::directory(root)], sharing: Sharing::default() }
     }
 
     /// The root directory.
@@ -89,7 +90,12 @@ impl Tree {
 
     /// The metadata of an inode, to change it for all its names.
     pub fn meta_mut(&mut self, id: InodeId) -> &mut Metadata {
-        &mut self.inodes[id.0 as usize].meta
+        self.inodes[id.0 as usize].meta.alone()
+    }
+
+    /// Gives an inode other metadata, for all its names.
+    pub fn set_meta(&mut self, id: InodeId, meta: Metadata) {
+        self.inodes[id.0 as usize].meta = self.sharing.share(meta);
     }
 
     /// How many inodes the table holds, unnamed ones included: the bound for tables that are indexed by
@@ -118,13 +124,20 @@ impl Tree {
 
     /// Adds an inode under a name, in place of what had that name. `directory` must be a directory of this tree.
     pub fn insert(&mut self, directory: InodeId, name: Name, inode: Inode) -> InodeId {
-        let id = self.add(inode);
+        let Inode { meta, kind } = inode;
+        let meta = self.sharing.share_too(meta);
+        let id = self.push(Inode { meta, kind });
         self.link(directory, name, id);
         id
     }
 
     /// Adds an inode that has no name yet.
-    pub fn add(&mut self, inode: Inode) -> InodeId {
+    pub fn add(&mut self, meta: Metadata, kind: Kind) -> InodeId {
+        let meta = self.sharing.share(meta);
+        self.push(Inode { meta, kind })
+    }
+
+    fn push(&mut self, inode: Inode) -> InodeId {
         let number = u32::try_from(self.inodes.len()).expect("a tree holds fewer than 2^32 inodes");
         self.inodes.push(inode);
         InodeId(number)
@@ -343,7 +356,7 @@ mod tests {
     }
 
     fn file() -> Inode {
-        Inode { meta: Metadata::new(Mode::FILE, 0), kind: Kind::File(Content::Bytes([].into())) }
+        Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(Content::Bytes([].into())) }
     }
 
     #[test]
@@ -367,7 +380,7 @@ mod tests {
     #[test]
     fn an_inode_is_small() {
         // A tree has up to millions of them: what makes one larger must be worth it.
-        assert!(size_of::<Inode>() <= 88, "{}", size_of::<Inode>());
+        assert!(size_of::<Inode>() <= 64, "{}", size_of::<Inode>());
     }
 
     #[test]
@@ -377,9 +390,9 @@ mod tests {
         let z = tree.insert(root, name("z"), file());
         let gone = tree.insert(root, name("gone"), file());
         let b = tree.insert(root, name("b"), Inode::directory(Metadata::new(Mode::DIRECTORY, 1)));
-        tree.insert(b, name("y"), Inode { meta: Metadata::new(Mode::FILE, 2), kind: Kind::Fifo });
+        tree.insert(b, name("y"), Inode { meta: Metadata::new(Mode::FILE, 2).into(), kind: Kind::Fifo });
         tree.link(b, name("x"), z);
-        tree.insert(root, name("a"), Inode { meta: Metadata::new(Mode::FILE, 3), kind: Kind::Fifo });
+        tree.insert(root, name("a"), Inode { meta: Metadata::new(Mode::FILE, 3).into(), kind: Kind::Fifo });
         assert_eq!(tree.remove(root, b"gone"), Some(gone));
         tree.tidy();
         let seen: Vec<(String, usize, i64)> =

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Extended attributes: full name (`security.capability`) to value, both bytes. Most files have none, and having none
 /// takes no more room than a pointer.
@@ -88,6 +89,68 @@ impl Metadata {
     /// Owned by root, without extended attributes.
     pub fn new(mode: Mode, mtime: i64) -> Metadata {
         Metadata { mode, uid: 0, gid: 0, mtime, xattrs: Xattrs::new() }
+    }
+}
+
+/// Metadata that inodes have in common: most of a tree's files have the same. Reads as [`Metadata`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shared(Arc<Metadata>);
+
+impl Deref for Shared {
+    type Target = Metadata;
+
+    fn deref(&self) -> &Metadata {
+        &self.0
+    }
+}
+
+impl From<Metadata> for Shared {
+    fn from(meta: Metadata) -> Shared {
+        Shared(Arc::new(meta))
+    }
+}
+
+impl Shared {
+    /// The metadata, to change it for one inode only.
+    pub(super) fn alone(&mut self) -> &mut Metadata {
+        Arc::make_mut(&mut self.0)
+    }
+}
+
+/// How many are remembered before all are forgotten. Where files have hardly anything in common, remembering is no use.
+const KNOWN_MAX: usize = 4096;
+
+/// What was seen already, so that it need not be kept twice.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sharing {
+    last: Option<Shared>,
+    known: BTreeMap<(u16, u32, u32, i64), Shared>,
+}
+
+impl Sharing {
+    /// The same metadata, shared with whoever has it.
+    pub fn share(&mut self, meta: Metadata) -> Shared {
+        if !meta.xattrs.is_empty() {
+            return meta.into();
+        }
+        if let Some(last) = self.last.as_ref().filter(|last| ***last == meta) {
+            return last.clone();
+        }
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        let key = (meta.mode.0, meta.uid, meta.gid, meta.mtime);
+        let shared = self.known.entry(key).or_insert_with(|| meta.into()).clone();
+        self.last = Some(shared.clone());
+        shared
+    }
+
+    /// As [`Sharing::share`], of what may be shared with others already.
+    pub fn share_too(&mut self, meta: Shared) -> Shared {
+        match Arc::try_unwrap(meta.0) {
+            Ok(alone) => self.share(alone),
+            Err(shared) => Shared(shared),
+        }
     }
 }
 
@@ -175,6 +238,24 @@ mod tests {
         for text in ["", "7", "u+x", "0999", "10000", "77777", "-755", "0x1ff"] {
             assert!(text.parse::<Mode>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_shared_is_the_same_and_changes_alone() {
+        let mut sharing = Sharing::default();
+        let metas: Vec<Metadata> =
+            (0..3 * KNOWN_MAX as i64).map(|time| Metadata::new(Mode::FILE, time % 5000)).collect();
+        let shared: Vec<Shared> = metas.iter().map(|meta| sharing.share(meta.clone())).collect();
+        assert!(shared.iter().zip(&metas).all(|(shared, meta)| **shared == *meta));
+        assert!(sharing.known.len() <= KNOWN_MAX);
+        let (mut one, other) = (sharing.share(metas[7].clone()), sharing.share(metas[7].clone()));
+        assert!(Arc::ptr_eq(&one.0, &other.0));
+        one.alone().uid = 5;
+        assert_eq!((one.uid, other.uid), (5, 0));
+        let mut special = metas[7].clone();
+        special.xattrs.insert((*b"user.a").into(), (*b"1").into());
+        assert_eq!(*sharing.share(special.clone()), special);
+        assert_eq!(*sharing.share(metas[7].clone()), metas[7]);
     }
 
     #[test]

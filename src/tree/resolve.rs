@@ -244,7 +244,11 @@ mod tests {
             };
             let path: ImagePath = path.parse().unwrap();
             let directory = tree.get(&path.parent().unwrap()).unwrap();
-            tree.insert(directory, path.file_name().unwrap(), Inode { meta: Metadata::new(Mode::FILE, 0), kind });
+            tree.insert(
+                directory,
+                path.file_name().unwrap(),
+                Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind },
+            );
         }
         tree
     }

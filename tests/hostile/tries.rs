@@ -166,7 +166,7 @@ fn tree(files: &[(&str, &[u8])]) -> Tree {
         }
         let kind = Kind::File(Content::Bytes((*bytes).into()));
         let meta = Metadata::new(Mode::from_bits(0o755), 0);
-        tree.insert(landing.directory, name.file_name().unwrap(), Inode { meta, kind });
+        tree.insert(landing.directory, name.file_name().unwrap(), Inode { meta: meta.into(), kind });
     }
     tree
 }

@@ -188,8 +188,9 @@ impl Root {
 
     /// Looks at what is in it now.
     fn look(&mut self) {
-        self.tree =
-            scan(&self.folder, &ScanOptions { xattrs: false, skip: Some(&is_emulator), threads: 1 }).unwrap().tree;
+        self.tree = scan(&self.folder, &ScanOptions { xattrs: false, skip: Some(&is_emulator), ..ScanOptions::ALL })
+            .unwrap()
+            .tree;
     }
 
     fn is_set_id(&self, program: &str) -> bool {
@@ -256,7 +257,8 @@ fn the_programs_of_this_machine_are_loaded_as_its_loader_loads_them() {
         let program = path.starts_with("/usr/bin/") || path.starts_with("/bin/");
         !(wanted.contains(&path.as_str()) || program || (library && (directory || path.contains(".so"))))
     };
-    let tree = scan(Path::new("/"), &ScanOptions { xattrs: false, skip: Some(&skip), threads: 1 }).unwrap().tree;
+    let tree =
+        scan(Path::new("/"), &ScanOptions { xattrs: false, skip: Some(&skip), ..ScanOptions::ALL }).unwrap().tree;
     let root = Root { folder: "/".into(), arch: Arch::Amd64, emulator: None, tree };
     let compared = root.compare(40, |program| (!root.is_set_id(program)).then(|| glibc(&root, program)));
     assert!(compared >= 10, "only {compared} programs could be compared");

@@ -73,7 +73,7 @@ fn words(errno: i32) -> &'static str {
 fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Judgement {
     let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
     let file = |bytes: &[u8]| Inode {
-        meta: Metadata::new(Mode::from_bits(0o755), 0),
+        meta: Metadata::new(Mode::from_bits(0o755), 0).into(),
         kind: Kind::File(Content::Bytes(bytes.into())),
     };
     let name = |path: &str| ImagePath::parse(path.as_bytes()).unwrap().file_name().unwrap();

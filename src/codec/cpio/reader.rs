@@ -416,7 +416,7 @@ impl Root<'_> {
             }
             return;
         }
-        let id = self.tree.insert(directory, name, Inode { meta, kind });
+        let id = self.tree.insert(directory, name, Inode { meta: meta.into(), kind });
         if may_be_linked {
             self.links.insert(key, id);
         }

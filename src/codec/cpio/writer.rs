@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn inode(mode: u32, kind: Kind) -> Inode {
-        Inode { meta: Metadata::new(Mode::from_bits(mode), 1_000_000_000), kind }
+        Inode { meta: Metadata::new(Mode::from_bits(mode), 1_000_000_000).into(), kind }
     }
 
     fn file(text: &str) -> Kind {

@@ -29,6 +29,7 @@ pub type Skip<'a> = dyn Fn(&ImagePath, bool) -> bool + Sync + 'a;
 pub(super) struct Way<'a> {
     pub root: &'a Path,
     pub xattrs: bool,
+    pub times: bool,
     pub skip: Option<&'a Skip<'a>>,
 }
 
@@ -98,7 +99,14 @@ impl<'a> Way<'a> {
         let mut reader = Reader::new(self);
         let xattrs =
             CStr::from_bytes_with_nul(&path).map_or(Ok(Xattrs::new()), |path| reader.xattrs(path)).map_err(fail)?;
-        Ok(metadata(&meta, xattrs))
+        Ok(self.metadata(&meta, xattrs))
+    }
+}
+
+impl Way<'_> {
+    fn metadata(&self, meta: &Stat, xattrs: Xattrs) -> Metadata {
+        let mtime = if self.times { meta.st_mtime } else { 0 };
+        Metadata { mode: Mode::from_bits(meta.st_mode), uid: meta.st_uid, gid: meta.st_gid, mtime, xattrs }
     }
 }
 
@@ -236,7 +244,7 @@ impl<'a> Reader<'a> {
             Some(kind) => Found::Other(kind),
             None => Found::Directory(orders.directory(path.join(&name_in_image))),
         };
-        Ok(Ok(Some(Seen { name: place, meta: metadata(&meta, xattrs), found, link })))
+        Ok(Ok(Some(Seen { name: place, meta: self.way.metadata(&meta, xattrs), found, link })))
     }
 
     fn xattrs_of(&mut self, host: &Path, name: &CStr) -> Result<Xattrs, Errno> {
@@ -294,10 +302,6 @@ fn open(path: &ImagePath, host: &Path) -> Result<OwnedFd, Errno> {
 /// What a link says.
 fn target(directory: BorrowedFd<'_>, name: &CStr) -> Result<Box<[u8]>, Errno> {
     Ok(rustix::fs::readlinkat(directory, name, Vec::new())?.as_bytes().into())
-}
-
-fn metadata(meta: &Stat, xattrs: Xattrs) -> Metadata {
-    Metadata { mode: Mode::from_bits(meta.st_mode), uid: meta.st_uid, gid: meta.st_gid, mtime: meta.st_mtime, xattrs }
 }
 
 fn stamp(meta: &Stat) -> Stamp {

@@ -6,12 +6,14 @@ use std::path::Path;
 use super::crew::{Crew, with_crew};
 use super::error::DirError;
 use super::listing::{Found, Listing, Reader, Seen, Skip, Way};
-use crate::tree::{Inode, InodeId, Tree};
+use crate::tree::{Entries, InodeId, Kind, Tree};
 
 /// What to read of a directory.
 pub struct ScanOptions<'a> {
     /// Read extended attributes.
     pub xattrs: bool,
+    /// Read times of last change. Where nobody wants them, they are all 0, and nearly all files have the same metadata.
+    pub times: bool,
     /// What is left out; nothing without it.
     pub skip: Option<&'a Skip<'a>>,
     /// How many threads read. The result does not depend on it.
@@ -20,7 +22,7 @@ pub struct ScanOptions<'a> {
 
 impl ScanOptions<'_> {
     /// Everything, by one thread.
-    pub const ALL: ScanOptions<'static> = ScanOptions { xattrs: true, skip: None, threads: 1 };
+    pub const ALL: ScanOptions<'static> = ScanOptions { xattrs: true, times: true, skip: None, threads: 1 };
 }
 
 /// What was read.
@@ -37,7 +39,7 @@ pub struct Scanned {
 /// # Errors
 /// On the first entry that cannot be read, or that no image could hold. Which one is the first depends on names only.
 pub fn scan(root: &Path, options: &ScanOptions<'_>) -> Result<Scanned, DirError> {
-    let way = Way { root, xattrs: options.xattrs, skip: options.skip };
+    let way = Way { root, xattrs: options.xattrs, times: options.times, skip: options.skip };
     let mut scan = Scan { tree: Tree::new(way.root_metadata()?), links: BTreeMap::new(), notes: Vec::new() };
     with_crew(&way, options.threads, |crew| scan.everything(crew))?;
     Ok(Scanned { tree: scan.tree, notes: scan.notes })
@@ -80,12 +82,12 @@ impl Scan {
                 let child = match (known, found) {
                     (Some(known), _) => known,
                     (None, Found::Directory(ticket)) => {
-                        let child = self.tree.add(Inode::directory(meta));
+                        let child = self.tree.add(meta, Kind::Directory(Entries::new()));
                         pending.push((child, ticket));
                         child
                     }
                     (None, Found::Other(kind)) => {
-                        let child = self.tree.add(Inode { meta, kind });
+                        let child = self.tree.add(meta, kind);
                         self.links.extend(link.map(|key| (key, child)));
                         child
                     }
@@ -103,7 +105,6 @@ impl Scan {
 mod tests {
     use super::*;
     use crate::path::ImagePath;
-    use crate::tree::Kind;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};
@@ -141,7 +142,8 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("a/.wh.x")).unwrap();
         std::fs::write(folder.path().join("b"), "").unwrap();
         let skip = |path: &ImagePath, directory: bool| directory && path.as_bytes() == b"/a";
-        let tree = scan(folder.path(), &ScanOptions { xattrs: false, skip: Some(&skip), threads: 1 }).unwrap().tree;
+        let tree =
+            scan(folder.path(), &ScanOptions { xattrs: false, skip: Some(&skip), ..ScanOptions::ALL }).unwrap().tree;
         assert_eq!(tree.walk().count(), 2);
         let error = scan(folder.path(), &ScanOptions::ALL).unwrap_err();
         assert!(error.to_string().starts_with("names that begin with `.wh.` mean deletions in a layer: "), "{error}");

@@ -200,7 +200,7 @@ impl Unpack<'_> {
             TarKind::BlockDevice(number) => Kind::BlockDevice(number),
             TarKind::Fifo => Kind::Fifo,
         };
-        self.tree.insert(directory, name, Inode { meta: entry.meta, kind });
+        self.tree.insert(directory, name, Inode { meta: entry.meta.into(), kind });
         Ok(())
     }
 
