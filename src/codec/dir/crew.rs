@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::listing::{Listing, Opened, Orders, Reader, Way};
+use super::listing::{Listing, Opened, Orders, Reader, Seen, Way};
 use crate::path::ImagePath;
 
 /// More threads than that only wait for each other in the kernel.
@@ -15,6 +15,9 @@ const THREADS_MAX: usize = 8;
 
 /// How many names may lie around until they are fetched: that is what several threads cost in memory.
 const AHEAD_MAX: usize = 4096;
+
+/// The largest room that is used again, in names: most directories are small.
+const ROOM_MAX: usize = 64;
 
 /// Something to be read.
 enum Task {
@@ -53,11 +56,13 @@ pub(super) struct Crew<'a> {
     way: &'a Way<'a>,
     board: Mutex<Board>,
     changed: Condvar,
+    /// Room that can be used again.
+    rooms: Mutex<Vec<Vec<Seen>>>,
 }
 
 /// Calls `work` with a crew of so many threads, which includes the one that calls.
 pub(super) fn with_crew<T>(way: &Way<'_>, threads: usize, work: impl FnOnce(&Crew<'_>) -> T) -> T {
-    let crew = Crew { way, board: Mutex::default(), changed: Condvar::new() };
+    let crew = Crew { way, board: Mutex::default(), changed: Condvar::new(), rooms: Mutex::default() };
     crew.directory(ImagePath::root());
     std::thread::scope(|scope| {
         for _ in 1..threads.clamp(1, THREADS_MAX) {
@@ -128,6 +133,14 @@ impl<'a> Crew<'a> {
         }
     }
 
+    /// Takes room back.
+    pub fn give_back(&self, mut room: Vec<Seen>) {
+        room.clear();
+        if (1..=ROOM_MAX).contains(&room.capacity()) {
+            self.rooms.lock().unwrap_or_else(PoisonError::into_inner).push(room);
+        }
+    }
+
     /// Does what there is to do until nothing is wanted any more.
     fn help(&self) {
         let _end = End(self);
@@ -179,6 +192,10 @@ impl<'a> Crew<'a> {
 }
 
 impl Orders for Crew<'_> {
+    fn room(&self) -> Vec<Seen> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
     fn directory(&self, path: ImagePath) -> usize {
         self.order(Task::Directory(path))
     }

@@ -86,8 +86,11 @@ pub(super) struct Reader<'a> {
 pub(super) trait Orders {
     /// A directory.
     fn directory(&self, path: ImagePath) -> usize;
-    /// A part of an open one.
+    /// A part of one.
     fn part(&self, directory: &Arc<Opened>, range: Range<usize>) -> usize;
+    /// Room for what is seen, which may have been used before. Much that is kept for long is made while a listing is under way:
+    /// were its room new each time, what is kept would lie in the holes of what is gone.
+    fn room(&self) -> Vec<Seen>;
 }
 
 impl<'a> Way<'a> {
@@ -178,11 +181,7 @@ impl<'a> Reader<'a> {
         range: Range<usize>,
         orders: &impl Orders,
     ) -> Listing {
-        let mut listing = Listing {
-            folder: Some(directory.folder.clone()),
-            seen: Vec::with_capacity(range.len()),
-            ..Listing::default()
-        };
+        let mut listing = Listing { folder: Some(directory.folder.clone()), seen: orders.room(), ..Listing::default() };
         for name in directory.names.get(range).unwrap_or_default() {
             match self.look(directory, file, *name, orders) {
                 Ok(Ok(Some(seen))) => listing.seen.push(seen),

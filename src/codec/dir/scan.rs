@@ -60,9 +60,9 @@ impl Scan {
         while let Some((id, ticket)) = pending.pop() {
             let mut listing = crew.wait_for(ticket, &mut reader);
             let parts = std::mem::take(&mut listing.parts);
-            self.directory(id, listing, &mut pending)?;
+            self.directory(id, listing, &mut pending, crew)?;
             for ticket in parts {
-                self.directory(id, crew.wait_for(ticket, &mut reader), &mut pending)?;
+                self.directory(id, crew.wait_for(ticket, &mut reader), &mut pending, crew)?;
             }
         }
         Ok(())
@@ -72,12 +72,13 @@ impl Scan {
     fn directory(
         &mut self,
         id: InodeId,
-        listing: Listing,
+        mut listing: Listing,
         pending: &mut Vec<(InodeId, usize)>,
+        crew: &Crew<'_>,
     ) -> Result<(), DirError> {
         if let Some(folder) = listing.folder.as_ref().filter(|_| !listing.seen.is_empty()) {
             self.tree.expect(id, folder, listing.seen.len());
-            for Seen { name, meta, found, link } in listing.seen {
+            for Seen { name, meta, found, link } in listing.seen.drain(..) {
                 let known = link.and_then(|key| self.links.get(&key)).copied();
                 let child = match (known, found) {
                     (Some(known), _) => known,
@@ -96,6 +97,7 @@ impl Scan {
                 self.tree.link_seen(id, folder, name, child).map_err(wrong)?;
             }
         }
+        crew.give_back(listing.seen);
         self.notes.extend(listing.notes);
         listing.error.map_or(Ok(()), Err)
     }
