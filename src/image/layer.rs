@@ -200,9 +200,9 @@ impl LayerWriter<'_> {
 
     /// The keys of all segments.
     fn keys(&self, tree: &Tree, plan: &LayerPlan) -> Result<Vec<Option<Digest>>, LayerError> {
-        let (mut keys, moment) = (Vec::new(), self.reuse.moment());
+        let mut keys = Vec::new();
         let done = cut(tree, plan, self.options.compression, &mut |segment| {
-            keys.push(segment.key(moment));
+            keys.push(self.reuse.key(&segment));
             Ok(())
         });
         match done {
@@ -221,7 +221,7 @@ impl LayerWriter<'_> {
     ) -> Result<Written, LayerError> {
         let compression = self.options.compression;
         let jobs = self.options.jobs.clamp(1, 256);
-        let moment = self.reuse.is_worth_it(compression).then(|| self.reuse.moment());
+        let keyed = self.reuse.is_worth_it(compression);
         let mut packers = Vec::new();
         for _ in 0..jobs {
             packers.push(Packer::new(compression).map_err(LayerError::Compression)?);
@@ -253,7 +253,8 @@ impl LayerWriter<'_> {
             let cut = cut(tree, plan, compression, &mut |segment| {
                 let key = match keys.get(number) {
                     Some(key) => *key,
-                    None => moment.and_then(|moment| segment.key(moment)),
+                    None if keyed => self.reuse.key(&segment),
+                    None => None,
                 };
                 let record = outline.and_then(|outline| outline.records.get(number));
                 unchanged &= key.is_some() && record.is_some_and(|record| record.key == key);

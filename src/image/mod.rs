@@ -11,8 +11,9 @@ mod cache;
 mod flatten;
 mod plan;
 
-mod reuse;
 mod segment;
+
+mod reuse;
 
 mod layer;
 

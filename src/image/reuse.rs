@@ -2,7 +2,8 @@
 //!
 //! Two questions are asked of each segment of a layer. *Is it one that was seen before?* is answered without reading it, by its
 //! key: names, metadata, and the states of its files (device, inode, size, both times to the nanosecond). A state counts only
-//! when it was old enough to be no other's ([`crate::tree::Stamp::settled_at`]). *What are these bytes packed?* is answered by
+//! when it was old enough to be no other's ([`crate::tree::Stamp::settled_at`]) and its file system has a clock
+//! ([`Content::is_clocked`]). *What are these bytes packed?* is answered by
 //! their digest: so a tree that was copied, or checked out again, is read and hashed but not packed again.
 //!
 //! The outline of a layer says of each segment what its key and its digest were, and where the digest of the whole tar stood behind
@@ -18,9 +19,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
+use super::segment::Segment;
 use super::store::{Blob, Staging};
 use crate::codec::compress::{Coded, Compression, writer_id};
 use crate::digest::{Digest, Hasher, Midway};
+use crate::tree::Content;
 
 /// What was made before, and may be used again.
 pub struct Reuse<'a> {
@@ -37,6 +40,8 @@ pub struct Reuse<'a> {
 /// What this build knows.
 #[derive(Default)]
 struct Memory {
+    /// Of each device whether the times of its files are to be believed.
+    clocked: BTreeMap<u64, bool>,
     /// The digest of each segment, by its key.
     digests: BTreeMap<Digest, Digest>,
     /// Where this build put a segment, by its digest.
@@ -99,9 +104,13 @@ impl<'a> Reuse<'a> {
         compression != Compression::None && (self.shared || self.cache.is_some())
     }
 
-    /// States of files count when a change after this moment would show in them: seconds since 1970.
-    pub(super) fn moment(&self) -> i64 {
-        self.began
+    /// What tells a segment from all others without reading it, where the states of its files can be believed.
+    pub(super) fn key(&self, segment: &Segment<'_>) -> Option<Digest> {
+        segment.key(&|content, stamp| stamp.settled_at(self.began) && self.is_clocked(content, stamp.device))
+    }
+
+    fn is_clocked(&self, content: &Content, device: u64) -> bool {
+        *self.memory().clocked.entry(device).or_insert_with(|| content.is_clocked())
     }
 
     /// The layer of this build that had all of these keys.

@@ -20,7 +20,7 @@ use crate::codec::tar::{self, Body};
 use crate::codec::whiteout;
 use crate::digest::{Digest, Hasher};
 use crate::path::{ImagePath, Name};
-use crate::tree::{Content, ContentError, Inode, InodeId, Kind, Metadata, Mode, Origin, Tree};
+use crate::tree::{Content, ContentError, Inode, InodeId, Kind, Metadata, Mode, Origin, Stamp, Tree};
 
 /// A run of the tar stream.
 #[derive(Default)]
@@ -53,9 +53,9 @@ impl Segment<'_> {
         self.contents as u64
     }
 
-    /// What tells this segment from all others without reading a file. `None` when that cannot be told: a file that lies in
-    /// no place of the user's, or one that may have changed within a tick of the clock before `moment` (seconds since 1970).
-    pub fn key(&self, moment: i64) -> Option<Digest> {
+    /// What tells this segment from all others without reading a file. `None` when that cannot be told: for a file that lies in no
+    /// place of the user's, or whose state `believes` does not take for its contents.
+    pub fn key(&self, believes: &dyn Fn(&Content, &Stamp) -> bool) -> Option<Digest> {
         let mut hasher = Hasher::default();
         let number = |hasher: &mut Hasher, number: u64| hasher.update(&number.to_le_bytes());
         number(&mut hasher, self.frame.len() as u64);
@@ -69,7 +69,7 @@ impl Segment<'_> {
                     number(&mut hasher, 0);
                     hasher.update(bytes.get(start..start + piece.length)?);
                 }
-                Origin::Stamped(stamp, offset) if stamp.settled_at(moment) => {
+                Origin::Stamped(stamp, offset) if believes(piece.content, &stamp) => {
                     number(&mut hasher, 1);
                     for part in [stamp.device, stamp.inode, stamp.size, offset + piece.offset] {
                         number(&mut hasher, part);
@@ -350,7 +350,7 @@ mod tests {
             let mut keys = Vec::new();
             let plan = plan_layers(tree, None, &[]).pop().unwrap();
             let done = cut(tree, &plan, Compression::Gzip(1), &mut |segment| {
-                keys.push(segment.key(moment));
+                keys.push(segment.key(&|_, stamp| stamp.settled_at(moment)));
                 Ok(())
             });
             assert!(done.is_ok());

@@ -89,12 +89,26 @@ pub enum Origin<'a> {
     Unknown,
 }
 
+/// The magic numbers of file systems that keep the time of every change (statfs(2), linux/magic.h).
+const CLOCKED: [u32; 9] = [
+    0x0000_ef53, // ext2, ext3, ext4
+    0x9123_683e, // btrfs
+    0x5846_5342, // xfs
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0xf2f5_2010, // f2fs
+    0x2fc1_2fc1, // zfs
+    0xca45_1a4e, // bcachefs
+    0x794c_7630, // overlayfs, which hands on the times of what is below
+];
+
 impl Stamp {
-    /// Whether a change after `moment` (seconds since 1970) would surely give another stamp. A file that changes twice within
-    /// one tick of its file system's clock has the same stamp after both; a kernel's clock ticks in milliseconds, FAT's in two seconds.
-    /// Only the inode's own time counts: the other one can be set back.
+    /// Whether a change after `moment` (seconds since 1970) would surely give another stamp, as far as the stamp itself tells. A
+    /// file that changes twice within one tick of its file system's clock has the same stamp after both; a kernel's clock ticks in
+    /// milliseconds. Only the inode's own time counts: the other one can be set back. A time in whole seconds was not made by such
+    /// a clock, but by a tool that makes images of file systems, or for a file system that counts in seconds.
     pub fn settled_at(&self, moment: i64) -> bool {
-        self.changed.0 < moment.saturating_sub(2)
+        self.changed.0 < moment.saturating_sub(2) && self.changed.1 != 0
     }
 
     fn of(file: &File) -> io::Result<Stamp> {
@@ -318,6 +332,19 @@ impl Content {
         }
     }
 
+    /// Whether the file lies in a file system whose kernel puts the time into the inode at every change, and lets nobody set
+    /// it. Network file systems have another machine's clock, FUSE has what its programs say, FAT and images of read-only
+    /// file systems have what was written into them.
+    pub fn is_clocked(&self) -> bool {
+        let found = match self {
+            Content::Bytes(_) => return false,
+            Content::File(host) => rustix::fs::statfs(host.folder.path()),
+            Content::Slice { backing, .. } => rustix::fs::fstatfs(&backing.file),
+        };
+        // The field's type differs between architectures; magic numbers are of 32 bits (statfs(2)).
+        found.is_ok_and(|found| CLOCKED.contains(&(found.f_type as u32)))
+    }
+
     /// All of it, for the small files that must be understood (passwd, scripts). At most `limit` bytes are read.
     ///
     /// # Errors
@@ -460,6 +487,19 @@ mod tests {
             [&files[0], &files[1], &mounted].map(HostFile::path),
             ["/a/one", "/a/two", "/a/two"].map(PathBuf::from)
         );
+    }
+
+    #[test]
+    fn only_a_state_with_a_time_of_a_clock_that_is_over_is_settled() {
+        let stamp = |seconds, part| Stamp { device: 1, inode: 1, size: 1, modified: (0, 0), changed: (seconds, part) };
+        assert!(stamp(97, 1).settled_at(100));
+        assert!(!stamp(98, 1).settled_at(100) && !stamp(200, 1).settled_at(100));
+        assert!(!stamp(97, 0).settled_at(100));
+        assert!(!stamp(97, 1).settled_at(i64::MIN));
+        // A file that no clock of a disk made.
+        let stamp = Stamp::of(&File::open("/proc/self/status").unwrap()).unwrap();
+        let file = Content::File(HostFile::alone(Path::new("/proc/self"), OsStr::new("status"), stamp));
+        assert!(!file.is_clocked() && !Content::Bytes([].into()).is_clocked());
     }
 
     #[test]
