@@ -314,7 +314,8 @@ impl LayerWriter<'_> {
                 read(&mut bytes)?;
                 let plain = bytes.as_deref().map_or(&[][..], |bytes| &bytes[..size]);
                 let packed = packer.pack(plain, buffer).map_err(LayerError::Compression)?;
-                if let Some(digest) = &digest {
+                // What could not be packed is as quickly read where it is.
+                if let Some(digest) = digest.as_ref().filter(|_| packed.length < size) {
                     self.reuse.keep(digest, compression, packed.bytes());
                 }
                 packed
@@ -465,5 +466,35 @@ mod tests {
         let expected = ["./", "also", "etc/", "etc/.wh.a", "etc/c", "linked => also", ".wh.opt", "was-dir"];
         assert_eq!(names(&tree, &plans[0]), expected);
         assert!(plan_layers(&base, Some(&base), &[])[0].is_empty());
+    }
+
+    /// A tree of files of this machine.
+    fn host_tree(folder: &std::path::Path) -> Tree {
+        crate::codec::dir::scan(folder, &crate::codec::dir::ScanOptions::ALL).unwrap().tree
+    }
+
+    #[test]
+    fn of_two_layers_with_equal_contents_the_second_is_not_even_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        std::fs::create_dir(&source).unwrap();
+        std::fs::write(source.join("file"), "text".repeat(1_000_000)).unwrap();
+        let (one, other) = (host_tree(&source), host_tree(&source));
+        let staging = Staging::begin(folder.path()).unwrap();
+        let options = LayerOptions { compression: Compression::DEFAULT, jobs: 2 };
+        let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(5_000_000_000);
+        let reuse = Reuse::new(None, later, Vec::new(), true);
+        let writer = LayerWriter { staging: &staging, options: &options, reuse: &reuse, progress: &Silent };
+        let first = writer.write(&one, &plan_layers(&one, None, &[])[0], "one").unwrap();
+        std::fs::remove_file(source.join("file")).unwrap();
+        let second = writer.write(&other, &plan_layers(&other, None, &[])[0], "other").unwrap();
+        assert_eq!((second.diff_id, second.size), (first.diff_id, first.size));
+        // Without anything to go by it must be read, and is not there.
+        let reuse = Reuse::new(None, later, Vec::new(), true);
+        let writer = LayerWriter { reuse: &reuse, ..writer };
+        assert!(matches!(
+            writer.write(&other, &plan_layers(&other, None, &[])[0], "other"),
+            Err(LayerError::Content(_))
+        ));
     }
 }

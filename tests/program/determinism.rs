@@ -244,7 +244,7 @@ fn another_file_system_and_another_time_of_the_files_make_the_same_bytes() {
 fn any_number_of_threads_makes_the_same_bytes() {
     let folder = open_folder("");
     sources(folder.path(), 0, 1);
-    for jobs in ["1", "2", "7"] {
+    for jobs in ["1", "2", "7", "64"] {
         same_as_usual(folder.path(), "", &[], &["--jobs", jobs], &[]);
     }
 }
