@@ -85,12 +85,12 @@ impl LayerPlan {
 
 /// The names of every inode that has more than one, sorted. Directories have one.
 fn names_of_links(tree: &Tree) -> BTreeMap<InodeId, Vec<ImagePath>> {
-    let counts = tree.name_counts();
+    let linked = tree.linked();
     let mut names: BTreeMap<InodeId, Vec<ImagePath>> = BTreeMap::new();
-    if counts.iter().all(|count| *count < 2) {
+    if linked.is_empty() {
         return names;
     }
-    for entry in tree.walk().filter(|entry| counts[entry.id.index()] > 1) {
+    for entry in tree.walk().filter(|entry| linked.contains(&entry.id)) {
         names.entry(entry.id).or_default().push(entry.path);
     }
     names

@@ -12,7 +12,7 @@
 //!
 //! A segment has less than one and a half spans. Cuts are at multiples of tar's block of 512 bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::{Item, LayerPlan};
 use crate::codec::compress::Compression;
@@ -122,10 +122,10 @@ pub(super) fn cut<'a>(
     compression: Compression,
     sink: &mut dyn FnMut(Segment<'a>) -> Result<(), Stop>,
 ) -> Result<(), Stop> {
-    let names = tree.name_counts();
+    let linked = tree.linked();
     let mut cutter = Cutter {
         tree,
-        names,
+        linked,
         first_names: BTreeMap::new(),
         above: Vec::new(),
         span: compression.span(),
@@ -147,8 +147,8 @@ pub(super) fn cut<'a>(
 
 struct Cutter<'a, 's> {
     tree: &'a Tree,
-    /// How many names each inode has.
-    names: Vec<u32>,
+    /// The inodes with several names.
+    linked: BTreeSet<InodeId>,
     /// The name under which a file with several names was written.
     first_names: BTreeMap<InodeId, ImagePath>,
     /// The directories that are written and still open, from the root's child on: the parents of the last entry.
@@ -185,7 +185,7 @@ impl<'a> Cutter<'a, '_> {
 
     fn entry(&mut self, path: &ImagePath, id: InodeId) -> Result<(), Stop> {
         let inode: &'a Inode = self.tree.inode(id);
-        if !inode.is_directory() && self.names[id.index()] > 1 {
+        if !inode.is_directory() && self.linked.contains(&id) {
             if let Some(first) = self.first_names.get(&id) {
                 self.header.clear();
                 tar::header(&mut self.header, path, &inode.meta, Body::Hardlink(first));

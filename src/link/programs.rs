@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::elf::{ElfFacts, Interpreter, Linkage};
 use crate::path::ImagePath;
-use crate::tree::{Follow, Inode, InodeId, Kind, Step, Tree};
+use crate::tree::{Follow, Inode, InodeId, Kind, Seen, Step, Tree};
 
 use super::files::{Files, Probe};
 
@@ -75,10 +75,8 @@ fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
 
 /// The regular files, each once, in the order of their first names.
 pub(super) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
-    let mut seen = vec![false; tree.inode_count()];
-    tree.walk_ids().filter(move |id| {
-        matches!(tree.inode(*id).kind, Kind::File(_)) && !std::mem::replace(&mut seen[id.index()], true)
-    })
+    let mut seen = Seen::of(tree);
+    tree.walk_ids().filter(move |id| matches!(tree.inode(*id).kind, Kind::File(_)) && seen.is_new(*id))
 }
 
 /// How much a file matters by where its names are; `None` when it is no program at all.

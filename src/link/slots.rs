@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crate::tree::InodeId;
 
 /// How many places are made together.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 256;
 
 /// Places that are filled once each, by whichever thread comes first.
 pub(super) struct Slots<T>(Vec<OnceLock<Vec<OnceLock<T>>>>);
@@ -43,7 +43,7 @@ mod tests {
     fn a_place_is_filled_once() {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
         let mut here = tree.root();
-        for _ in 0..100 {
+        for _ in 0..400 {
             here = tree.insert(
                 here,
                 crate::path::Name::new(b"d").unwrap(),

@@ -1,5 +1,6 @@
 //! The inode table and the directories over it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::content::{Content, HostFolder};
@@ -240,34 +241,44 @@ impl Tree {
         counts
     }
 
+    /// The inodes that have more than one name.
+    pub fn linked(&self) -> BTreeSet<InodeId> {
+        let mut seen = Seen::of(self);
+        self.walk_ids().filter(|id| !seen.is_new(*id)).collect()
+    }
+
     /// Numbers the inodes anew, in the order of their first names. Those that have none go.
     pub fn tidy(&mut self) {
         const UNNAMED: u32 = u32::MAX;
-        let mut numbers = vec![UNNAMED; self.inodes.len()];
+        let mut numbers = Table::new(self.inodes.len(), UNNAMED);
         let mut next = 0;
         for id in self.walk_ids() {
-            let number = &mut numbers[id.index()];
+            let number = numbers.at(id.index());
             if *number == UNNAMED {
                 *number = next;
                 next += 1;
             }
         }
         let named = next as usize;
-        for number in numbers.iter_mut().filter(|number| **number == UNNAMED) {
-            *number = next;
-            next += 1;
+        for at in 0..self.inodes.len() {
+            let number = numbers.at(at);
+            if *number == UNNAMED {
+                *number = next;
+                next += 1;
+            }
         }
         for inode in &mut self.inodes {
             if let Kind::Directory(entries) = &mut inode.kind {
-                entries.renumber(|id| InodeId(numbers[id.index()]));
+                entries.renumber(|id| InodeId(numbers.get(id.index())));
             }
         }
-        for at in 0..numbers.len() {
+        for at in 0..self.inodes.len() {
             // Each exchange brings one inode to where it belongs.
-            while numbers[at] as usize != at {
-                let to = numbers[at] as usize;
+            while numbers.get(at) as usize != at {
+                let to = numbers.get(at) as usize;
                 self.inodes.swap(at, to);
-                numbers.swap(at, to);
+                let there = std::mem::replace(numbers.at(to), to as u32);
+                *numbers.at(at) = there;
             }
         }
         self.inodes.truncate(named);
@@ -279,6 +290,44 @@ impl Tree {
             Kind::Directory(entries) => Some(entries),
             Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
         }
+    }
+}
+
+/// Which inodes of a tree came by: a bit for each.
+pub struct Seen(Vec<u64>);
+
+impl Seen {
+    /// None of the tree's yet.
+    pub fn of(tree: &Tree) -> Seen {
+        Seen(vec![0; tree.inodes.len().div_ceil(64)])
+    }
+
+    /// Whether this one, which must be of the tree, comes for the first time.
+    pub fn is_new(&mut self, id: InodeId) -> bool {
+        let (word, bit) = (&mut self.0[id.index() / 64], 1 << (id.index() % 64));
+        let new = *word & bit == 0;
+        *word |= bit;
+        new
+    }
+}
+
+/// A number for each inode, in pieces. An allocator takes a large block that is freed for a sign that more of them will come,
+/// keeps them from then on, and everything that is made later needs more memory: so there is none.
+struct Table(Vec<Vec<u32>>);
+
+impl Table {
+    const PIECE: usize = 1 << 14;
+
+    fn new(count: usize, number: u32) -> Table {
+        Table(vec![vec![number; Table::PIECE]; count.div_ceil(Table::PIECE)])
+    }
+
+    fn get(&self, index: usize) -> u32 {
+        self.0[index / Table::PIECE][index % Table::PIECE]
+    }
+
+    fn at(&mut self, index: usize) -> &mut u32 {
+        &mut self.0[index / Table::PIECE][index % Table::PIECE]
     }
 }
 
@@ -371,6 +420,7 @@ mod tests {
         assert_eq!(paths, ["/", "/a", "/a/y", "/a-b", "/z"]);
         assert_eq!(tree.get(&"/a/y".parse().unwrap()), Some(z));
         assert_eq!(tree.name_counts()[z.index()], 2);
+        assert_eq!(tree.linked(), BTreeSet::from([z]));
         tree.meta_mut(z).uid = 7;
         assert_eq!(tree.inode(tree.get(&"/z".parse().unwrap()).unwrap()).meta.uid, 7);
         tree.remove(root, b"a");

@@ -18,6 +18,6 @@ mod resolve;
 
 pub use content::{Backing, Content, ContentError, ContentReader, HostFile, HostFolder, Origin, Stamp};
 pub use entries::{Entries, EntriesIter, InodeId};
-pub use inodes::{DeviceNumber, Entry, Inode, Kind, Step, Tree, Walk};
+pub use inodes::{DeviceNumber, Entry, Inode, Kind, Seen, Step, Tree, Walk};
 pub use metadata::{Metadata, Mode, ModeError, Shared, Xattrs};
 pub use resolve::{Errno, Follow, LINKS_MAX, Landing, ResolveError, Resolved};
