@@ -140,6 +140,11 @@ impl<W: Write> Digesting<W> {
         Digesting { inner, hasher: Sha256::new(), size: 0 }
     }
 
+    /// What is written into.
+    pub fn inner(&self) -> &W {
+        &self.inner
+    }
+
     /// Ends the stream: the inner writer, the digest, and the number of bytes.
     pub fn finish(self) -> (W, Digest, u64) {
         (self.inner, Digest(self.hasher.finalize().into()), self.size)

@@ -17,6 +17,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -147,6 +149,8 @@ impl Staging {
             inner: Digesting::new(BufWriter::with_capacity(BUFFER, file)),
             path,
             blobs: self.blobs_folder(),
+            behind: 0,
+            flusher: None,
         })
     }
 
@@ -288,6 +292,9 @@ pub struct BlobWriter {
     path: PathBuf,
     /// Where finished blobs lie. Not the staging itself: a layer's blob is written by a thread of its own.
     blobs: PathBuf,
+    /// How much was written since the disk was told.
+    behind: usize,
+    flusher: Option<Flusher>,
 }
 
 impl BlobWriter {
@@ -296,10 +303,11 @@ impl BlobWriter {
     /// # Errors
     /// When the last bytes cannot be written, as on a full disk.
     pub fn finish(self) -> Result<Blob, StoreError> {
-        let BlobWriter { inner, path, blobs } = self;
+        let BlobWriter { inner, path, blobs, flusher, .. } = self;
         let (writer, digest, size) = inner.finish();
         let finish = || -> io::Result<()> {
             let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+            flusher.map_or(Ok(()), Flusher::finish)?;
             file.sync_all()?;
             fs::rename(&path, blobs.join(digest.hex()))
         };
@@ -310,11 +318,53 @@ impl BlobWriter {
 
 impl Write for BlobWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inner.write(bytes).map_err(|error| named(&self.path, error))
+        let count = self.inner.write(bytes).map_err(|error| named(&self.path, error))?;
+        self.behind += count;
+        if self.behind >= FLUSH {
+            self.behind = 0;
+            if self.flusher.is_none() {
+                self.flusher = Flusher::start(self.inner.inner().get_ref());
+            }
+            if let Some(flusher) = &self.flusher {
+                flusher.wake();
+            }
+        }
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush().map_err(|error| named(&self.path, error))
+    }
+}
+
+/// How much is written before the disk begins with it, in bytes.
+const FLUSH: usize = 8 << 20;
+
+/// A thread that brings what was written so far to the disk, while more is made: so little is left to wait for at the end.
+struct Flusher {
+    wake: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    /// `None` when there is no thread to be had; then all is left for the end.
+    fn start(file: &File) -> Option<Flusher> {
+        let file = file.try_clone().ok()?;
+        let (wake, woken) = sync_channel(1);
+        // The system tells an error of the disk once: so the first one is kept, and tried no more.
+        let work = move || woken.into_iter().try_for_each(|()| file.sync_data());
+        let thread = std::thread::Builder::new().name("flush".into()).spawn(work).ok()?;
+        Some(Flusher { wake, thread })
+    }
+
+    fn wake(&self) {
+        // When it is not ready yet it takes what comes now along.
+        let _ = self.wake.try_send(());
+    }
+
+    fn finish(self) -> io::Result<()> {
+        drop(self.wake);
+        self.thread.join().map_err(|_| io::Error::other("a writing thread failed"))?
     }
 }
 
