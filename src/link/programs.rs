@@ -55,6 +55,10 @@ fn may_be_executed(inode: &Inode) -> bool {
 /// The names of the regular files that are wanted.
 fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
     let (mut names, mut links) = (Known::new(), Vec::new());
+    let mut inodes = tree.ids().map(|id| tree.inode(id));
+    if !inodes.any(|inode| matches!(inode.kind, Kind::File(_)) && wanted(inode)) {
+        return names;
+    }
     let mut walk = tree.walk();
     while let Some(Step { path, id, inode }) = walk.step() {
         match &inode.kind {

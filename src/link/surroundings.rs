@@ -193,6 +193,9 @@ impl Surroundings<'_> {
     fn plugins(&self) -> Vec<(ImagePath, Draft)> {
         let mut seen = BTreeSet::new();
         let mut drafts = Vec::new();
+        if !self.files.tree.names().any(|name| is_library(name.as_bytes())) {
+            return drafts;
+        }
         let mut walk = self.files.tree.walk();
         while let Some(Step { path, id, inode }) = walk.step() {
             let named = path.components().next_back().is_some_and(is_library);

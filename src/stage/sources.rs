@@ -149,11 +149,16 @@ impl Sources<'_> {
         let mut devices: Vec<ImagePath> = Vec::new();
         let mut left_out = BTreeSet::new();
         let mut named = BTreeSet::new();
-        let mut count = 0_usize;
         let mut above: Option<ImagePath> = None;
         let (includes, excludes) = (!source.include.is_empty(), !source.exclude.is_empty());
+        let special = |inode: &Inode| {
+            matches!(inode.kind, Kind::CharDevice(_) | Kind::BlockDevice(_)) || !inode.meta.xattrs.is_empty()
+        };
+        // Of a plain source all that matters is that there are names.
+        let plain = !includes && !excludes && !tree.ids().any(|id| special(tree.inode(id)));
+        let mut count = if plain { tree.walk_ids().skip(1).count() } else { 0 };
         let mut walk = tree.walk();
-        while let Some(Step { path, inode, .. }) = walk.step() {
+        while !plain && let Some(Step { path, inode, .. }) = walk.step() {
             // What is below an excluded directory follows it directly.
             if above.as_ref().is_some_and(|above| path.starts_with(above)) {
                 continue;
