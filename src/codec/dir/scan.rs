@@ -151,6 +151,57 @@ mod tests {
         assert!(error.to_string().starts_with("names that begin with `.wh.` mean deletions in a layer: "), "{error}");
     }
 
+    /// All that can be seen of what was scanned.
+    fn told(folder: &Path, threads: usize) -> Result<(Vec<String>, Vec<String>), String> {
+        let options = ScanOptions { threads, ..ScanOptions::ALL };
+        let Scanned { tree, notes } = scan(folder, &options).map_err(|error| error.to_string())?;
+        let lines = tree.walk().map(|entry| format!("{} {:?} {:?}", entry.path, entry.id, entry.inode)).collect();
+        Ok((lines, notes))
+    }
+
+    #[test]
+    fn nobody_can_tell_how_many_threads_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |path: String| folder.path().join(path);
+        let mut sockets = Vec::new();
+        for number in 0..40 {
+            std::fs::create_dir_all(at(format!("d{number}/below/far"))).unwrap();
+            std::fs::write(at(format!("d{number}/below/far/file")), "text").unwrap();
+            std::fs::hard_link(at(format!("d{number}/below/far/file")), at(format!("d{}/link", number / 2))).ok();
+            sockets.push(UnixListener::bind(at(format!("d{number}/s"))).unwrap());
+        }
+        // More than one part, with directories in each.
+        for number in 0..1200 {
+            std::fs::write(at(format!("d7/f{number}")), "").unwrap();
+        }
+        std::fs::create_dir_all(at("d7/a/b".into())).unwrap();
+        std::fs::create_dir_all(at("d7/z/b".into())).unwrap();
+        let one = told(folder.path(), 1).unwrap();
+        assert_eq!((one.0.len(), one.1.len()), (40 * 4 + 20 + 1200 + 4 + 1, 40));
+        for threads in [0, 2, 3, 8, 64] {
+            assert!(told(folder.path(), threads).unwrap() == one, "{threads}");
+        }
+        // Of several errors it is always the same one.
+        for number in [3, 11, 29] {
+            std::fs::write(at(format!("d{number}/below/.wh.x")), "").unwrap();
+        }
+        let one = told(folder.path(), 1).unwrap_err();
+        for threads in [2, 3, 8, 8, 8] {
+            assert_eq!(told(folder.path(), threads).unwrap_err(), one, "{threads}");
+        }
+    }
+
+    #[test]
+    fn times_that_nobody_wants_are_zero() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "text").unwrap();
+        let times = |times| {
+            let tree = scan(folder.path(), &ScanOptions { times, ..ScanOptions::ALL }).unwrap().tree;
+            tree.walk().map(|entry| entry.inode.meta.mtime != 0).collect::<Vec<_>>()
+        };
+        assert_eq!((times(true), times(false)), (vec![true, true], vec![false, false]));
+    }
+
     #[test]
     fn deep_trees_cost_no_file_descriptors() {
         let folder = tempfile::tempdir().unwrap();
