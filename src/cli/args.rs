@@ -29,12 +29,12 @@ pub struct Args {
 const LONG_VERSION: &str = if cfg!(feature = "native") {
     concat!(
         env!("CARGO_PKG_VERSION"),
-        "\ngzip: libdeflate 1.26.1, members of about 1 MiB\nzstd: libzstd 1.5.7, frames of about 6 MiB, window of 8 MiB"
+        "\ngzip: libdeflate 1.26.1, members of up to 1.5 MiB\nzstd: libzstd 1.5.7, frames of up to 6 MiB"
     )
 } else {
     concat!(
         env!("CARGO_PKG_VERSION"),
-        "\ngzip: zlib-rs, members of about 1 MiB (built without the feature `native`: other digests than with it)\nzstd: not in this build"
+        "\ngzip: zlib-rs, members of up to 1.5 MiB (built without the feature `native`: other digests than with it)\nzstd: not in this build"
     )
 };
 

@@ -29,11 +29,11 @@ impl Compression {
     pub const DEFAULT: Compression = Compression::Gzip(5);
 
     /// How much is best packed at once, in bytes: more costs memory, less costs size. gzip never looks back more than
-    /// 32 KiB, so that 1 MiB costs it nearly nothing; zstd finds what stood megabytes before. Part of what the output
-    /// depends on.
+    /// 32 KiB, so that a new start now and then costs it nearly nothing; zstd finds what stood megabytes before. Part of what
+    /// the output depends on.
     pub fn span(self) -> usize {
         match self {
-            Compression::None | Compression::Gzip(_) => 1 << 20,
+            Compression::None | Compression::Gzip(_) => 3 << 19,
             Compression::Zstd(_) => 6 << 20,
         }
     }
@@ -44,7 +44,7 @@ pub fn writer_id(compression: Compression) -> String {
     let gzip = if cfg!(feature = "native") { "libdeflate-1.26.1" } else { "zlib-rs" };
     match compression {
         Compression::None => "none".into(),
-        Compression::Gzip(level) => format!("gzip:{gzip}:{level}:members-1MiB:noise-stored"),
+        Compression::Gzip(level) => format!("gzip:{gzip}:{level}:members-1536KiB:noise-stored"),
         Compression::Zstd(level) => format!("zstd:libzstd-1.5.7:{level}:long-8MiB:frames-6MiB"),
     }
 }
