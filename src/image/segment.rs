@@ -7,8 +7,7 @@
 //! order decide:
 //!
 //! - Before an entry there is a cut when the segment holds half a span ([`Compression::span`]) already and either would hold more
-//!   than a span with this entry, or the entry's name is one of those that make a cut: those whose CRC-32 is a multiple of a
-//!   number.
+//!   than a span with this entry, or the entry makes a cut by its name: by the CRC-32 of that, compared with its size.
 //! - A file that does not fit into the rest of a span is cut after its first half span, and then after each whole one, counted
 //!   from its own first byte.
 //!
@@ -231,7 +230,7 @@ impl<'a> Cutter<'a, '_> {
         let size = content.map_or(0, Content::size);
         let whole = size.saturating_add(self.header.len() as u64);
         let too_much = whole > (self.span as u64).saturating_sub(self.segment.size() as u64);
-        if self.segment.size() >= self.span / 2 && (too_much || self.is_mark(path)) {
+        if self.segment.size() >= self.span / 2 && (too_much || self.is_mark(path, whole)) {
             self.flush()?;
         }
         self.segment.frame.extend_from_slice(&self.header);
@@ -253,12 +252,12 @@ impl<'a> Cutter<'a, '_> {
         Ok(())
     }
 
-    /// Whether there is a cut before this name, when there may be one: one name in 24 for gzip, in 96 for zstd. A root file
-    /// system has 20 kB for each name, so that makes a third of a span on the way.
-    fn is_mark(&self, path: &ImagePath) -> bool {
+    /// Whether there is a cut before this entry, when there may be one. The name decides, by chance so to speak, and the larger
+    /// the entry the more likely: there is one such cut in a third of a span, whatever the size of the files.
+    fn is_mark(&self, path: &ImagePath, size: u64) -> bool {
         let mut crc = flate2::Crc::new();
         crc.update(path.as_bytes());
-        (crc.sum() as usize).is_multiple_of((self.span >> 16).max(1))
+        u64::from(crc.sum()) % (self.span as u64 / 3) < size
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
