@@ -57,7 +57,7 @@ fn tar_headers(bencher: Bencher<'_, '_>) {
     });
 }
 
-#[divan::bench(args = [Compression::Gzip(1), Compression::DEFAULT, Compression::Gzip(9), Compression::Zstd(3)])]
+#[divan::bench(args = [Compression::Gzip(1), Compression::DEFAULT, Compression::Gzip(9), Compression::Zstd(2)])]
 fn compress_a_layer(bencher: Bencher<'_, '_>, compression: Compression) {
     bencher.counter(count()).bench(|| {
         let mut packer = Packer::new(compression).unwrap();

@@ -116,7 +116,7 @@ pub struct Build {
     /// How layers are compressed
     #[arg(long, value_name = "FORM", default_value = "gzip")]
     pub compression: CompressionForm,
-    /// Level: 1 to 12 for gzip, 1 to 19 for zstd
+    /// Level: 1 to 12 for gzip (5 when none is given), 1 to 19 for zstd (2)
     #[arg(long, value_name = "N")]
     pub compression_level: Option<u8>,
     /// Threads; the output does not depend on it [default: as many as there are cores]

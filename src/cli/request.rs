@@ -249,7 +249,7 @@ pub fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compressi
         }
         (CompressionForm::Gzip, None) => Ok(Compression::DEFAULT),
         (CompressionForm::Gzip, Some(level)) => Ok(Compression::Gzip(level)),
-        (CompressionForm::Zstd, level) => Ok(Compression::Zstd(level.unwrap_or(3))),
+        (CompressionForm::Zstd, level) => Ok(Compression::Zstd(level.unwrap_or(Compression::ZSTD_LEVEL))),
     }
 }
 

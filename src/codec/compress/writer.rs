@@ -28,6 +28,9 @@ impl Compression {
     /// What is used when nothing is asked for: smaller and faster than gzip's own level 6.
     pub const DEFAULT: Compression = Compression::Gzip(5);
 
+    /// The level of zstd when none is asked for. With what it finds far away it packs as well as level 3 does alone, in less time.
+    pub const ZSTD_LEVEL: u8 = 2;
+
     /// How much is best packed at once, in bytes: more costs memory, less costs size. gzip never looks back more than
     /// 32 KiB, so that a new start now and then costs it nearly nothing; zstd finds what stood megabytes before. Part of what
     /// the output depends on.
