@@ -1,7 +1,7 @@
 //! Several threads that read directories, for one that puts the results together.
 //!
-//! Whoever waits for a result works meanwhile: so one thread alone does everything, in the very order in which it is
-//! wanted, and no result lies around for long.
+//! Whoever waits for a result makes it himself, unless somebody is at it: so one thread alone does everything, in the very order
+//! in which it is wanted, and no result lies around for long.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -28,8 +28,8 @@ enum Task {
 /// What all threads share.
 #[derive(Default)]
 struct Board {
-    /// What is to be done, each with the ticket for its result; the last is done first.
-    tasks: Vec<(usize, Task)>,
+    /// What is to be done, by the ticket for its result; the last is done first.
+    tasks: BTreeMap<usize, Task>,
     /// What was done and not fetched yet.
     done: BTreeMap<usize, Listing>,
     /// How many names that is.
@@ -45,6 +45,11 @@ struct Board {
 }
 
 impl Board {
+    /// What may be done before anybody waits for it.
+    fn next(&mut self) -> Option<(usize, Task)> {
+        if self.ahead > AHEAD_MAX { None } else { self.tasks.pop_last() }
+    }
+
     fn keep(&mut self, number: usize, listing: Listing) {
         self.ahead += listing.seen.len();
         self.done.insert(number, listing);
@@ -110,7 +115,8 @@ impl<'a> Crew<'a> {
                 }
                 return listing;
             }
-            board = match board.tasks.pop() {
+            let wanted = board.tasks.remove(&ticket).map(|task| (ticket, task));
+            board = match wanted.or_else(|| board.next()) {
                 Some((number, task)) => {
                     drop(board);
                     let listing = self.perform(task, reader);
@@ -148,8 +154,7 @@ impl<'a> Crew<'a> {
         let mut board = self.board();
         while !board.over {
             // Whoever waits for a result works too, so it never waits for one that nobody may make.
-            let task = if board.ahead > AHEAD_MAX { None } else { board.tasks.pop() };
-            board = match task {
+            board = match board.next() {
                 Some((number, task)) => {
                     drop(board);
                     let listing = self.perform(task, &mut reader);
@@ -183,7 +188,7 @@ impl<'a> Crew<'a> {
         let mut board = self.board();
         let ticket = board.tickets;
         board.tickets += 1;
-        board.tasks.push((ticket, task));
+        board.tasks.insert(ticket, task);
         if board.idle > 0 {
             self.changed.notify_one();
         }
@@ -202,5 +207,28 @@ impl Orders for Crew<'_> {
 
     fn part(&self, directory: &Arc<Opened>, range: Range<usize>) -> usize {
         self.order(Task::Part(directory.clone(), range))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_thread_does_only_what_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        for number in 0..2100 {
+            std::fs::create_dir(folder.path().join(number.to_string())).unwrap();
+        }
+        let way = Way { root: folder.path(), xattrs: false, times: false, skip: None };
+        with_crew(&way, 1, |crew| {
+            let mut reader = Reader::new(crew.way());
+            let parts = crew.wait_for(crew.first(), &mut reader).parts;
+            let seen: Vec<usize> = parts.iter().map(|part| crew.wait_for(*part, &mut reader).seen.len()).collect();
+            assert_eq!(seen, [1024, 1024, 52]);
+            // The directories in the first parts can wait.
+            let board = crew.board();
+            assert_eq!((board.done.len(), board.tasks.len()), (0, 2100));
+        });
     }
 }
