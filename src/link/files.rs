@@ -18,6 +18,7 @@ pub(super) struct Files<'t> {
     pub arch: Arch,
     probes: Slots<Probe>,
     deep: Slots<Deep>,
+    answerers: Slots<Box<[InodeId]>>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
 }
 
@@ -57,7 +58,8 @@ pub(super) enum Refusal {
 impl<'t> Files<'t> {
     pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
         let count = tree.inode_count();
-        Files { tree, arch, probes: Slots::new(count), deep: Slots::new(count), names: OnceLock::new() }
+        let (probes, deep, answerers) = (Slots::new(count), Slots::new(count), Slots::new(count));
+        Files { tree, arch, probes, deep, answerers, names: OnceLock::new() }
     }
 
     /// `e_machine` of this platform.
@@ -89,6 +91,17 @@ impl<'t> Files<'t> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
         self.deep.get_or_init(id, || Deep::read(content, facts))
+    }
+
+    /// The libraries that answered all that a library asks for, in some process: where it is together with them it need not ask
+    /// again.
+    pub fn answerers(&self, id: InodeId) -> Option<&[InodeId]> {
+        self.answerers.get(id).map(|answerers| &**answerers)
+    }
+
+    /// Remembers who answered all that a library asks for.
+    pub fn remember_answerers(&self, id: InodeId, answerers: impl Iterator<Item = InodeId>) {
+        self.answerers.get_or_init(id, || answerers.collect());
     }
 
     /// The paths of all files and links of this name, sorted.

@@ -611,4 +611,24 @@ mod tests {
         assert_eq!(with(Forge { uses: vec!["gone".into()], ..app(&[]) }), ["error symbol-missing"]);
         assert_eq!(with(Forge { weak_calls: vec!["gone".into()], flags_1: 1, ..app(&[]) }), Vec::<String>::new());
     }
+
+    #[test]
+    fn what_one_process_answers_another_may_not() {
+        let asking = |word: &str| Forge { uses: vec![word.into()], ..library() };
+        let with = |libraries: &[&str], program: Forge| {
+            let sample = base()
+                .elf("/lib/libx.so", &asking("gamma"))
+                .elf("/lib/liby.so", &Forge { defines: vec!["gamma".into()], ..library() });
+            // The first one finds all, by its libraries or by itself.
+            let sample = sample.elf("/bin/a", &Forge { needed: app(libraries).needed, ..program });
+            codes(&sample.elf("/bin/app", &app(&["libx.so"])), &[])
+        };
+        assert_eq!(with(&["libx.so", "liby.so"], app(&[])), ["error symbol-missing"]);
+        assert_eq!(with(&["libx.so"], Forge { defines: vec!["gamma".into()], ..app(&[]) }), ["error symbol-missing"]);
+        let both = base()
+            .elf("/lib/libx.so", &asking("gamma"))
+            .elf("/lib/liby.so", &Forge { defines: vec!["gamma".into()], ..library() });
+        let both = both.elf("/bin/a", &app(&["libx.so", "liby.so"])).elf("/bin/app", &app(&["liby.so", "libx.so"]));
+        assert_eq!(codes(&both, &[]), Vec::<String>::new());
+    }
 }

@@ -6,6 +6,7 @@ use crate::elf::{NeededVersion, Symbol};
 use crate::path::display_bytes;
 use crate::platform::Arch;
 use crate::report::Code;
+use crate::tree::InodeId;
 
 use super::draft::Draft;
 use super::files::Deep;
@@ -179,6 +180,12 @@ impl Glibc<'_> {
             .collect();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(Some(scope)) = scopes.get(index) else { continue };
+            // Nearly every program loads the C library: what that asks for is looked up once, not for each of them. More
+            // objects in a scope never make a lookup fail.
+            let is_there = |id: &InodeId| objects.iter().any(|object| object.id == *id);
+            if self.process.files.answerers(object.id).is_some_and(|answerers| answerers.iter().all(is_there)) {
+                continue;
+            }
             let now = self.process.environment.bind_now
                 || self
                     .process
@@ -186,7 +193,7 @@ impl Glibc<'_> {
                     .and_then(|facts| facts.dynamic.as_ref())
                     .is_some_and(crate::elf::Dynamic::binds_now);
             let (mut at_start, mut later) = (BTreeSet::new(), BTreeSet::new());
-            let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
+            let mut known: BTreeMap<(u32, bool, bool), Option<usize>> = BTreeMap::new();
             for relocation in &scope.deep.symbols.bound {
                 let Some(symbol) = scope.deep.symbols.all.get(relocation.symbol as usize) else { continue };
                 if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
@@ -195,8 +202,8 @@ impl Glibc<'_> {
                 let (copy, definition) = (relocation.kind == types.copy, types.definition.contains(&relocation.kind));
                 let found = *known
                     .entry((relocation.symbol, copy, definition))
-                    .or_insert_with(|| finds(&scopes, scope, symbol, usize::from(copy), definition));
-                if !found {
+                    .or_insert_with(|| answerer(&scopes, scope, symbol, usize::from(copy), definition));
+                if found.is_none() {
                     let name = scope.deep.symbols.name(symbol).to_vec();
                     let lazy = relocation.plt && relocation.kind == types.slot && !now;
                     if lazy {
@@ -205,6 +212,14 @@ impl Glibc<'_> {
                         at_start.insert(name)
                     };
                 }
+            }
+            // Of the program there is one in each process: what it answers, the next may not. And what is copied is looked for
+            // behind it.
+            let answers = known.into_iter().map(|((_, copy, _), found)| found.filter(|_| !copy));
+            let answerers: Option<BTreeSet<usize>> = answers.collect();
+            if let Some(answerers) = answerers.filter(|answerers| !answerers.contains(&0)) {
+                let answerers = answerers.into_iter().filter_map(|index| objects.get(index));
+                self.process.files.remember_answerers(object.id, answerers.map(|object| object.id));
             }
             // Where a library is missing the loader ends before it binds: this would only be a consequence.
             if self.loaded.missing.is_empty() {
@@ -245,12 +260,18 @@ impl Glibc<'_> {
     }
 }
 
-/// `_dl_lookup_symbol_x`: whether any object of the scope answers.
-fn finds(scopes: &[Option<Scope<'_>>], asking: &Scope<'_>, symbol: &Symbol, from: usize, definition: bool) -> bool {
+/// `_dl_lookup_symbol_x`: the first object of the scope that answers.
+fn answerer(
+    scopes: &[Option<Scope<'_>>],
+    asking: &Scope<'_>,
+    symbol: &Symbol,
+    from: usize,
+    definition: bool,
+) -> Option<usize> {
     let name = asking.deep.symbols.name(symbol);
     let number = symbol.version & 0x7fff;
     let version = if asking.deep.versions.has_versym { asking.versions.get(&number).copied() } else { None };
-    scopes.iter().skip(from).flatten().any(|scope| {
+    let answers = |scope: &Scope<'_>| {
         let mut newer = 0;
         let answered = scope.deep.symbols.find_same(symbol, name).any(|candidate| {
             if !is_answer(candidate, definition) {
@@ -274,7 +295,9 @@ fn finds(scopes: &[Option<Scope<'_>>], asking: &Scope<'_>, symbol: &Symbol, from
             }
         });
         answered || newer == 1
-    })
+    };
+    let mut rest = scopes.iter().enumerate().skip(from);
+    rest.find(|(_, scope)| scope.as_ref().is_some_and(answers)).map(|(index, _)| index)
 }
 
 fn is_answer(symbol: &Symbol, definition: bool) -> bool {
