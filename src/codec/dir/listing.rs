@@ -215,9 +215,14 @@ impl<'a> Reader<'a> {
             // Only to have the very words.
             ImagePath::parse(path.join(&name_in_image).as_bytes()).map_err(wrong)?;
         }
-        let meta = rustix::fs::statat(file, name, AtFlags::SYMLINK_NOFOLLOW).map_err(fail)?;
+        let skips = |directory| self.way.skip.is_some_and(|skip| skip(&path.join(&name_in_image), directory));
+        let meta = match rustix::fs::statat(file, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // What is left out of a running machine may come and go.
+            Err(Errno::NOENT) if skips(false) => return Ok(Ok(None)),
+            meta => meta.map_err(fail)?,
+        };
         let file_type = FileType::from_raw_mode(meta.st_mode);
-        if self.way.skip.is_some_and(|skip| skip(&path.join(&name_in_image), file_type == FileType::Directory)) {
+        if skips(file_type == FileType::Directory) {
             return Ok(Ok(None));
         }
         if whiteout::meaning(&name_in_image) != Meaning::Entry {

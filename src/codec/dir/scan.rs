@@ -151,6 +151,22 @@ mod tests {
         assert!(error.to_string().starts_with("names that begin with `.wh.` mean deletions in a layer: "), "{error}");
     }
 
+    #[test]
+    fn what_is_gone_is_an_error_unless_it_is_skipped() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = folder.path().join("b");
+        for skipped in [true, false] {
+            std::fs::write(folder.path().join("a"), "").unwrap();
+            std::fs::write(&gone, "").unwrap();
+            let skip = |path: &ImagePath, _: bool| {
+                let _ = std::fs::remove_file(&gone);
+                skipped && path.as_bytes() == b"/b"
+            };
+            let scanned = scan(folder.path(), &ScanOptions { skip: Some(&skip), ..ScanOptions::ALL });
+            assert_eq!(scanned.map(|scanned| scanned.tree.walk().count()).ok(), skipped.then_some(2));
+        }
+    }
+
     /// All that can be seen of what was scanned.
     fn told(folder: &Path, threads: usize) -> Result<(Vec<String>, Vec<String>), String> {
         let options = ScanOptions { threads, ..ScanOptions::ALL };
