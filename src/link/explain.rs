@@ -131,6 +131,7 @@ mod tests {
         let pages: BTreeSet<String> = files_below("docs/findings")
             .into_iter()
             .map(|path| path.file_name().unwrap().to_str().unwrap().trim_end_matches(".md").to_string())
+            .filter(|name| name != "README")
             .collect();
         assert_eq!(codes, pages);
         let mut declared = BTreeSet::new();
@@ -144,12 +145,25 @@ mod tests {
     }
 
     #[test]
+    fn the_index_lists_every_code_once_with_its_summary() {
+        let index = include_str!("../../docs/findings/README.md");
+        let mut listed: Vec<&str> = index.lines().filter(|line| line.starts_with("- [`")).collect();
+        listed.sort_unstable();
+        let mut expected: Vec<String> =
+            CODES.iter().map(|entry| format!("- [`{0}`]({0}.md): {1}", entry.code, entry.summary())).collect();
+        expected.sort();
+        assert_eq!(listed, expected);
+    }
+
+    #[test]
     fn the_table_is_sorted_and_each_page_names_its_code() {
         assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
         for entry @ Explanation { code, page } in CODES {
             assert!(!entry.summary().is_empty(), "{code}");
             assert!(page.starts_with(&format!("# {code}: ")), "{code}");
-            assert!(page.contains("\nSeverity: ") && page.contains("## What to do"), "{code}");
+            let headings: Vec<&str> = page.lines().filter(|line| line.starts_with('#')).skip(1).collect();
+            assert_eq!(headings, ["## At run time", "## What to do"], "{code}");
+            assert!(page.contains("\nSeverity: "), "{code}");
             assert_eq!(explain(code.0), Some(*page));
         }
         assert_eq!(explain("no-such-code"), None);
