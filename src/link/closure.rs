@@ -5,12 +5,12 @@ use crate::platform::Platform;
 use crate::tree::{InodeId, Resolved, Tree};
 
 use super::files::Files;
-use super::flavour::Flavour;
-use super::kernel::Scene;
+use super::kernel::exec::Scene;
 use super::load::Loading;
-use super::person::Person;
+use super::loader::Flavour;
 use super::process::{Environment, Loaded};
 use super::slots::Slots;
+use super::user::Person;
 
 /// The programs of one tree. Facts about libraries are kept, so ask one value for all programs.
 pub struct Closures<'t> {

@@ -4,7 +4,7 @@ use crate::report::{Code, Evidence, Severity};
 
 /// What is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Draft {
+pub(crate) struct Draft {
     pub code: Code,
     pub severity: Severity,
     pub message: String,
@@ -15,7 +15,7 @@ pub(super) struct Draft {
 
 /// How it ends at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(crate) enum Ending {
     /// Nothing is seen at once.
     Silent,
     /// execve(2) fails.
@@ -28,7 +28,7 @@ pub(super) enum Ending {
 
 /// The error numbers that execve(2) ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ExecError {
+pub(crate) enum ExecError {
     NotFound,
     Format,
     Denied,

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use super::person::Person;
-use super::script::HEAD;
 use super::slots::Slots;
+use super::user::Person;
 use crate::elf::{ElfFacts, Pages, Symbols, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
 use crate::tree::{Content, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Step, Tree};
+
+/// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
+pub const HEAD: usize = 256;
 
 /// A tree with what is known of its files. What is read once is kept by inode, so a file with three hundred names is
 /// read once.

@@ -16,9 +16,9 @@ use crate::tree::{InodeId, Step, Tree};
 
 use super::draft::{Draft, Ending, ExecError};
 use super::files::{Refusal, words_of};
-use super::interpret::Search;
-use super::kernel::Scene;
-use super::script::SCRIPTS_MAX;
+use super::kernel::exec::Scene;
+use super::script::check::Search;
+use super::script::first_line::SCRIPTS_MAX;
 
 /// The initramfs has no directory to mount one of the kernel's file systems on.
 pub const MOUNT_POINT_MISSING: Code = Code("mount-point-missing");

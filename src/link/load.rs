@@ -4,9 +4,9 @@ use crate::path::ImagePath;
 use crate::tree::{InodeId, Resolved};
 
 use super::draft::{Draft, Ending};
-use super::flavour::Flavour;
-use super::glibc::Glibc;
-use super::musl::Musl;
+use super::glibc::load::Glibc;
+use super::loader::Flavour;
+use super::musl::load::Musl;
 use super::process::{Environment, Loaded, ORIGIN_SECURE, Process, listed};
 
 /// Around a program that its loader takes over.
@@ -14,7 +14,7 @@ pub(super) struct Loading<'a> {
     pub files: &'a super::files::Files<'a>,
     pub environment: &'a Environment,
     pub cwd: &'a ImagePath,
-    pub person: &'a super::person::Person,
+    pub person: &'a super::user::Person,
     /// Whether `/proc` is mounted.
     pub proc: bool,
 }

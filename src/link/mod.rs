@@ -14,51 +14,31 @@
 //! - The configured user counts for what the image names; other programs are judged as root would start them.
 
 mod draft;
-mod person;
 mod policy;
-mod script;
-
 mod slots;
+mod user;
 
 mod files;
-mod flavour;
-
-mod kernel;
-mod programs;
+mod loader;
 mod subject;
 
 mod lookup;
-mod tell;
-
 mod process;
 
-mod ident;
-mod ld_cache;
-mod musl;
-mod tokens;
+mod kernel;
 
 mod glibc;
-mod musl_symbols;
-mod musl_tell;
+mod musl;
+mod script;
 
-mod glibc_symbols;
-mod glibc_tell;
-
-mod glibc_later;
-
+mod init;
 mod load;
 
 mod closure;
 
-mod portrait;
-
-mod accept;
-mod interpret;
-mod surroundings;
-
-mod init;
-
+mod description;
 mod needs;
+
 mod verify;
 
 mod explain;
@@ -70,12 +50,13 @@ pub(crate) mod sample;
 mod rules;
 
 pub use closure::{Closure, Closures};
+pub use description::{Library, Portrait, portrait};
 pub use explain::{CODES, Explanation, explain};
-pub use ld_cache::ld_cache;
+pub use files::HEAD as SCRIPT_HEAD;
+pub use glibc::ld_cache::ld_cache;
 pub use needs::{Need, Needs, Role};
-pub use person::{Nobody, Person};
 pub use policy::{Allowance, Baseline, Libc, Policy};
-pub use portrait::{Library, Portrait, portrait};
-pub use script::{FirstLine, HEAD as SCRIPT_HEAD, SCRIPTS_MAX};
+pub use script::first_line::{FirstLine, SCRIPTS_MAX};
 pub use subject::{Demand, Judgement, Program, Purpose, Subject, Verdict};
-pub use verify::verify;
+pub use user::{Nobody, Person};
+pub use verify::tree::verify;

@@ -11,15 +11,15 @@ use crate::platform::Arch;
 use crate::tree::InodeId;
 
 use super::closure::Closures;
-use super::interpret::{Search, Started};
-use super::kernel::Scene;
-use super::ld_cache::{CACHE_MAX, Cache, flags};
+use super::glibc::ld_cache::{CACHE_MAX, Cache, flags};
+use super::glibc::tokens::token;
+use super::kernel::exec::Scene;
 use super::load::Loading;
 use super::lookup::{regular, search_path};
-use super::person::Person;
 use super::process::{Environment, Loaded, directory_of};
-use super::script::{FirstLine, SCRIPTS_MAX};
-use super::tokens::token;
+use super::script::check::{Search, Started};
+use super::script::first_line::{FirstLine, SCRIPTS_MAX};
+use super::user::Person;
 
 /// What a file is to a start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -10,8 +10,8 @@ use crate::tree::{Errno, InodeId, Kind, Resolved};
 
 use super::draft::Draft;
 use super::files::{Files, words_of};
-use super::person::Person;
 use super::subject::Demand;
+use super::user::Person;
 
 /// A needed library is not found.
 pub const LIB_MISSING: Code = Code("lib-missing");

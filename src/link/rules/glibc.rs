@@ -4,7 +4,7 @@ use crate::elf::forge::Forge;
 use crate::link::sample::Sample;
 
 use super::case::{Case, DEBIAN, GLIBC, case};
-use crate::link::ld_cache::tests::forged;
+use crate::link::glibc::ld_cache::tests::forged;
 
 const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
 

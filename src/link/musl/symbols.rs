@@ -9,9 +9,9 @@ use crate::platform::Arch;
 use crate::report::Code;
 use crate::tree::InodeId;
 
-use super::draft::Draft;
-use super::musl::Musl;
-use super::process::{Object, Process, SYMBOL_MISSING, listed};
+use super::load::Musl;
+use crate::link::draft::Draft;
+use crate::link::process::{Object, Process, SYMBOL_MISSING, listed};
 
 /// A library is built for another C library than the one that loads it.
 pub const LIBC_MIX: Code = Code("libc-mix");

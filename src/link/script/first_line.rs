@@ -1,9 +1,7 @@
 //! Scripts: the first line, read as Linux reads it (`fs/binfmt_script.c`, 6.12), and what `env` makes of it.
 
+use crate::link::files::HEAD;
 use crate::report::Code;
-
-/// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
-pub const HEAD: usize = 256;
 
 /// The interpreter of a script is not there.
 pub const SCRIPT_INTERP_MISSING: Code = Code("script-interp-missing");
@@ -49,7 +47,7 @@ pub enum FirstLine {
 
 /// What `env` will do with its argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum EnvCall {
+pub(crate) enum EnvCall {
     /// Runs this program.
     Command(Vec<u8>),
     /// Runs the script again.

@@ -3,13 +3,13 @@
 use crate::path::{ImagePath, display_bytes};
 use crate::report::{Evidence, Finding, Severity};
 
-use super::draft::{Draft, Ending};
 use super::programs::Weight;
-use super::subject::Subject;
+use crate::link::draft::{Draft, Ending};
+use crate::link::subject::Subject;
 
 /// A file that must start, and why.
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(crate) struct Target {
     pub weight: Weight,
     pub path: ImagePath,
     /// What the image calls it, with the path that it spells.
@@ -20,7 +20,7 @@ pub(super) struct Target {
 
 impl Subject<'_> {
     /// A finding about a file with these names.
-    pub(super) fn finding(&self, names: &[ImagePath], target: &Target, draft: Draft) -> Finding {
+    pub(crate) fn finding(&self, names: &[ImagePath], target: &Target, draft: Draft) -> Finding {
         let mut evidence = draft.evidence;
         let remark = self.remark(names, target);
         if !remark.is_empty() {
@@ -73,7 +73,7 @@ impl Subject<'_> {
     }
 
     /// A finding about something that is no program: a path that leads nowhere, a setting.
-    pub(super) fn plain_finding(&self, shown: String, draft: Draft) -> Finding {
+    pub(crate) fn plain_finding(&self, shown: String, draft: Draft) -> Finding {
         Finding {
             code: draft.code,
             severity: draft.severity,

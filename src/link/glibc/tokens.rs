@@ -1,7 +1,7 @@
 //! Dynamic string tokens of glibc's loader: `$ORIGIN`, `${LIB}`, `$PLATFORM`.
 
 /// Whether `$NAME` or `${NAME}` stands at the beginning, and how long it is.
-pub(super) fn token(text: &[u8], name: &[u8]) -> Option<usize> {
+pub(crate) fn token(text: &[u8], name: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(b"$".as_slice())?;
     if let Some(inner) = rest.strip_prefix(b"{".as_slice()) {
         return inner.strip_prefix(name)?.starts_with(b"}").then_some(name.len() + 3);

@@ -3,9 +3,9 @@
 use crate::path::display_bytes;
 use crate::report::{Code, Evidence};
 
-use super::draft::Draft;
-use super::glibc::{CLASS_32, FORBIDDEN, Glibc, NOT_DYNAMIC, PROGRAM, UNKNOWN};
-use super::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, ORIGIN_NEEDS_PROC, Process, RPATH_CWD};
+use super::load::{CLASS_32, FORBIDDEN, Glibc, NOT_DYNAMIC, PROGRAM, UNKNOWN};
+use crate::link::draft::Draft;
+use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, ORIGIN_NEEDS_PROC, Process, RPATH_CWD};
 
 /// A library exists for newer CPUs only.
 pub const NEEDS_ISA_LEVEL: Code = Code("needs-isa-level");

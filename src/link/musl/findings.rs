@@ -4,10 +4,10 @@ use crate::path::display_bytes;
 use crate::report::Evidence;
 use crate::tree::Resolved;
 
-use super::draft::Draft;
-use super::kernel::machine_name;
-use super::musl::Musl;
-use super::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Process};
+use super::load::Musl;
+use crate::link::draft::Draft;
+use crate::link::kernel::exec::machine_name;
+use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Process};
 
 impl Musl<'_> {
     pub fn missing(&mut self, name: &[u8], by: usize, tried: Vec<Evidence>) {

@@ -4,9 +4,9 @@ use crate::path::display_bytes;
 use crate::report::{Code, Evidence};
 use crate::tree::Resolved;
 
-use super::draft::Draft;
-use super::flavour::MuslLoader;
-use super::process::{
+use crate::link::draft::Draft;
+use crate::link::loader::MuslLoader;
+use crate::link::process::{
     Candidate, LIB_MISSING, Loaded, OBJECTS_MAX, ORIGIN_NEEDS_PROC, Object, OpenError, PRELOAD_BAD, Process, RPATH_CWD,
     directory_of,
 };
@@ -27,7 +27,7 @@ const PATH_FILE_MAX: u64 = 1 << 20;
 
 /// One list of directories that is searched, with the rule that it comes from.
 #[derive(Clone, Debug)]
-pub(super) struct List {
+pub(crate) struct List {
     rule: String,
     pub directories: Vec<u8>,
 }
@@ -42,7 +42,7 @@ enum Search {
 }
 
 /// A process under musl's loader.
-pub(super) struct Musl<'a> {
+pub(crate) struct Musl<'a> {
     pub process: &'a Process<'a>,
     pub loader: &'a MuslLoader,
     pub loaded: Loaded,

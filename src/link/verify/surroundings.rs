@@ -7,11 +7,11 @@ use crate::path::ImagePath;
 use crate::report::{Code, Severity};
 use crate::tree::{InodeId, Kind, Step};
 
-use super::draft::Draft;
-use super::files::Files;
-use super::flavour::GlibcLoader;
-use super::ld_cache::{CACHE_MAX, Cache};
-use super::process::listed;
+use crate::link::draft::Draft;
+use crate::link::files::Files;
+use crate::link::glibc::ld_cache::{CACHE_MAX, Cache};
+use crate::link::loader::GlibcLoader;
+use crate::link::process::listed;
 
 /// `/etc/nsswitch.conf` names a service whose library is absent.
 pub const NSS_MISSING: Code = Code("nss-missing");
@@ -32,7 +32,7 @@ const BUILT_IN: [&str; 2] = ["files", "dns"];
 const VITAL: [&str; 3] = ["passwd", "group", "hosts"];
 
 /// A tree around its programs.
-pub(super) struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     pub files: &'a Files<'a>,
     /// The loader of the programs, when it is glibc's.
     pub glibc: Option<&'a GlibcLoader>,

@@ -8,11 +8,11 @@ use crate::platform::Arch;
 use crate::report::Code;
 use crate::tree::InodeId;
 
-use super::draft::Draft;
-use super::files::Deep;
-use super::glibc::Glibc;
-use super::process::{Object, Process, SYMBOL_MISSING, listed};
-use super::subject::Demand;
+use super::load::Glibc;
+use crate::link::draft::Draft;
+use crate::link::files::Deep;
+use crate::link::process::{Object, Process, SYMBOL_MISSING, listed};
+use crate::link::subject::Demand;
 
 /// A library does not have a version that is needed of it.
 pub const VERSION_MISSING: Code = Code("version-missing");

@@ -11,22 +11,22 @@ use crate::report::{Code, Finding, Severity};
 use crate::tree::{Content, InodeId};
 
 use super::accept::{accept, policy_drafts, size_draft};
-use super::draft::{Draft, Ending, ExecError};
-use super::files::{Files, words_of};
-use super::flavour::Flavour;
-use super::init::{self, FirstProgram};
-use super::interpret::Search;
-use super::kernel::{LOADER_UNKNOWN, PACKED, Scene};
-use super::load::Loading;
-use super::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
-use super::person::{Nobody, Person};
-use super::policy::Libc;
-use super::process::Environment;
+use super::finding::Target;
 use super::programs::{self, Names, Weight, weight};
-use super::slots::Slots;
-use super::subject::{Judgement, Program, Purpose, Subject, Verdict};
 use super::surroundings::Surroundings;
-use super::tell::Target;
+use crate::link::draft::{Draft, Ending, ExecError};
+use crate::link::files::{Files, words_of};
+use crate::link::init::{self, FirstProgram};
+use crate::link::kernel::exec::{LOADER_UNKNOWN, PACKED, Scene};
+use crate::link::load::Loading;
+use crate::link::loader::Flavour;
+use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
+use crate::link::policy::Libc;
+use crate::link::process::Environment;
+use crate::link::script::check::Search;
+use crate::link::slots::Slots;
+use crate::link::subject::{Judgement, Program, Purpose, Subject, Verdict};
+use crate::link::user::{Nobody, Person};
 
 /// A file of the tree cannot be read.
 pub const UNREADABLE: Code = Code("unreadable");

@@ -3,17 +3,17 @@
 use crate::path::{ImagePath, display_bytes};
 use crate::tree::{Errno, InodeId, Resolved};
 
-use super::draft::{Draft, ExecError, permissions};
-use super::files::{Files, Probe, Refusal, words_of};
-use super::kernel::{INTERP_NOT_EXECUTABLE, INTERP_RELATIVE, Scene};
-use super::lookup::{absolute, regular};
-use super::script::{
+use super::first_line::{
     ENV_COMMAND_MISSING, ENV_LOOP, ENV_SPLIT, EnvCall, FirstLine, SCRIPT_BOM, SCRIPT_CRLF, SCRIPT_DEPTH, SCRIPT_EMPTY,
     SCRIPT_INTERP_MISSING, SCRIPT_LINE_TOO_LONG, SCRIPT_NO_SHEBANG, SCRIPTS_MAX,
 };
+use crate::link::draft::{Draft, ExecError, permissions};
+use crate::link::files::{Files, Probe, Refusal, words_of};
+use crate::link::kernel::exec::{INTERP_NOT_EXECUTABLE, INTERP_RELATIVE, Scene};
+use crate::link::lookup::{absolute, regular};
 
 /// Where programs are looked for.
-pub(super) struct Search<'a> {
+pub(crate) struct Search<'a> {
     /// The elements of PATH.
     pub path: &'a [Vec<u8>],
     /// The working directory, as it is written.
@@ -22,7 +22,7 @@ pub(super) struct Search<'a> {
 
 /// A program that a script starts.
 #[derive(Debug)]
-pub(super) struct Started {
+pub(crate) struct Started {
     pub id: InodeId,
     /// The path that is given to execve(2).
     pub spelled: Vec<u8>,
@@ -32,7 +32,7 @@ pub(super) struct Started {
 
 /// What a script leads to.
 #[derive(Debug, Default)]
-pub(super) struct Script {
+pub(crate) struct Script {
     /// The programs that it starts: they must start for it to run.
     pub starts: Vec<Started>,
     pub drafts: Vec<Draft>,

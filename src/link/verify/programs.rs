@@ -7,11 +7,11 @@ use crate::elf::{ElfFacts, Interpreter, Linkage};
 use crate::path::ImagePath;
 use crate::tree::{Follow, Inode, InodeId, Kind, Seen, Step, Tree};
 
-use super::files::{Files, Probe};
+use crate::link::files::{Files, Probe};
 
 /// How much it matters that a file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Weight {
+pub(crate) enum Weight {
     /// A program outside the places for programs: findings weigh one less.
     Elsewhere,
     /// A program in a place for programs.
@@ -21,7 +21,7 @@ pub(super) enum Weight {
 }
 
 /// All names of the regular files of a tree.
-pub(super) struct Names<'t> {
+pub(crate) struct Names<'t> {
     tree: &'t Tree,
     /// The names of everything that could be executed.
     programs: Known,
@@ -78,13 +78,13 @@ fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
 }
 
 /// The regular files, each once, in the order of their first names.
-pub(super) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
+pub(crate) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
     let mut seen = Seen::of(tree);
     tree.walk_ids().filter(move |id| matches!(tree.inode(*id).kind, Kind::File(_)) && seen.is_new(*id))
 }
 
 /// How much a file matters by where its names are; `None` when it is no program at all.
-pub(super) fn weight(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[Vec<u8>]) -> Option<Weight> {
+pub(crate) fn weight(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[Vec<u8>]) -> Option<Weight> {
     if !may_be_executed(files.tree.inode(id)) {
         return None;
     }

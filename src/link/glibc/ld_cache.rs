@@ -18,10 +18,10 @@ const OLD_HEADER: usize = 16;
 const OLD_ENTRY: usize = 12;
 
 /// The largest cache that is read, in bytes.
-pub(super) const CACHE_MAX: u64 = 64 << 20;
+pub(crate) const CACHE_MAX: u64 = 64 << 20;
 
 /// A cache, checked as the loader checks it.
-pub(super) struct Cache<'b> {
+pub(crate) struct Cache<'b> {
     /// From the new header on: offsets start here.
     bytes: &'b [u8],
     count: usize,
@@ -29,7 +29,7 @@ pub(super) struct Cache<'b> {
 
 /// What a cache says about a name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Hit<'b> {
+pub(crate) struct Hit<'b> {
     /// The path for every CPU.
     pub plain: Option<&'b [u8]>,
     /// A path for newer CPUs only.
@@ -113,7 +113,7 @@ impl<'b> Cache<'b> {
 }
 
 /// The flags of entries for this architecture: a library of glibc 2, and its machine.
-pub(super) fn flags(arch: Arch) -> u32 {
+pub(crate) fn flags(arch: Arch) -> u32 {
     match arch {
         Arch::Amd64 => 0x0303,
         Arch::Arm64 => 0x0a03,

@@ -6,27 +6,27 @@ use crate::platform::Arch;
 use crate::report::Evidence;
 use crate::tree::{InodeId, Resolved};
 
-use super::draft::Draft;
-use super::flavour::GlibcLoader;
 use super::ident::ident_fault;
-use super::kernel::machine_name;
 use super::ld_cache::{CACHE_MAX, Cache, flags};
-use super::process::{Candidate, Loaded, OBJECTS_MAX, Object, OpenError, PRELOAD_BAD, Process, directory_of};
 use super::tokens::token;
+use crate::link::draft::Draft;
+use crate::link::kernel::exec::machine_name;
+use crate::link::loader::GlibcLoader;
+use crate::link::process::{Candidate, Loaded, OBJECTS_MAX, Object, OpenError, PRELOAD_BAD, Process, directory_of};
 
 /// Subdirectories for newer CPUs, which the loader tries first.
 const HWCAPS: [&[u8]; 3] = [b"glibc-hwcaps/x86-64-v2", b"glibc-hwcaps/x86-64-v3", b"glibc-hwcaps/x86-64-v4"];
 
 /// glibc's words for files that it names as they are needed, not by their path.
-pub(super) const NOT_DYNAMIC: &str = "object file has no dynamic section";
-pub(super) const PROGRAM: &str = "cannot dynamically load position-independent executable";
+pub(crate) const NOT_DYNAMIC: &str = "object file has no dynamic section";
+pub(crate) const PROGRAM: &str = "cannot dynamically load position-independent executable";
 
 /// What a file of another class is.
-pub(super) const CLASS_32: &str = "for 32-bit machines";
+pub(crate) const CLASS_32: &str = "for 32-bit machines";
 
 /// What is said of a look into the cache after which no file was opened.
-pub(super) const UNKNOWN: &str = "has no such name";
-pub(super) const FORBIDDEN: &str = "in a system directory, which NODEFLIB forbids";
+pub(crate) const UNKNOWN: &str = "has no such name";
+pub(crate) const FORBIDDEN: &str = "in a system directory, which NODEFLIB forbids";
 
 /// One directory that is searched, with the rule that it comes from.
 struct Place {
@@ -35,7 +35,7 @@ struct Place {
 }
 
 /// How a search ended.
-pub(super) enum Search {
+pub(crate) enum Search {
     Found(Vec<u8>, Resolved, String),
     /// Not here: go on with the next list.
     Nothing,
@@ -44,7 +44,7 @@ pub(super) enum Search {
 }
 
 /// A process under glibc's loader.
-pub(super) struct Glibc<'a> {
+pub(crate) struct Glibc<'a> {
     pub process: &'a Process<'a>,
     pub loader: &'a GlibcLoader,
     pub loaded: Loaded,
@@ -416,7 +416,7 @@ impl<'a> Glibc<'a> {
 mod tests {
     use super::*;
     use crate::elf::forge::Forge;
-    use crate::link::ld_cache::tests::forged;
+    use crate::link::glibc::ld_cache::tests::forged;
     use crate::link::sample::Sample;
     use crate::link::{Closure, Closures, Policy, Purpose, Subject, verify};
     use crate::oci::Settings;

@@ -4,10 +4,10 @@ use crate::elf::Priority;
 use crate::path::display_bytes;
 use crate::report::{Code, Severity};
 
-use super::draft::Draft;
-use super::glibc::{Glibc, Search};
-use super::glibc_tell::NEEDS_ISA_LEVEL;
-use super::process::Process;
+use super::findings::NEEDS_ISA_LEVEL;
+use super::load::{Glibc, Search};
+use crate::link::draft::Draft;
+use crate::link::process::Process;
 
 /// A library that a program says it opens while it runs is not there.
 pub const DLOPEN_MISSING: Code = Code("dlopen-missing");

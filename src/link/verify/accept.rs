@@ -4,9 +4,9 @@ use crate::elf::Linkage;
 use crate::path::ImagePath;
 use crate::report::{Code, Finding, Report};
 
-use super::draft::Draft;
-use super::policy::{Libc, Policy};
-use super::subject::Subject;
+use crate::link::draft::Draft;
+use crate::link::policy::{Libc, Policy};
+use crate::link::subject::Subject;
 
 /// A program needs a loader, and none may.
 pub const POLICY_STATIC: Code = Code("policy-static");
@@ -18,7 +18,7 @@ pub const POLICY_SIZE: Code = Code("policy-size");
 pub const ALLOW_UNUSED: Code = Code("allow-unused");
 
 /// What a program breaks of the policy.
-pub(super) fn policy_drafts(policy: &Policy, linkage: Linkage, libc: Option<Libc>) -> Vec<Draft> {
+pub(crate) fn policy_drafts(policy: &Policy, linkage: Linkage, libc: Option<Libc>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     if policy.static_only && linkage == Linkage::Dynamic {
         drafts.push(
@@ -38,7 +38,7 @@ pub(super) fn policy_drafts(policy: &Policy, linkage: Linkage, libc: Option<Libc
 }
 
 /// Whether a tree whose files hold `size` bytes is too large.
-pub(super) fn size_draft(policy: &Policy, size: u64) -> Option<Draft> {
+pub(crate) fn size_draft(policy: &Policy, size: u64) -> Option<Draft> {
     let most = policy.max_size.filter(|most| size > *most)?;
     Some(
         Draft::error(POLICY_SIZE, format!("holds {size} bytes, and `max-size` allows {most}"))
@@ -47,7 +47,7 @@ pub(super) fn size_draft(policy: &Policy, size: u64) -> Option<Draft> {
 }
 
 /// Takes out what is accepted, counts it, and tells of allowances that nothing needed.
-pub(super) fn accept(subject: &Subject<'_>, findings: Vec<(ImagePath, Finding)>) -> (Report, usize) {
+pub(crate) fn accept(subject: &Subject<'_>, findings: Vec<(ImagePath, Finding)>) -> (Report, usize) {
     let policy = subject.policy;
     let mut used = vec![false; policy.allow.len()];
     let mut report = Report::default();

@@ -7,12 +7,12 @@ use crate::platform::Arch;
 use crate::report::{Code, Severity};
 use crate::tree::{Errno, InodeId, Resolved};
 
-use super::draft::{Draft, ExecError, permissions};
-use super::files::{Files, Refusal, words_of};
-use super::flavour::Flavour;
-use super::person::Person;
-use super::policy::Libc;
-use super::slots::Slots;
+use crate::link::draft::{Draft, ExecError, permissions};
+use crate::link::files::{Files, Refusal, words_of};
+use crate::link::loader::Flavour;
+use crate::link::policy::Libc;
+use crate::link::slots::Slots;
+use crate::link::user::Person;
 
 /// The loader that a program names is not there.
 pub const INTERP_MISSING: Code = Code("interp-missing");
@@ -68,7 +68,7 @@ const BIONIC_LOADERS: [&[u8]; 7] = [
 ];
 
 /// Around a program that is started.
-pub(super) struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     pub files: &'a Files<'a>,
     /// `the image`, `the initramfs` or `the tree`.
     pub whole: &'static str,
@@ -84,7 +84,7 @@ pub(super) struct Scene<'a> {
 
 /// What the kernel makes of a program.
 #[derive(Debug)]
-pub(super) struct Start<'a> {
+pub(crate) struct Start<'a> {
     pub linkage: Linkage,
     pub libc: Option<Libc>,
     /// The loader that takes over, with what it is.
@@ -366,7 +366,7 @@ fn libc_of_name(name: &[u8]) -> Option<Libc> {
 }
 
 /// The name of an `e_machine`: OCI's word where there is one.
-pub(super) fn machine_name(machine: u16) -> String {
+pub(crate) fn machine_name(machine: u16) -> String {
     let name = match machine {
         2 => "sparc",
         3 | 6 => "386",

@@ -8,10 +8,10 @@ use crate::platform::Platform;
 use crate::tree::Tree;
 
 use super::closure::Closures;
-use super::flavour::Flavour;
-use super::kernel::machine_name;
+use super::kernel::exec::machine_name;
+use super::loader::Flavour;
 use super::policy::Libc;
-use super::script::FirstLine;
+use super::script::first_line::FirstLine;
 use super::subject::Demand;
 
 /// One file, described.

@@ -1,7 +1,7 @@
 //! The ident bytes of a library, which glibc's loader looks at and the kernel and musl do not.
 
 /// What glibc finds wrong in a library's `e_ident` and `e_version`, in its words.
-pub(super) fn ident_fault(ident: &[u8; 16], version: u32) -> Option<&'static str> {
+pub(crate) fn ident_fault(ident: &[u8; 16], version: u32) -> Option<&'static str> {
     if ident[5] != 1 {
         Some("ELF file data encoding not little-endian")
     } else if ident[6] != 1 {

@@ -1,0 +1,13 @@
+//! glibc's loader: which files it loads, which symbols it binds, and the files that configure it.
+
+pub mod ident;
+pub mod ld_cache;
+pub mod tokens;
+
+pub mod load;
+
+pub mod findings;
+
+pub mod symbols;
+
+pub mod notes;

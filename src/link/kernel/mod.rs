@@ -1,0 +1,3 @@
+//! What Linux does with a file that is executed.
+
+pub mod exec;
