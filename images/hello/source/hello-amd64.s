@@ -1,5 +1,5 @@
-# A whole program for linux/amd64: prints two lines and ends with 0, or with 1 when it cannot print.
-# The ELF header is written out here, so the file is these bytes in this order and no linker has a say in it.
+# A complete program for linux/amd64: prints two lines and exits with 0, or with 1 if it cannot print.
+# The ELF header is part of the source: the file is exactly these bytes, and no linker is involved.
 
         .set    base, 0x400000                  # where the file is mapped
 
