@@ -112,7 +112,7 @@ fn libraries(root: &Tree, arch: Arch) -> Vec<ImagePath> {
         let mut parts = path.components().filter(|part| *part != b"usr" && *part != b"local");
         parts.next().is_some_and(|part| part.starts_with(b"lib"))
     };
-    let machine = arch.facts().machine;
+    let machine = arch.facts().byte_order.half(arch.facts().machine);
     let entries = root.walk().filter(|entry| below_lib(&entry.path));
     let named = entries.filter(|entry| crate::elf::contains(entry.path.as_bytes(), b".so"));
     named
@@ -120,7 +120,7 @@ fn libraries(root: &Tree, arch: Arch) -> Vec<ImagePath> {
             let found = root.resolve(&ImagePath::root(), entry.path.as_bytes(), Follow::Yes);
             let Some(Kind::File(content)) = found.ok().map(|found| &root.inode(found.id).kind) else { return false };
             let head = content.head(20).unwrap_or_default();
-            head.starts_with(b"\x7fELF") && head.get(18..20) == Some(&machine.to_le_bytes())
+            head.starts_with(b"\x7fELF") && head.get(18..20) == Some(&machine)
         })
         .map(|entry| entry.path)
         .collect()

@@ -10,6 +10,7 @@ use super::dlopen::{self, Opened};
 use super::dynamic::Dynamic;
 use super::pages::Pages;
 use super::segments::{Segment, offset_of};
+use crate::platform::Arch;
 use crate::tree::{Content, ContentError};
 
 /// Size of one program header; the kernel accepts no other (`load_elf_phdrs`).
@@ -59,8 +60,9 @@ pub struct ElfFacts {
     pub android: Option<AndroidNote>,
     /// Whether the stub of the packer UPX stands after the headers: the real program is compressed.
     pub packed: bool,
-    /// The x86-64 micro-architecture level that the file says it needs (2, 3, 4), from its GNU property note.
-    pub isa_level: Option<u8>,
+    /// Which of the levels of its architecture ([`CpuLevels`](crate::platform::CpuLevels)) the file says it needs above the
+    /// baseline, from its GNU property note; 0 is the first.
+    pub isa_level: Option<usize>,
     /// What it says it opens while it runs.
     pub dlopen: Vec<Opened>,
 }
@@ -145,7 +147,7 @@ impl ElfFacts {
         ident.copy_from_slice(&header[..16]);
         let half = |offset| u16_at(&header, offset).unwrap_or_default();
         let (mut kind, mut machine) = (half(16), half(18));
-        if ident[5] == 2 && crate::platform::Arch::from_machine(machine).is_none() {
+        if ident[5] == 2 && Arch::from_machine(machine).is_none() {
             (kind, machine) = (kind.swap_bytes(), machine.swap_bytes());
         }
         let mut facts = ElfFacts {
@@ -229,11 +231,25 @@ impl ElfFacts {
                     }
                 }
                 (b"FDO", dlopen::NOTE_TYPE) => self.dlopen.extend(dlopen::read(desc)),
-                (b"GNU", 5) => self.isa_level = self.isa_level.or(isa_needed(desc)),
+                (b"GNU", 5) => self.isa_level = self.isa_level.or_else(|| self.level_needed(desc)),
                 _ => {}
             }
             at = desc_at + room;
         }
+    }
+
+    /// The highest level of CPUs in a GNU property note (`GNU_PROPERTY_X86_ISA_1_NEEDED`): bit 0 is the baseline.
+    fn level_needed(&self, desc: &[u8]) -> Option<usize> {
+        let levels = Arch::from_machine(self.machine)?.facts().cpu_levels.as_ref()?;
+        let mut at = 0;
+        while let (Some(kind), Some(size)) = (u32_at(desc, at), u32_at(desc, at + 4)) {
+            if kind == levels.property {
+                let bits = u32_at(desc, at + 8)?;
+                return (0..levels.names.len()).rev().find(|level| bits >> (level + 1) & 1 == 1);
+            }
+            at = at.checked_add(8)?.checked_add((size as usize).checked_next_multiple_of(8)?)?;
+        }
+        None
     }
 
     /// How the file would be started on a machine of type `machine`. `executable` says whether it has an execute bit,
@@ -294,20 +310,6 @@ impl ElfFacts {
 fn padded_name(size: u32, align: usize) -> Option<usize> {
     let end = (size as usize).checked_add(12)?.checked_next_multiple_of(align)?;
     end.checked_sub(12)
-}
-
-/// The highest level in `GNU_PROPERTY_X86_ISA_1_NEEDED` (bit 0 is the baseline, bit 1 v2, and so on).
-fn isa_needed(desc: &[u8]) -> Option<u8> {
-    const ISA_1_NEEDED: u32 = 0xc000_8002;
-    let mut at = 0;
-    while let (Some(kind), Some(size)) = (u32_at(desc, at), u32_at(desc, at + 4)) {
-        if kind == ISA_1_NEEDED {
-            let bits = u32_at(desc, at + 8)? & 0xf;
-            return (bits > 1).then(|| 32 - bits.leading_zeros() as u8);
-        }
-        at = at.checked_add(8)?.checked_add((size as usize).checked_next_multiple_of(8)?)?;
-    }
-    None
 }
 
 impl Interpreter {
@@ -468,7 +470,7 @@ mod tests {
             note.extend_from_slice(&number.to_le_bytes());
         }
         let facts = read(Forge { note: Some(note), ..Forge::program() }.build());
-        assert_eq!(facts.isa_level, Some(3));
+        assert_eq!(facts.isa_level, Some(1));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 
+use crate::platform::Arch;
+
 /// Where the first PT_INTERP header stands in a forged file.
 pub(crate) const PT_INTERP_AT: usize = 64 + 2 * 56;
 
@@ -175,12 +177,16 @@ impl Forge {
         if self.kind == ET_EXEC { BASE } else { 0 }
     }
 
+    /// The architecture; that of the machine that is forged for most where it is none of ours.
+    fn arch(&self) -> Arch {
+        Arch::from_machine(self.machine).unwrap_or(Arch::Amd64)
+    }
+
     /// exit(0)
     fn code(&self) -> &'static [u8] {
-        if self.machine == 183 {
-            b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4"
-        } else {
-            b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05\x0f\x0b\x0f\x0b\x0f\x0b\x90"
+        match self.arch() {
+            Arch::Amd64 => b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05\x0f\x0b\x0f\x0b\x0f\x0b\x90",
+            Arch::Arm64 => b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4",
         }
     }
 
@@ -220,7 +226,11 @@ impl Forge {
         let mut next = (slots + 24..slots + 8 * SLOTS).step_by(8);
         let mut next = || next.next().unwrap();
         let mut versions = vec![0u16];
-        let (slot, pointer) = if self.machine == 183 { (1026, 257) } else { (7, 1) };
+        let slot = u64::from(self.arch().facts().relocations.jump_slot);
+        let pointer = match self.arch() {
+            Arch::Amd64 => 1,
+            Arch::Arm64 => 257,
+        };
         let mut table = vec![0; 24];
         let (mut plt, mut data) = (Vec::new(), Vec::new());
         let groups = [

@@ -4,11 +4,10 @@ use serde::Serialize;
 
 use crate::elf::Linkage;
 use crate::path::{ImagePath, display_bytes};
-use crate::platform::Platform;
+use crate::platform::{Platform, machine_name};
 use crate::tree::Tree;
 
 use super::closure::Closures;
-use super::kernel::exec::machine_name;
 use super::loader::Flavour;
 use super::policy::Libc;
 use super::script::first_line::FirstLine;

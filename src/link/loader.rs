@@ -4,6 +4,7 @@
 //! built for glibc. What differs between builds of one loader (directories, versions) is read out of the file as well.
 
 use crate::elf::{ElfFacts, Versions, contains, find};
+use crate::platform::{Arch, GlibcFacts};
 use crate::tree::Content;
 
 use super::policy::Libc;
@@ -56,9 +57,11 @@ impl Flavour {
             return Flavour::Musl(loader);
         }
         let soname = facts.dynamic.as_ref().and_then(|dynamic| dynamic.soname.as_deref()).unwrap_or_default();
-        let glibc_name = [&b"ld-linux-x86-64.so.2"[..], b"ld-linux-aarch64.so.1"].contains(&soname);
-        if glibc_name && versions.defines(b"GLIBC_PRIVATE") {
-            return Flavour::Glibc(GlibcLoader::read(&bytes));
+        let is_glibc = |arch: &Arch| arch.facts().glibc.soname.as_bytes() == soname;
+        if let Some(arch) = Arch::ALL.into_iter().find(is_glibc)
+            && versions.defines(b"GLIBC_PRIVATE")
+        {
+            return Flavour::Glibc(GlibcLoader::read(&bytes, &arch.facts().glibc));
         }
         if contains(&bytes, b"libgcompat.so.0") {
             return Flavour::Gcompat;
@@ -104,7 +107,7 @@ impl MuslLoader {
 }
 
 impl GlibcLoader {
-    fn read(bytes: &[u8]) -> GlibcLoader {
+    fn read(bytes: &[u8], facts: &GlibcFacts) -> GlibcLoader {
         let mut best: Vec<&[u8]> = Vec::new();
         let mut run: Vec<&[u8]> = Vec::new();
         for string in strings(bytes) {
@@ -118,7 +121,7 @@ impl GlibcLoader {
             }
         }
         if best.len() < 2 {
-            best = vec![b"/lib64/", b"/usr/lib64/"];
+            best = facts.directories.to_vec();
         }
         let directories: Vec<Vec<u8>> = best.iter().map(|string| string[..string.len() - 1].to_vec()).collect();
         let first = directories.first().map(|directory| &directory[1..]).unwrap_or_default();

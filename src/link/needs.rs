@@ -11,7 +11,7 @@ use crate::platform::Arch;
 use crate::tree::InodeId;
 
 use super::closure::Closures;
-use super::glibc::ld_cache::{CACHE_MAX, Cache, flags};
+use super::glibc::ld_cache::{CACHE_MAX, Cache};
 use super::glibc::tokens::token;
 use super::kernel::exec::Scene;
 use super::load::Loading;
@@ -198,8 +198,8 @@ impl Closures<'_> {
         let read = |path: &[u8]| files.content(files.find(&root, path).ok()?.id)?.head(CACHE_MAX).ok();
         let bytes = read(b"/etc/ld.so.cache").unwrap_or_default();
         let names = loaded.resolved.iter().chain(&loaded.missing).map(|(name, _)| name);
-        if let Some(cache) = Cache::read(&bytes) {
-            let known = names.filter_map(|name| cache.find(name, flags(files.arch)).plain);
+        if let Some(cache) = Cache::read(&bytes, files.arch) {
+            let known = names.filter_map(|name| cache.find(name).plain);
             needs.absent.extend(known.filter(|path| files.find(&root, path).is_err()).map(<[u8]>::to_vec));
         }
         let etc = files.find(&root, b"/etc").ok().and_then(|etc| files.tree.entries(etc.id));

@@ -182,7 +182,7 @@ impl<'a> Process<'a> {
         let Some(facts) = &probe.elf else {
             let words = match probe.size {
                 0 => "empty".to_string(),
-                size if size < 64 => format!("no ELF file: {size} bytes"),
+                size if size < self.files.arch.facts().class.header_size() => format!("no ELF file: {size} bytes"),
                 _ if !probe.head.contains(&0) => "no ELF file but a text, such as a linker script".to_string(),
                 _ => "no ELF file".to_string(),
             };

@@ -11,7 +11,7 @@ use oci_spec::image::{
 use serde::de::DeserializeOwned;
 
 use crate::digest::Digest;
-use crate::platform::{Arch, Platform};
+use crate::platform::Platform;
 
 /// Annotations, sorted.
 pub type Annotations = BTreeMap<String, String>;
@@ -90,10 +90,7 @@ pub fn index(manifests: Vec<Descriptor>, annotations: &Annotations) -> ImageInde
 
 /// The `platform` object of a descriptor in an index.
 pub fn platform_of(platform: &Platform) -> oci_spec::image::Platform {
-    let architecture = match platform.arch {
-        Arch::Amd64 => OciArch::Amd64,
-        Arch::Arm64 => OciArch::ARM64,
-    };
+    let architecture = OciArch::from(platform.architecture());
     let mut builder = PlatformBuilder::default().os(Os::Linux).architecture(architecture);
     if let Some(variant) = platform.variant {
         builder = builder.variant(variant);
@@ -105,6 +102,7 @@ pub fn platform_of(platform: &Platform) -> oci_spec::image::Platform {
 mod tests {
     use super::*;
     use crate::oci::canonical;
+    use crate::platform::Arch;
 
     #[test]
     fn documents_are_the_same_bytes_every_time() {

@@ -27,13 +27,13 @@ pub struct Emulator {
 impl Machine {
     /// The architecture of this machine's programs; `None` for one that no image is made for.
     pub fn arch() -> Option<Arch> {
-        Arch::from_word(std::env::consts::ARCH)
+        Arch::native()
     }
 
     /// The emulator for an architecture: a static one where there is one.
     pub fn emulator(&self, arch: Arch) -> Option<Emulator> {
-        let gnu = arch.facts().gnu;
-        let names = [format!("qemu-{gnu}-static"), format!("qemu-{gnu}")];
+        let word = arch.facts().qemu;
+        let names = [format!("qemu-{word}-static"), format!("qemu-{word}")];
         let paths = names.iter().flat_map(|name| self.programs.iter().map(move |folder| folder.join(name)));
         let found: Vec<Emulator> =
             paths.filter_map(|path| Some(Emulator { is_static: is_static(&path)?, path })).collect();

@@ -100,7 +100,7 @@ impl Ready {
     /// Whether a way has the emulator that it needs.
     pub fn emulator_for(&self, way: Way) -> Result<(), Refusal> {
         let Some(arch) = self.foreign else { return Ok(()) };
-        let name = format!("qemu-{}", arch.facts().gnu);
+        let name = format!("qemu-{}", arch.facts().qemu);
         let reason = match &self.emulator {
             None => format!("programs for {} need {name}-static, which is not in PATH", arch.facts().oci),
             Some(emulator) if !emulator.is_static && way != Way::Loader => {
@@ -210,14 +210,16 @@ fn words(list: &[Vec<u8>]) -> Result<Vec<CString>, TrialError> {
 fn registration(arch: Arch, emulator: &Path) -> Vec<u8> {
     let mut magic = [0u8; 20];
     let mut mask = [0xffu8; 20];
-    magic[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    let (facts, order) = (arch.facts(), arch.facts().byte_order);
+    magic[..4].copy_from_slice(b"\x7fELF");
+    magic[4..7].copy_from_slice(&[facts.class.number(), order.number(), 1]);
     // ABI, its version and padding say nothing; e_type is 2 or 3.
     mask[7..16].fill(0);
-    magic[16] = 2;
-    mask[16] = 0xfe;
-    magic[18..].copy_from_slice(&arch.facts().machine.to_le_bytes());
+    magic[16..18].copy_from_slice(&order.half(2));
+    mask[16..18].copy_from_slice(&order.half(0xfffe));
+    magic[18..].copy_from_slice(&order.half(facts.machine));
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-    let mut line = format!(":qemu-{}:M::{}:{}:", arch.facts().gnu, hex(&magic), hex(&mask)).into_bytes();
+    let mut line = format!(":qemu-{}:M::{}:{}:", facts.qemu, hex(&magic), hex(&mask)).into_bytes();
     line.extend_from_slice(emulator.as_os_str().as_bytes());
     line.extend_from_slice(b":F");
     line

@@ -112,7 +112,7 @@ fn glibc(root: &Root, program: &str) -> Trace {
 
 /// What musl's loader says (`ldd`).
 fn musl(root: &Root, program: &str) -> Trace {
-    let loader = root.arch.facts().musl_loader;
+    let loader = root.arch.facts().musl.loader;
     let lines = run(root.enter(program).args(root.emulator).args([loader, "--list", program])).text();
     let mut trace = Trace::default();
     for line in lines.lines() {

@@ -127,12 +127,12 @@ fn a_program_under_musl_with_a_library_for_glibc() {
         let facts = arch.facts();
         let node = format!("lightningcss.linux-{}-musl.node", if arch == Arch::Amd64 { "x64" } else { "arm64" });
         let libraries = root.folder.join(format!("usr/lib/{}", facts.triplet));
-        let loader = root.folder.join(facts.musl_loader.trim_start_matches('/'));
+        let loader = root.folder.join(facts.musl.loader.trim_start_matches('/'));
         let files = [
             (root.folder.join("programs").join(&node), "init".to_string()),
             (libraries.join(&node), format!("lib/{node}")),
             (libraries.join("libgcc_s.so.1"), "lib/libgcc_s.so.1".into()),
-            (loader.clone(), facts.musl_loader.trim_start_matches('/').into()),
+            (loader.clone(), facts.musl.loader.trim_start_matches('/').into()),
             (loader, format!("lib/libc.musl-{}.so.1", facts.gnu)),
         ];
         let files: Vec<(PathBuf, &str)> = files.iter().map(|(from, to)| (from.clone(), to.as_str())).collect();

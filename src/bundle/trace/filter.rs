@@ -3,15 +3,13 @@
 use nix::libc::{self, sock_filter, sock_fprog};
 
 use super::call::calls;
+use crate::platform::Arch;
 
-/// What the numbers of system calls mean for a program of this machine (`linux/audit.h`).
-#[cfg(target_arch = "x86_64")]
-const MACHINE: u32 = 0xc000_003e;
-#[cfg(target_arch = "aarch64")]
-const MACHINE: u32 = 0xc000_00b7;
-/// Elsewhere no filter fits, and every call stops.
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const MACHINE: u32 = 0;
+/// What the numbers of system calls mean for a program of this machine (`linux/audit.h`). Where this program knows no
+/// number, no filter fits, and every call stops.
+fn machine() -> u32 {
+    Arch::native().map_or(0, |arch| arch.facts().audit)
+}
 
 /// Where number and machine stand in the kernel's `seccomp_data`.
 const NUMBER_AT: u32 = 0;
@@ -28,7 +26,7 @@ pub(super) fn filter() -> Vec<sock_filter> {
     let count = numbers.len() as u8;
     let mut filter = vec![
         statement(load, MACHINE_AT),
-        sock_filter { code: equal, jt: 0, jf: count + 1, k: MACHINE },
+        sock_filter { code: equal, jt: 0, jf: count + 1, k: machine() },
         statement(load, NUMBER_AT),
     ];
     for (number, position) in numbers.iter().zip(0_u8..) {
@@ -66,11 +64,11 @@ mod tests {
     fn calls_with_a_path_stop_and_no_others() {
         let filter = filter();
         for call in calls() {
-            assert_eq!(run(&filter, MACHINE, call.number as u32), libc::SECCOMP_RET_TRACE, "{call:?}");
-            assert_eq!(run(&filter, MACHINE + 1, call.number as u32), libc::SECCOMP_RET_ALLOW);
+            assert_eq!(run(&filter, machine(), call.number as u32), libc::SECCOMP_RET_TRACE, "{call:?}");
+            assert_eq!(run(&filter, machine() + 1, call.number as u32), libc::SECCOMP_RET_ALLOW);
         }
         for number in [libc::SYS_read, libc::SYS_close, libc::SYS_mmap, 9999] {
-            assert_eq!(run(&filter, MACHINE, number as u32), libc::SECCOMP_RET_ALLOW, "{number}");
+            assert_eq!(run(&filter, machine(), number as u32), libc::SECCOMP_RET_ALLOW, "{number}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::path::display_bytes;
 use crate::report::{Code, Evidence};
 
-use super::load::{CLASS_32, FORBIDDEN, Glibc, NOT_DYNAMIC, PROGRAM, UNKNOWN};
+use super::load::{FORBIDDEN, Glibc, NOT_DYNAMIC, PROGRAM, UNKNOWN};
 use crate::link::draft::Draft;
 use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, ORIGIN_NEEDS_PROC, Process, RPATH_CWD};
 
@@ -49,8 +49,10 @@ impl Glibc<'_> {
         let app = self.process.app_path;
         let asking = display_bytes(&self.loaded.objects[by].path);
         let skipped = tried.iter().any(|evidence| evidence.detail.contains(", skipped;"));
-        let words = if tried.iter().any(|evidence| evidence.detail.starts_with(CLASS_32)) {
-            "wrong ELF class: ELFCLASS32"
+        let arch = self.process.files.arch.facts();
+        let other_class = format!("wrong ELF class: ELFCLASS{}", arch.class.other().bits());
+        let words = if tried.iter().any(|evidence| evidence.detail.starts_with(&self.other_class())) {
+            other_class.as_str()
         } else if tried.iter().all(|line| line.detail.starts_with(UNKNOWN) || line.detail == FORBIDDEN) {
             // The loader adds the reason of the last file that did not open: none was tried.
             "cannot open shared object file"
@@ -70,7 +72,6 @@ impl Glibc<'_> {
         .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
         draft.evidence.extend(tried);
         let elsewhere = self.process.elsewhere(name);
-        let arch = self.process.files.arch.facts();
         let fix = match elsewhere.first().and_then(|path| path.parent()) {
             Some(directory) if !skipped => {
                 draft = draft.because(

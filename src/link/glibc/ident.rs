@@ -1,9 +1,14 @@
 //! The ident bytes of a library, which glibc's loader looks at and the kernel and musl do not.
 
+use crate::platform::ByteOrder;
+
 /// What glibc finds wrong in a library's `e_ident` and `e_version`, in its words.
-pub(crate) fn ident_fault(ident: &[u8; 16], version: u32) -> Option<&'static str> {
-    if ident[5] != 1 {
-        Some("ELF file data encoding not little-endian")
+pub(crate) fn ident_fault(ident: &[u8; 16], version: u32, order: ByteOrder) -> Option<&'static str> {
+    if ident[5] != order.number() {
+        Some(match order {
+            ByteOrder::Little => "ELF file data encoding not little-endian",
+            ByteOrder::Big => "ELF file data encoding not big-endian",
+        })
     } else if ident[6] != 1 {
         Some("ELF file version ident does not match current one")
     } else if !matches!(ident[7], 0 | 3) {
@@ -25,8 +30,12 @@ mod tests {
 
     #[test]
     fn every_byte_has_its_words() {
+        assert_eq!(
+            ident_fault(b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0", 1, ByteOrder::Big),
+            Some("ELF file data encoding not big-endian")
+        );
         let good = *b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0";
-        assert_eq!(ident_fault(&good, 1), None);
+        assert_eq!(ident_fault(&good, 1, ByteOrder::Little), None);
         for (at, value, words) in [
             (5, 2, Some("ELF file data encoding not little-endian")),
             (6, 0, Some("ELF file version ident does not match current one")),
@@ -37,8 +46,8 @@ mod tests {
         ] {
             let mut ident = good;
             ident[at] = value;
-            assert_eq!(ident_fault(&ident, 1), words, "{at}");
+            assert_eq!(ident_fault(&ident, 1, ByteOrder::Little), words, "{at}");
         }
-        assert_eq!(ident_fault(&good, 0), Some("ELF file version does not match current one"));
+        assert_eq!(ident_fault(&good, 0, ByteOrder::Little), Some("ELF file version does not match current one"));
     }
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::elf::cut_at_nul;
-use crate::platform::Arch;
+use crate::platform::{Arch, ByteOrder};
 
 /// The magic of the form that every glibc since 2.2 writes.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
@@ -25,6 +25,7 @@ pub(crate) struct Cache<'b> {
     /// From the new header on: offsets start here.
     bytes: &'b [u8],
     count: usize,
+    arch: Arch,
 }
 
 /// What a cache says about a name.
@@ -38,9 +39,10 @@ pub(crate) struct Hit<'b> {
 
 impl<'b> Cache<'b> {
     /// A cache from its bytes; `None` when the loader would ignore it.
-    pub fn read(bytes: &'b [u8]) -> Option<Cache<'b>> {
+    pub fn read(bytes: &'b [u8], arch: Arch) -> Option<Cache<'b>> {
+        let order = arch.facts().byte_order;
         let bytes = if bytes.starts_with(OLD_MAGIC) {
-            let count = number(bytes, 12)? as usize;
+            let count = number(bytes, 12, order)? as usize;
             let end = count.checked_mul(OLD_ENTRY)?.checked_add(OLD_HEADER)?.checked_next_multiple_of(8)?;
             bytes.get(end..)?
         } else {
@@ -49,13 +51,14 @@ impl<'b> Cache<'b> {
         if !bytes.starts_with(MAGIC) {
             return None;
         }
-        // 0 is not set, 2 is little-endian.
-        if !matches!(bytes.get(28)? & 3, 0 | 2) {
+        // 0 is not set.
+        let flag = bytes.get(28)? & 3;
+        if flag != 0 && flag != order_flag(order) {
             return None;
         }
-        let count = number(bytes, 20)? as usize;
+        let count = number(bytes, 20, order)? as usize;
         let end = count.checked_mul(ENTRY)?.checked_add(HEADER)?;
-        (end <= bytes.len()).then_some(Cache { bytes, count })
+        (end <= bytes.len()).then_some(Cache { bytes, count, arch })
     }
 
     /// How many entries it has.
@@ -63,8 +66,8 @@ impl<'b> Cache<'b> {
         self.count
     }
 
-    /// Looks a name up for objects with these flags, as the loader does: by halves, then back to the first equal name.
-    pub fn find(&self, name: &[u8], flags: u32) -> Hit<'b> {
+    /// Looks a name up for objects of the architecture, as the loader does: by halves, then back to the first equal name.
+    pub fn find(&self, name: &[u8]) -> Hit<'b> {
         let mut hit = Hit::default();
         let (mut left, mut right) = (0, self.count);
         while left < right {
@@ -76,7 +79,7 @@ impl<'b> Cache<'b> {
                         at -= 1;
                     }
                     while at < self.count && compare(name, self.name(at)) == Ordering::Equal {
-                        self.take(at, flags, &mut hit);
+                        self.take(at, &mut hit);
                         at += 1;
                     }
                     return hit;
@@ -89,13 +92,13 @@ impl<'b> Cache<'b> {
         hit
     }
 
-    fn take(&self, index: usize, flags: u32, hit: &mut Hit<'b>) {
+    fn take(&self, index: usize, hit: &mut Hit<'b>) {
         let at = HEADER + index * ENTRY;
-        if number(self.bytes, at) != Some(flags) {
+        if self.number(at) != Some(self.arch.facts().glibc.cache_flags) {
             return;
         }
-        let Some(path) = number(self.bytes, at + 8).and_then(|value| self.string(value)) else { return };
-        let (low, high) = (number(self.bytes, at + 16), number(self.bytes, at + 20));
+        let Some(path) = self.number(at + 8).and_then(|value| self.string(value)) else { return };
+        let (low, high) = (self.number(at + 16), self.number(at + 20));
         if low == Some(0) && high == Some(0) {
             hit.plain = hit.plain.or(Some(path));
         } else if high.is_some_and(|high| high & 1 << 30 != 0) {
@@ -104,7 +107,11 @@ impl<'b> Cache<'b> {
     }
 
     fn name(&self, index: usize) -> &'b [u8] {
-        number(self.bytes, HEADER + index * ENTRY + 4).and_then(|key| self.string(key)).unwrap_or_default()
+        self.number(HEADER + index * ENTRY + 4).and_then(|key| self.string(key)).unwrap_or_default()
+    }
+
+    fn number(&self, at: usize) -> Option<u32> {
+        number(self.bytes, at, self.arch.facts().byte_order)
     }
 
     fn string(&self, offset: u32) -> Option<&'b [u8]> {
@@ -112,16 +119,10 @@ impl<'b> Cache<'b> {
     }
 }
 
-/// The flags of entries for this architecture: a library of glibc 2, and its machine.
-pub(crate) fn flags(arch: Arch) -> u32 {
-    match arch {
-        Arch::Amd64 => 0x0303,
-        Arch::Arm64 => 0x0a03,
-    }
-}
-
 /// A cache that knows these names and paths, and nothing else.
 pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+    let facts = arch.facts();
+    let order = facts.byte_order;
     let mut entries: Vec<_> = entries.iter().collect();
     // The loader looks for a name by halves, from the largest down.
     entries.sort_by(|(a, _), (b, _)| compare(b, a));
@@ -136,21 +137,28 @@ pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     };
     for (name, path) in &entries {
         let (key, value) = (text(name), text(path));
-        for number in [flags(arch), key, value, 0, 0, 0] {
-            table.extend_from_slice(&number.to_le_bytes());
+        for number in [facts.glibc.cache_flags, key, value, 0, 0, 0] {
+            table.extend_from_slice(&order.word_bytes(number));
         }
     }
     let mut out = MAGIC.to_vec();
-    out.extend_from_slice(&(entries.len() as u32).to_le_bytes());
-    out.extend_from_slice(&(strings.len() as u32).to_le_bytes());
-    // Little-endian.
-    out.push(2);
+    out.extend_from_slice(&order.word_bytes(entries.len() as u32));
+    out.extend_from_slice(&order.word_bytes(strings.len() as u32));
+    out.push(order_flag(order));
     out.resize(HEADER, 0);
     [out, table, strings].concat()
 }
 
-fn number(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
+/// How a cache says its byte order (`cache_file_new_flags`).
+fn order_flag(order: ByteOrder) -> u8 {
+    match order {
+        ByteOrder::Little => 2,
+        ByteOrder::Big => 3,
+    }
+}
+
+fn number(bytes: &[u8], at: usize, order: ByteOrder) -> Option<u32> {
+    Some(order.word_of(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
 /// `_dl_cache_libcmp`: runs of digits are numbers.
@@ -228,13 +236,14 @@ pub(crate) mod tests {
         old.resize(old.len().next_multiple_of(8), 0);
         old.extend_from_slice(&new);
         for bytes in [&new, &old] {
-            let cache = Cache::read(bytes).unwrap();
+            let cache = Cache::read(bytes, Arch::Amd64).unwrap();
+            let arm = Cache::read(bytes, Arch::Arm64).unwrap();
             for name in ["libz.so.1", "libx.so.10", "libx.so.9", "liba.so"] {
-                assert_eq!(cache.find(name.as_bytes(), 0x303).plain, Some(format!("/lib/{name}").as_bytes()), "{name}");
+                assert_eq!(cache.find(name.as_bytes()).plain, Some(format!("/lib/{name}").as_bytes()), "{name}");
             }
-            assert_eq!(cache.find(b"libx.so.09", 0x303).plain, Some(&b"/lib/libx.so.9"[..]), "digits are numbers");
-            assert_eq!(cache.find(b"libx.so.9", 0xa03).plain, Some(&b"/arm/libx.so.9"[..]));
-            assert_eq!(cache.find(b"libq.so", 0x303), Hit::default());
+            assert_eq!(cache.find(b"libx.so.09").plain, Some(&b"/lib/libx.so.9"[..]), "digits are numbers");
+            assert_eq!(arm.find(b"libx.so.9").plain, Some(&b"/arm/libx.so.9"[..]));
+            assert_eq!(cache.find(b"libq.so"), Hit::default());
         }
     }
 
@@ -243,10 +252,11 @@ pub(crate) mod tests {
         let names = ["liba.so", "libx.so.9", "libx.so.10", "libz.so.1", "lib_x.so"];
         let entries = names.map(|name| (name.as_bytes().to_vec(), format!("/opt/{name}").into_bytes()));
         let bytes = ld_cache(Arch::Arm64, &BTreeMap::from(entries));
-        let cache = Cache::read(&bytes).unwrap();
+        let cache = Cache::read(&bytes, Arch::Arm64).unwrap();
+        let other = Cache::read(&bytes, Arch::Amd64).unwrap();
         for name in names {
-            assert_eq!(cache.find(name.as_bytes(), 0xa03).plain, Some(format!("/opt/{name}").as_bytes()), "{name}");
-            assert_eq!(cache.find(name.as_bytes(), 0x303).plain, None);
+            assert_eq!(cache.find(name.as_bytes()).plain, Some(format!("/opt/{name}").as_bytes()), "{name}");
+            assert_eq!(other.find(name.as_bytes()).plain, None);
         }
     }
 
@@ -254,13 +264,13 @@ pub(crate) mod tests {
     fn what_the_loader_ignores_is_ignored() {
         let whole = forged(&[("liba.so", "/lib/liba.so", 0x303)]);
         for length in 0..HEADER + ENTRY {
-            assert!(Cache::read(&whole[..length]).is_none(), "{length}");
+            assert!(Cache::read(&whole[..length], Arch::Amd64).is_none(), "{length}");
         }
         let mut big_endian = whole.clone();
         big_endian[28] = 3;
-        assert!(Cache::read(&big_endian).is_none());
+        assert!(Cache::read(&big_endian, Arch::Amd64).is_none());
         let mut outside = whole;
         outside[HEADER + 4..HEADER + 8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Cache::read(&outside).unwrap().find(b"liba.so", 0x303), Hit::default());
+        assert_eq!(Cache::read(&outside, Arch::Amd64).unwrap().find(b"liba.so"), Hit::default());
     }
 }

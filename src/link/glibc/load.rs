@@ -2,27 +2,20 @@
 
 use crate::elf::{Dynamic, HeaderFault};
 use crate::path::display_bytes;
-use crate::platform::Arch;
+use crate::platform::{GlibcFacts, machine_name};
 use crate::report::Evidence;
 use crate::tree::{InodeId, Resolved};
 
 use super::ident::ident_fault;
-use super::ld_cache::{CACHE_MAX, Cache, flags};
+use super::ld_cache::{CACHE_MAX, Cache};
 use super::tokens::token;
 use crate::link::draft::Draft;
-use crate::link::kernel::exec::machine_name;
 use crate::link::loader::GlibcLoader;
 use crate::link::process::{Candidate, Loaded, OBJECTS_MAX, Object, OpenError, PRELOAD_BAD, Process, directory_of};
-
-/// Subdirectories for newer CPUs, which the loader tries first.
-const HWCAPS: [&[u8]; 3] = [b"glibc-hwcaps/x86-64-v2", b"glibc-hwcaps/x86-64-v3", b"glibc-hwcaps/x86-64-v4"];
 
 /// glibc's words for files that it names as they are needed, not by their path.
 pub(crate) const NOT_DYNAMIC: &str = "object file has no dynamic section";
 pub(crate) const PROGRAM: &str = "cannot dynamically load position-independent executable";
-
-/// What a file of another class is.
-pub(crate) const CLASS_32: &str = "for 32-bit machines";
 
 /// What is said of a look into the cache after which no file was opened.
 pub(crate) const UNKNOWN: &str = "has no such name";
@@ -300,7 +293,7 @@ impl<'a> Glibc<'a> {
             } else if let Some(length) = token(rest, b"LIB") {
                 (&rest[..length], self.loader.lib.clone())
             } else if let Some(length) = token(rest, b"PLATFORM") {
-                (&rest[..length], self.process.files.arch.facts().gnu.as_bytes().to_vec())
+                (&rest[..length], self.facts().platform.as_bytes().to_vec())
             } else {
                 (&rest[..1], b"$".to_vec())
             };
@@ -327,14 +320,15 @@ impl<'a> Glibc<'a> {
             }
         };
         let facts = self.process.files.elf(found.id);
+        let arch = self.process.files.arch.facts();
         if let Some(facts) = facts
-            && facts.size >= 64
+            && facts.size >= arch.class.header_size()
         {
-            if facts.ident[4] != 2 {
-                tried.push(note(&format!("{CLASS_32}, skipped")));
+            if facts.ident[4] != arch.class.number() {
+                tried.push(note(&format!("{}, skipped", self.other_class())));
                 return Some(Search::Nothing);
             }
-            if let Some(words) = ident_fault(&facts.ident, facts.version) {
+            if let Some(words) = ident_fault(&facts.ident, facts.version, arch.byte_order) {
                 return Some(Search::Fatal(path, words.to_string(), words));
             }
         }
@@ -353,7 +347,7 @@ impl<'a> Glibc<'a> {
             Candidate::Unfit(found, what) => {
                 let size = self.process.files.content(found.id).map_or(0, crate::tree::Content::size);
                 let words = match self.process.files.elf(found.id) {
-                    _ if size < 64 => "file too short",
+                    _ if size < arch.class.header_size() => "file too short",
                     None => "invalid ELF header",
                     Some(facts) if !matches!(facts.kind, 2 | 3) => "only ET_DYN and ET_EXEC can be loaded",
                     Some(facts) if matches!(facts.fault, Some(HeaderFault::EntrySize(_))) => {
@@ -366,6 +360,16 @@ impl<'a> Glibc<'a> {
         }
     }
 
+    /// What glibc does on this architecture.
+    pub(crate) fn facts(&self) -> &'static GlibcFacts {
+        &self.process.files.arch.facts().glibc
+    }
+
+    /// What a file of the other class is.
+    pub(crate) fn other_class(&self) -> String {
+        format!("for {}-bit machines", self.process.files.arch.facts().class.other().bits())
+    }
+
     fn is_directory(&self, path: &[u8]) -> bool {
         let found = self.process.files.find(self.process.cwd, path);
         found.is_ok_and(|found| self.process.files.tree.inode(found.id).is_directory())
@@ -373,11 +377,8 @@ impl<'a> Glibc<'a> {
 
     /// A library that is there for newer CPUs only.
     fn newer(&self, directory: &[u8], name: &[u8]) -> Option<(Vec<u8>, Resolved)> {
-        if self.process.files.arch != Arch::Amd64 {
-            return None;
-        }
-        HWCAPS.iter().find_map(|level| {
-            let path = [directory, b"/", level, b"/", name].concat();
+        self.facts().hwcaps.iter().find_map(|level| {
+            let path = [directory, b"/glibc-hwcaps/", level.as_bytes(), b"/", name].concat();
             match self.process.candidate(self.process.open(&path).ok()?) {
                 Candidate::Library(found) => Some((path, found)),
                 Candidate::Directory(_) | Candidate::Unfit(..) | Candidate::Foreign(..) => None,
@@ -386,12 +387,12 @@ impl<'a> Glibc<'a> {
     }
 
     fn cached(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
-        let Some(cache) = Cache::read(&self.cache) else {
+        let Some(cache) = Cache::read(&self.cache, self.process.files.arch) else {
             let detail = if self.cache.is_empty() { "absent or empty" } else { "not a cache: ignored" };
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail: detail.into() });
             return None;
         };
-        let hit = cache.find(name, flags(self.process.files.arch));
+        let hit = cache.find(name);
         let Some(path) = hit.plain.or(hit.newer) else {
             let detail = format!("{UNKNOWN} among {}", cache.len());
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail });
@@ -420,7 +421,7 @@ mod tests {
     use crate::link::sample::Sample;
     use crate::link::{Closure, Closures, Policy, Purpose, Subject, verify};
     use crate::oci::Settings;
-    use crate::platform::Platform;
+    use crate::platform::{Arch, Platform};
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
     const LIB: &str = "/lib/x86_64-linux-gnu";

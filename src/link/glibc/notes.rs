@@ -20,9 +20,11 @@ impl Glibc<'_> {
             let path = display_bytes(&self.loaded.objects[index].path);
             let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
             let chain = Process::chain(&self.loaded.objects, index);
-            if let Some(level) = facts.isa_level {
+            let levels = self.process.files.arch.facts().cpu_levels.as_ref();
+            let level = levels.zip(facts.isa_level).and_then(|(levels, level)| levels.names.get(level));
+            if let Some(level) = level {
                 self.loaded.drafts.push(
-                    Draft::note(NEEDS_ISA_LEVEL, format!("{who}needs a CPU of x86-64-v{level}"))
+                    Draft::note(NEEDS_ISA_LEVEL, format!("{who}needs a CPU of {level}"))
                         .says(format!(
                             "{}: error while loading shared libraries: {path}: CPU ISA level is lower than required (exit code 127)",
                             self.process.app_path

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::elf::{NeededVersion, Symbol};
 use crate::path::display_bytes;
-use crate::platform::Arch;
 use crate::report::Code;
 use crate::tree::InodeId;
 
@@ -24,18 +23,6 @@ pub const RELR_UNMARKED: Code = Code("relr-unmarked");
 
 /// The version that an object with packed relocations asks of the C library.
 const RELR_MARK: &[u8] = b"GLIBC_ABI_DT_RELR";
-
-/// Relocation types: which copies, which are bound like calls through the PLT.
-struct Types {
-    copy: u32,
-    /// Bound when first called, unless the object asks for all at once.
-    slot: u32,
-    /// Wants a definition: calls and everything thread-local.
-    definition: &'static [u32],
-}
-
-const AMD64: Types = Types { copy: 5, slot: 7, definition: &[7, 16, 17, 18, 36] };
-const ARM64: Types = Types { copy: 1024, slot: 1026, definition: &[1026, 1028, 1029, 1030, 1031] };
 
 /// One object with what a lookup needs.
 struct Scope<'a> {
@@ -163,10 +150,7 @@ impl Glibc<'_> {
 
     /// Looks up what is bound when the program starts, and what is bound later.
     pub fn bind(&mut self) {
-        let types = match self.process.files.arch {
-            Arch::Amd64 => AMD64,
-            Arch::Arm64 => ARM64,
-        };
+        let types = &self.process.files.arch.facts().relocations;
         let objects = self.loaded.objects.clone();
         let scopes: Vec<Option<Scope<'_>>> = objects
             .iter()
@@ -199,13 +183,14 @@ impl Glibc<'_> {
                 if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
                     continue;
                 }
-                let (copy, definition) = (relocation.kind == types.copy, types.definition.contains(&relocation.kind));
+                let (copy, definition) =
+                    (relocation.kind == types.copy, self.facts().definition.contains(&relocation.kind));
                 let found = *known
                     .entry((relocation.symbol, copy, definition))
                     .or_insert_with(|| answerer(&scopes, scope, symbol, usize::from(copy), definition));
                 if found.is_none() {
                     let name = scope.deep.symbols.name(symbol).to_vec();
-                    let lazy = relocation.plt && relocation.kind == types.slot && !now;
+                    let lazy = relocation.plt && relocation.kind == types.jump_slot && !now;
                     if lazy {
                         later.insert(name)
                     } else {

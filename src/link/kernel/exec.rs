@@ -3,7 +3,7 @@
 
 use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
 use crate::path::{ImagePath, display_bytes};
-use crate::platform::Arch;
+use crate::platform::{Arch, machine_name};
 use crate::report::{Code, Severity};
 use crate::tree::{Errno, InodeId, Resolved};
 
@@ -52,9 +52,6 @@ pub const NOT_A_PROGRAM: Code = Code("not-a-program");
 pub const PACKED: Code = Code("packed");
 /// Segments are aligned for small pages only.
 pub const ARM64_PAGE_ALIGN: Code = Code("arm64-page-align");
-
-/// A loader with fewer bytes is `EIO`: the kernel reads a whole header.
-const HEADER_SIZE: u64 = 64;
 
 /// Where Android's loaders are.
 const BIONIC_LOADERS: [&[u8]; 7] = [
@@ -120,7 +117,7 @@ impl<'a> Scene<'a> {
             Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => {}
         }
         if let Some(fault) = facts.fault {
-            drafts.push(header_fault(fault));
+            drafts.push(header_fault(fault, arch));
             return start;
         }
         if facts.phnum > PHDRS_OLD {
@@ -130,9 +127,7 @@ impl<'a> Scene<'a> {
                     .fix("link it with fewer segments"),
             );
         }
-        if arch == Arch::Arm64 && facts.smallest_align().is_some_and(|align| align < arch.facts().largest_page) {
-            drafts.push(page_align(facts));
-        }
+        drafts.extend(page_align(facts, arch));
         if facts.packed {
             drafts.push(
                 Draft::note(PACKED, "is packed by UPX: the program inside cannot be judged")
@@ -284,7 +279,8 @@ impl<'a> Scene<'a> {
         let probe = self.files.probe(found.id)?;
         let replace =
             format!("{} is no loader ({} bytes): replace it by the loader for {arch}", found.path, probe.size);
-        if probe.size < HEADER_SIZE {
+        // With fewer bytes it is `EIO`: the kernel reads a whole header.
+        if probe.size < self.files.arch.facts().class.header_size() {
             let message = format!("needs {shown}, which has only {} bytes", probe.size);
             return Some(Draft::error(INTERP_EMPTY, message).refused(ExecError::InputOutput).fix(replace));
         }
@@ -344,7 +340,7 @@ impl<'a> Scene<'a> {
             Some(Libc::Glibc) => format!(
                 "add Debian's libc6:{} (loader, libc.so.6) and what else the program needs as a source, or link it \
                  statically against musl",
-                arch.oci
+                arch.debian
             ),
             Some(Libc::Bionic) | None => format!("put the loader for {} at {shown}, or link it statically", arch.oci),
         }
@@ -365,37 +361,16 @@ fn libc_of_name(name: &[u8]) -> Option<Libc> {
     }
 }
 
-/// The name of an `e_machine`: OCI's word where there is one.
-pub(crate) fn machine_name(machine: u16) -> String {
-    let name = match machine {
-        2 => "sparc",
-        3 | 6 => "386",
-        8 => "mips",
-        20 => "ppc",
-        21 => "ppc64le",
-        22 => "s390x",
-        40 => "arm",
-        43 => "sparc64",
-        243 => "riscv64",
-        247 => "bpf",
-        258 => "loong64",
-        other => match Arch::from_machine(other) {
-            Some(arch) => arch.facts().oci,
-            None => return format!("ELF machine {other}"),
-        },
-    };
-    name.to_string()
-}
-
 fn foreign(facts: &ElfFacts, arch: Arch) -> Draft {
     let ours = arch.facts().oci;
     let theirs = machine_name(facts.machine);
     let because = format!("ELF machine {}", facts.machine);
-    if arch == Arch::Amd64 && matches!(facts.machine, 3 | 6) {
-        return Draft::warning(WRONG_ARCH_32, "is for 32-bit x86: it runs only on kernels with IA32 emulation")
+    if let Some(compat) = arch.facts().compat.as_ref().filter(|compat| compat.machines.contains(&facts.machine)) {
+        let message = format!("is for {}: it runs only on {}", compat.name, compat.kernels);
+        return Draft::warning(WRONG_ARCH_32, message)
             .refused(ExecError::Format)
-            .because(because, "386, and the platform is amd64")
-            .fix("build it for amd64");
+            .because(because, format!("{theirs}, and the platform is {ours}"))
+            .fix(format!("build it for {ours}"));
     }
     Draft::error(WRONG_ARCH, format!("is for {theirs}, and the platform is {ours}"))
         .refused(ExecError::Format)
@@ -418,14 +393,16 @@ fn not_a_program(facts: &ElfFacts) -> Draft {
     .fix("name the program that uses it")
 }
 
-fn header_fault(fault: HeaderFault) -> Draft {
+fn header_fault(fault: HeaderFault, arch: Arch) -> Draft {
+    let class = arch.facts().class;
     let draft = match fault {
         HeaderFault::Count(count) if count > PHDRS_OLD => {
             Draft::error(ELF_PHNUM, format!("has {count} program headers; Linux accepts 1170"))
         }
         HeaderFault::Count(_) => Draft::error(ELF_CORRUPT, "has no program headers"),
         HeaderFault::EntrySize(size) => {
-            Draft::error(ELF_CORRUPT, format!("has program headers of {size} bytes; a 64-bit program has 56"))
+            let (bits, right) = (class.bits(), class.program_header_size());
+            Draft::error(ELF_CORRUPT, format!("has program headers of {size} bytes; a {bits}-bit program has {right}"))
         }
         HeaderFault::BeyondEnd => Draft::error(ELF_CORRUPT, "is cut off: its program headers lie past the end"),
     };
@@ -456,17 +433,38 @@ fn segments(facts: &ElfFacts) -> Option<Draft> {
     })
 }
 
-fn page_align(facts: &ElfFacts) -> Draft {
-    let align = facts.smallest_align().unwrap_or_default();
-    Draft::note(
-        ARM64_PAGE_ALIGN,
-        format!("is aligned for pages of {align} bytes: it dies on kernels with pages of 16 or 64 KiB"),
-    )
-    .killed("SIGSEGV", 139)
-    .because("PT_LOAD".to_string(), format!("p_align {align:#x}"))
-    .fix("link it with `-Wl,-z,max-page-size=65536` if it must run on such kernels")
+/// The note for a program that kernels with larger pages cannot map.
+fn page_align(facts: &ElfFacts, arch: Arch) -> Option<Draft> {
+    let align = facts.smallest_align()?;
+    let larger: Vec<String> = arch.facts().pages_above(align).map(|size| (size >> 10).to_string()).collect();
+    let largest = arch.facts().page_sizes.last()?;
+    (!larger.is_empty()).then(|| {
+        Draft::note(
+            ARM64_PAGE_ALIGN,
+            format!(
+                "is aligned for pages of {align} bytes: it dies on kernels with pages of {} KiB",
+                larger.join(" or ")
+            ),
+        )
+        .killed("SIGSEGV", 139)
+        .because("PT_LOAD".to_string(), format!("p_align {align:#x}"))
+        .fix(format!("link it with `-Wl,-z,max-page-size={largest}` if it must run on such kernels"))
+    })
 }
 
 fn malformed(message: String) -> Draft {
     Draft::error(INTERP_MALFORMED, message).refused(ExecError::Format).fix("link the file again")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loaders_of_every_architecture_are_known_by_their_names() {
+        for facts in Arch::ALL.map(Arch::facts) {
+            assert_eq!(libc_of_name(facts.glibc.loader.as_bytes()), Some(Libc::Glibc), "{}", facts.oci);
+            assert_eq!(libc_of_name(facts.musl.loader.as_bytes()), Some(Libc::Musl), "{}", facts.oci);
+        }
+    }
 }

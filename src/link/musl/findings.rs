@@ -1,12 +1,12 @@
 //! What is told of a program that musl's loader does not load.
 
 use crate::path::display_bytes;
+use crate::platform::machine_name;
 use crate::report::Evidence;
 use crate::tree::Resolved;
 
 use super::load::Musl;
 use crate::link::draft::Draft;
-use crate::link::kernel::exec::machine_name;
 use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Process};
 
 impl Musl<'_> {

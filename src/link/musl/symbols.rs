@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::elf::{Symbol, Symbols};
 use crate::path::display_bytes;
-use crate::platform::Arch;
+use crate::platform::{ArchFacts, Relocations};
 use crate::report::Code;
 use crate::tree::InodeId;
 
@@ -86,22 +86,9 @@ const LFS64: &[&str] = &[
 /// The longest name that 1.2.4 and 1.2.5 look at.
 const LFS64_NAME: usize = 16;
 
-/// Relocation types: which the loader knows, which copies, which calls through the PLT.
-struct Types {
-    known: &'static [u32],
-    copy: u32,
-    plt: u32,
-}
-
-const AMD64: Types = Types { known: &[0, 1, 2, 5, 6, 7, 8, 16, 17, 18, 36], copy: 5, plt: 7 };
-const ARM64: Types = Types { known: &[0, 257, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031], copy: 1024, plt: 1026 };
-
 impl Musl<'_> {
-    fn types(&self) -> Types {
-        match self.process.files.arch {
-            Arch::Amd64 => AMD64,
-            Arch::Arm64 => ARM64,
-        }
+    fn arch(&self) -> &'static ArchFacts {
+        self.process.files.arch.facts()
     }
 
     /// musl's words for a relocation of a type that it does not know.
@@ -112,13 +99,13 @@ impl Musl<'_> {
     /// The types among a file's relocations that the loader does not know, each once.
     pub fn unknown_relocations(&self, id: InodeId) -> Vec<u32> {
         let Some(deep) = self.process.files.deep(id) else { return Vec::new() };
-        let types = self.types();
-        deep.symbols.kinds.iter().filter(|kind| !types.known.contains(kind)).copied().collect()
+        let known = self.arch().musl.relocations;
+        deep.symbols.kinds.iter().filter(|kind| !known.contains(kind)).copied().collect()
     }
 
     /// Checks every relocation of every object.
     pub fn bind(&mut self) {
-        let types = self.types();
+        let types = &self.arch().relocations;
         let objects = self.loaded.objects.clone();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(deep) = self.process.files.deep(object.id) else { continue };
@@ -132,7 +119,7 @@ impl Musl<'_> {
                     .says(Musl::unsupported(&path, kind))
                     .because(
                         Process::chain(&objects, index),
-                        "type 37 (amd64) and 1032 (arm64) are IFUNC, which only glibc has",
+                        format!("type {} is IFUNC, which only glibc has", types.irelative),
                     )
                     .fix(format!("take a build of {path} for musl")),
                 );
@@ -154,14 +141,14 @@ impl Musl<'_> {
                     .fix("use musl 1.2.4 or later, or link it with `-z nopack-relative-relocs`"),
                 );
             }
-            let missing = self.missing_symbols(&objects, &deep.symbols, &types);
+            let missing = self.missing_symbols(&objects, &deep.symbols, types);
             self.tell_symbols(&objects, index, &missing);
             let path = &object.path;
             self.loaded.unresolved.extend(missing.into_iter().map(|name| (path.clone(), name)));
         }
     }
 
-    fn missing_symbols(&self, objects: &[Object], symbols: &Symbols, types: &Types) -> BTreeSet<Vec<u8>> {
+    fn missing_symbols(&self, objects: &[Object], symbols: &Symbols, types: &Relocations) -> BTreeSet<Vec<u8>> {
         let mut missing = BTreeSet::new();
         // Several relocations may ask for one symbol: what was found is not looked for again.
         let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
@@ -170,7 +157,7 @@ impl Musl<'_> {
             if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
                 continue;
             }
-            let (copy, plt) = (relocation.kind == types.copy, relocation.kind == types.plt);
+            let (copy, plt) = (relocation.kind == types.copy, relocation.kind == types.jump_slot);
             let found = *known.entry((relocation.symbol, copy, plt)).or_insert_with(|| {
                 let name = symbols.name(symbol);
                 self.finds(objects, name, usize::from(copy), plt) || self.finds_lfs64(name)

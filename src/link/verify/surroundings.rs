@@ -108,7 +108,8 @@ impl Surroundings<'_> {
         }
         let found = self.files.find(&ImagePath::root(), b"/etc/ld.so.cache").ok();
         let bytes = found.as_ref().and_then(|found| self.files.content(found.id)?.head(CACHE_MAX).ok());
-        let known = bytes.as_deref().and_then(Cache::read).map_or(0, |cache| cache.len());
+        let known =
+            bytes.as_deref().and_then(|bytes| Cache::read(bytes, self.files.arch)).map_or(0, |cache| cache.len());
         if known > 0 {
             return None;
         }

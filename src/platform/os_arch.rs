@@ -1,83 +1,11 @@
-//! Platforms, and the one table of what differs between them.
+//! A platform: operating system, architecture, variant; and how it is written.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
-/// A CPU architecture that this program makes images for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Arch {
-    /// `amd64` in OCI words, `x86_64` in the kernel's.
-    Amd64,
-    /// `arm64` in OCI words, `aarch64` in the kernel's.
-    Arm64,
-}
+use serde::{Serialize, Serializer};
 
-/// What is peculiar to one architecture.
-#[derive(Debug)]
-pub struct ArchFacts {
-    /// GOARCH word, as image documents spell it.
-    pub oci: &'static str,
-    /// Kernel and GNU word, also the suffix of `qemu-*` and of musl's loader.
-    pub gnu: &'static str,
-    /// Debian's multiarch directory name.
-    pub triplet: &'static str,
-    /// `e_machine` of its ELF files.
-    pub machine: u16,
-    /// Where programs linked against glibc look for their loader.
-    pub glibc_loader: &'static str,
-    /// Where programs linked against musl look for their loader.
-    pub musl_loader: &'static str,
-    /// Largest page size of kernels in use, in bytes: segments aligned to less fail there.
-    pub largest_page: u64,
-    /// Variants that may be named, the default first.
-    pub variants: &'static [&'static str],
-}
-
-const AMD64: ArchFacts = ArchFacts {
-    oci: "amd64",
-    gnu: "x86_64",
-    triplet: "x86_64-linux-gnu",
-    machine: 62,
-    glibc_loader: "/lib64/ld-linux-x86-64.so.2",
-    musl_loader: "/lib/ld-musl-x86_64.so.1",
-    largest_page: 0x1000,
-    variants: &["v1", "v2", "v3", "v4"],
-};
-
-const ARM64: ArchFacts = ArchFacts {
-    oci: "arm64",
-    gnu: "aarch64",
-    triplet: "aarch64-linux-gnu",
-    machine: 183,
-    glibc_loader: "/lib/ld-linux-aarch64.so.1",
-    musl_loader: "/lib/ld-musl-aarch64.so.1",
-    largest_page: 0x10000,
-    variants: &["v8", "v9"],
-};
-
-impl Arch {
-    /// All architectures, in the order in which a multi-platform index lists them.
-    pub const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
-
-    /// The row of this architecture.
-    pub fn facts(self) -> &'static ArchFacts {
-        match self {
-            Arch::Amd64 => &AMD64,
-            Arch::Arm64 => &ARM64,
-        }
-    }
-
-    /// The architecture of a word, in any of the usual spellings.
-    pub fn from_word(word: &str) -> Option<Arch> {
-        Arch::ALL.into_iter().find(|arch| arch.facts().oci == word || arch.facts().gnu == word)
-    }
-
-    /// The architecture of an ELF `e_machine` value.
-    pub fn from_machine(machine: u16) -> Option<Arch> {
-        Arch::ALL.into_iter().find(|arch| arch.facts().machine == machine)
-    }
-}
+use super::arch::Arch;
 
 /// Operating system, architecture and, where it is named, variant. The system is always `linux`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,17 +74,21 @@ impl fmt::Display for Platform {
     }
 }
 
-/// Why a text is no platform that images can be made for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A text that is not a platform that images can be made for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a platform that images can be made for ({}): {:?}", all().join(", "), .0)]
 pub struct PlatformError(String);
 
-impl fmt::Display for PlatformError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a platform that images can be made for (linux/amd64, linux/arm64): {:?}", self.0)
-    }
+/// The plain platform of each architecture, as text.
+fn all() -> Vec<String> {
+    Arch::ALL.map(|arch| Platform::new(arch).to_string()).into()
 }
 
-impl Error for PlatformError {}
+impl Serialize for Platform {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
 
 impl FromStr for Platform {
     type Err = PlatformError;
@@ -182,6 +114,12 @@ impl FromStr for Platform {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_platform_is_written_as_its_text() {
+        let platform: Platform = "linux/arm64/v8".parse().unwrap();
+        assert_eq!(serde_json::to_string(&platform).unwrap(), "\"linux/arm64/v8\"");
+    }
 
     #[test]
     fn every_usual_spelling_is_understood() {

@@ -1,0 +1,19 @@
+//! Platforms, and the one table of what differs between architectures.
+//!
+//! Everything that depends on the architecture is a field of [`ArchFacts`]. A new architecture is a file beside `amd64.rs`
+//! that fills all of them (the compiler names what is missing), its `mod` line here, and its line in `arch.rs`.
+
+mod facts;
+
+mod amd64;
+mod arm64;
+
+mod arch;
+
+mod machine;
+mod os_arch;
+
+pub use arch::Arch;
+pub use facts::{ArchFacts, ByteOrder, Class, Compat, CpuLevels, GlibcFacts, MuslFacts, Relocations};
+pub use machine::machine_name;
+pub use os_arch::{Platform, PlatformError};
