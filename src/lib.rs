@@ -40,6 +40,7 @@ pub mod capability;
 pub mod digest;
 pub mod epoch;
 pub mod failure;
+pub(crate) mod parallel;
 pub mod path;
 pub mod platform;
 pub mod progress;

@@ -1,8 +1,8 @@
 //! The bytes of a layer.
 //!
-//! One pass, and nothing is held whole: the layer is cut into segments ([`super::segment`]); threads read a segment each, pack it
-//! and keep it; one thread takes them in their order, hashes the tar and what was packed, and writes. What was packed before
-//! is not packed again, and not even read where only its metadata was needed to know it ([`super::reuse`]).
+//! One pass, and the layer is never in memory as a whole: it is cut into segments ([`super::segment`]); threads read and pack a segment
+//! each; the calling thread hashes the tar and what was packed, in order, and writes. What was packed before
+//! is not packed again, and not even read where its metadata is enough to know it ([`super::reuse`]).
 //!
 //! Decisions, where the specs are silent:
 //!
@@ -10,22 +10,18 @@
 //!   leaves out is made by engines with the time of the day.
 //! - The first name of a hard-linked file in the order of the tree is the file, the others are links to it.
 
-use std::error::Error;
-use std::fmt;
 use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
 
 use super::error::StoreError;
 use super::plan::LayerPlan;
 use super::reuse::{Outline, Packed, Record, Reuse};
-use super::segment::{Segment, Stop, cut};
+use super::segment::{Segment, WhiteoutTooLong, cut};
 use super::store::{BlobWriter, Staging};
 use crate::codec::compress::{Coded, Compression, Packer, Spare};
-use crate::digest::{Digest, Hasher, Midway};
+use crate::digest::{Digest, Hasher};
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::oci::{Descriptor, MediaType};
-use crate::path::ImagePath;
+use crate::parallel::{Threads, in_order};
 use crate::progress::{Event, Progress};
 use crate::tree::{ContentError, Tree};
 
@@ -53,40 +49,20 @@ pub struct Layer {
 }
 
 /// Why a layer cannot be made.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum LayerError {
     /// A file cannot be read.
-    Content(ContentError),
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// The blob cannot be written.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// This compression does not exist or is not part of this build.
-    Compression(std::io::Error),
-    /// A path of the base cannot be whited out: the whiteout's name would be too long.
-    WhiteoutTooLong(ImagePath),
-}
-
-impl fmt::Display for LayerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            LayerError::Content(error) => error.fmt(f),
-            LayerError::Store(error) => error.fmt(f),
-            LayerError::Compression(error) => write!(f, "cannot compress: {error}"),
-            LayerError::WhiteoutTooLong(path) => {
-                write!(f, "a name of more than 251 bytes cannot be removed from a base image: {path}")
-            }
-        }
-    }
-}
-
-impl Error for LayerError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            LayerError::Content(error) => error.source(),
-            LayerError::Store(error) => error.source(),
-            LayerError::Compression(error) => Some(error),
-            LayerError::WhiteoutTooLong(_) => None,
-        }
-    }
+    #[error("cannot compress: {0}")]
+    Compression(#[source] std::io::Error),
+    /// A path of the base cannot be removed.
+    #[error(transparent)]
+    Whiteout(#[from] WhiteoutTooLong),
 }
 
 impl Failure for LayerError {
@@ -95,7 +71,7 @@ impl Failure for LayerError {
             LayerError::Content(error) => error.kind(),
             LayerError::Store(error) => error.kind(),
             LayerError::Compression(_) => FailureKind::Usage,
-            LayerError::WhiteoutTooLong(_) => FailureKind::Input,
+            LayerError::Whiteout(_) => FailureKind::Input,
         }
     }
 
@@ -103,7 +79,7 @@ impl Failure for LayerError {
         match self {
             LayerError::Content(error) => error.hint(),
             LayerError::Store(error) => error.hint(),
-            LayerError::Compression(_) | LayerError::WhiteoutTooLong(_) => None,
+            LayerError::Compression(_) | LayerError::Whiteout(_) => None,
         }
     }
 }
@@ -120,35 +96,30 @@ pub struct LayerWriter<'a> {
     pub progress: &'a dyn Progress,
 }
 
-/// A segment on its way to a thread that packs it.
+/// A segment to pack.
 struct Task<'a> {
     segment: Segment<'a>,
+    key: Option<Digest>,
     /// The digest of its bytes, where that is known already.
     digest: Option<Digest>,
-    /// Whether its bytes are wanted too.
-    wanted: bool,
-    promise: SyncSender<Result<Pressed, LayerError>>,
+    /// The hasher of the tar as it stands behind this segment, where that is known already: then its bytes are not needed for it.
+    after: Option<Hasher>,
 }
 
 /// A segment that was packed.
-struct Pressed {
-    /// Its bytes and how many they are, where they were wanted.
-    bytes: Option<(Vec<u8>, usize)>,
+struct PackedSegment {
+    key: Option<Digest>,
+    after: Option<Hasher>,
+    size: usize,
+    /// How many bytes of files are in it.
+    contents: u64,
+    /// Its bytes, where they are needed.
+    bytes: Option<Vec<u8>>,
     digest: Option<Digest>,
     packed: Coded,
 }
 
-/// What the thread that writes takes, in order.
-struct Ordered {
-    promise: Receiver<Result<Pressed, LayerError>>,
-    key: Option<Digest>,
-    size: usize,
-    contents: u64,
-    /// Where the digest of the tar stands behind it, where that is known already.
-    after: Option<Midway>,
-}
-
-/// What was written.
+/// A layer that is being written.
 struct Written {
     blob: BlobWriter,
     tar: Hasher,
@@ -156,6 +127,13 @@ struct Written {
     records: Vec<Record>,
     /// How long each packed segment is.
     lengths: Vec<usize>,
+}
+
+/// Buffers that are used again: for the bytes of segments, and for packed ones.
+#[derive(Default)]
+struct Buffers {
+    bytes: Spare,
+    packed: Spare,
 }
 
 impl LayerWriter<'_> {
@@ -166,7 +144,7 @@ impl LayerWriter<'_> {
     pub fn write(&self, tree: &Tree, plan: &LayerPlan, name: &str) -> Result<Layer, LayerError> {
         let compression = self.options.compression;
         if !self.reuse.is_worth_it(compression) {
-            return self.press(tree, plan, None, &[]).and_then(|written| Ok(self.layer(&self.finish(written)?.packed)));
+            return self.pack(tree, plan, None, &[]).and_then(|written| Ok(self.layer(&self.finish(written)?.packed)));
         }
         let outline = self.reuse.outline(name, compression);
         let keys = match outline.is_some() || self.reuse.has_layers() {
@@ -181,7 +159,7 @@ impl LayerWriter<'_> {
         {
             return Ok(self.layer(&outline.packed));
         }
-        let written = self.press(tree, plan, outline.as_ref(), &keys)?;
+        let written = self.pack(tree, plan, outline.as_ref(), &keys)?;
         let lengths = written.lengths.clone();
         let outline = self.finish(written)?;
         let blob = self.staging.blob_path(&outline.packed.blob.digest);
@@ -200,19 +178,12 @@ impl LayerWriter<'_> {
 
     /// The keys of all segments.
     fn keys(&self, tree: &Tree, plan: &LayerPlan) -> Result<Vec<Option<Digest>>, LayerError> {
-        let mut keys = Vec::new();
-        let done = cut(tree, plan, self.options.compression, &mut |segment| {
-            keys.push(self.reuse.key(&segment));
-            Ok(())
-        });
-        match done {
-            Err(Stop::WhiteoutTooLong(path)) => Err(LayerError::WhiteoutTooLong(path)),
-            Ok(()) | Err(Stop::Enough) => Ok(keys),
-        }
+        let segments = cut(tree, plan, self.options.compression);
+        segments.map(|segment| Ok(self.reuse.key(&segment?))).collect()
     }
 
     /// Cuts, packs and writes. `keys` are the keys of the segments, or nothing when they were not needed yet.
-    fn press(
+    fn pack(
         &self,
         tree: &Tree,
         plan: &LayerPlan,
@@ -222,88 +193,58 @@ impl LayerWriter<'_> {
         let compression = self.options.compression;
         let jobs = self.options.jobs.clamp(1, 256);
         let keyed = self.reuse.is_worth_it(compression);
-        let mut packers = Vec::new();
-        for _ in 0..jobs {
-            packers.push(Packer::new(compression).map_err(LayerError::Compression)?);
-        }
-        let blob = self.staging.blob().map_err(LayerError::Store)?;
-        let (bytes, packed) = (Spare::default(), Spare::default());
-        std::thread::scope(|scope| {
-            let (work, tasks) = sync_channel::<Task<'_>>(jobs);
-            // The bound on segments under way, and so on memory: one at each thread, and as many waiting when they are small.
-            let waiting = if compression.span() > LARGE { 0 } else { jobs };
-            let (order, ordered) = sync_channel::<Ordered>(jobs + waiting);
-            // Owned by the threads that take from it: when they are gone, nobody waits to give.
-            let tasks = Arc::new(Mutex::new(tasks));
-            let (bytes, packed) = (&bytes, &packed);
-            for mut packer in packers {
-                let tasks = tasks.clone();
-                scope.spawn(move || {
-                    loop {
-                        let Ok(Ok(task)) = tasks.lock().map(|tasks| tasks.recv()) else { return };
-                        let pressed = self.press_one(&task, &mut packer, bytes, packed);
-                        // Nobody waits for it any more when the writer failed: then the result does not matter.
-                        let _ = task.promise.send(pressed);
-                    }
-                });
-            }
-            drop(tasks);
-            let writer = scope.spawn(move || self.collect(blob, ordered, bytes, packed));
-            let (mut number, mut unchanged) = (0, true);
-            let cut = cut(tree, plan, compression, &mut |segment| {
-                let key = match keys.get(number) {
-                    Some(key) => *key,
-                    None if keyed => self.reuse.key(&segment),
-                    None => None,
-                };
-                let record = outline.and_then(|outline| outline.records.get(number));
-                unchanged &= key.is_some() && record.is_some_and(|record| record.key == key);
-                let after = record.filter(|_| unchanged).map(|record| record.after.clone());
-                number += 1;
-                let (sender, promise) = sync_channel(1);
-                let (size, contents) = (segment.size(), segment.contents());
-                let digest = key.and_then(|key| self.reuse.digest(&key));
-                let task = Task { segment, digest, wanted: after.is_none(), promise: sender };
-                let sent =
-                    order.send(Ordered { promise, key, size, contents, after }).is_ok() && work.send(task).is_ok();
-                if sent { Ok(()) } else { Err(Stop::Enough) }
-            });
-            drop((work, order));
-            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-            match cut {
-                Err(Stop::WhiteoutTooLong(path)) => Err(LayerError::WhiteoutTooLong(path)),
-                Ok(()) | Err(Stop::Enough) => Ok(written),
-            }
-        })
+        let (mut number, mut unchanged) = (0, true);
+        let tasks = cut(tree, plan, compression).map(|segment| {
+            let segment = segment?;
+            let key = match keys.get(number) {
+                Some(key) => *key,
+                None if keyed => self.reuse.key(&segment),
+                None => None,
+            };
+            let record = outline.and_then(|outline| outline.records.get(number));
+            unchanged &= key.is_some() && record.is_some_and(|record| record.key == key);
+            let after = record.filter(|_| unchanged).and_then(|record| Hasher::resume(&record.after));
+            number += 1;
+            let digest = key.and_then(|key| self.reuse.digest(&key));
+            Ok(Task { segment, key, digest, after })
+        });
+        let (tar, size, records, lengths) = (Hasher::default(), 0, Vec::new(), Vec::new());
+        let mut written = Written { blob: self.staging.blob()?, tar, size, records, lengths };
+        let buffers = Buffers::default();
+        // The bound on memory: one segment at each thread and one being written, and as many waiting when they are small.
+        let waiting = if compression.span() > LARGE { 0 } else { jobs };
+        let pack = |task: Result<Task<'_>, LayerError>, packer: &mut Option<Packer>| {
+            let packer = match packer {
+                Some(packer) => packer,
+                None => packer.insert(Packer::new(compression).map_err(LayerError::Compression)?),
+            };
+            self.pack_one(task?, packer, &buffers)
+        };
+        let consume = |packed: Result<PackedSegment, LayerError>| self.append(&mut written, packed?, &buffers);
+        in_order(Threads::feeding(jobs), jobs + waiting + 1, tasks, || None, pack, consume)?;
+        Ok(written)
     }
 
     /// Packs one segment, or finds it packed.
-    fn press_one(
-        &self,
-        task: &Task<'_>,
-        packer: &mut Packer,
-        spare_bytes: &Spare,
-        spare_packed: &Spare,
-    ) -> Result<Pressed, LayerError> {
-        let (segment, compression) = (&task.segment, self.options.compression);
-        let size = segment.size();
+    fn pack_one(&self, task: Task<'_>, packer: &mut Packer, buffers: &Buffers) -> Result<PackedSegment, LayerError> {
+        let Task { segment, key, mut digest, after } = task;
+        let (size, compression) = (segment.size(), self.options.compression);
         let mut bytes = None;
         let read = |bytes: &mut Option<Vec<u8>>| -> Result<(), LayerError> {
             if bytes.is_none() {
-                let mut buffer = spare_bytes.take();
-                segment.read(&mut buffer).map_err(LayerError::Content)?;
+                let mut buffer = buffers.bytes.take();
+                segment.read(&mut buffer)?;
                 *bytes = Some(buffer);
             }
             Ok(())
         };
-        let mut digest = task.digest;
-        if digest.is_none() || task.wanted {
+        if digest.is_none() || after.is_none() {
             read(&mut bytes)?;
         }
         if let (None, true, Some(bytes)) = (digest, self.reuse.is_worth_it(compression), &bytes) {
             digest = Some(Digest::of(&bytes[..size]));
         }
-        let buffer = spare_packed.take();
+        let buffer = buffers.packed.take();
         let found = match &digest {
             Some(digest) => self.reuse.packed(digest, compression, buffer),
             None => Err(buffer),
@@ -321,51 +262,31 @@ impl LayerWriter<'_> {
                 packed
             }
         };
-        let bytes = match bytes {
-            Some(bytes) if !task.wanted => {
-                spare_bytes.give(bytes);
-                None
-            }
-            bytes => bytes.map(|bytes| (bytes, size)),
-        };
-        Ok(Pressed { bytes, digest, packed })
+        if let Some(buffer) = bytes.take_if(|_| after.is_some()) {
+            buffers.bytes.give(buffer);
+        }
+        Ok(PackedSegment { key, after, size, contents: segment.contents(), bytes, digest, packed })
     }
 
-    /// Takes the packed segments in order, hashes and writes.
-    fn collect(
-        &self,
-        mut blob: BlobWriter,
-        ordered: Receiver<Ordered>,
-        bytes: &Spare,
-        packed: &Spare,
-    ) -> Result<Written, LayerError> {
-        let mut tar = Hasher::default();
-        let (mut size, mut records, mut lengths) = (0, Vec::new(), Vec::new());
-        for next in ordered {
-            // No answer comes from a thread that panicked; the panic itself is told when all have ended.
-            let Ok(pressed) = next.promise.recv() else { break };
-            let pressed = pressed?;
-            match next.after.as_ref().and_then(Hasher::resume) {
-                Some(after) => tar = after,
-                None => {
-                    if let Some((bytes, size)) = &pressed.bytes {
-                        tar.update(&bytes[..*size]);
-                    }
-                }
-            }
-            size += next.size as u64;
-            blob.write_all(pressed.packed.bytes()).map_err(|error| self.write_failed(error))?;
-            lengths.push(pressed.packed.length);
-            if let Some(digest) = pressed.digest {
-                records.push(Record { key: next.key, digest, after: tar.midway() });
-            }
-            if let Some((buffer, _)) = pressed.bytes {
-                bytes.give(buffer);
-            }
-            packed.give(pressed.packed.buffer);
-            self.progress.event(Event::Read(next.contents));
+    /// Hashes and writes the next packed segment.
+    fn append(&self, written: &mut Written, next: PackedSegment, buffers: &Buffers) -> Result<(), LayerError> {
+        match (next.after, &next.bytes) {
+            (Some(after), _) => written.tar = after,
+            (None, Some(bytes)) => written.tar.update(&bytes[..next.size]),
+            (None, None) => {}
         }
-        Ok(Written { blob, tar, size, records, lengths })
+        written.size += next.size as u64;
+        written.blob.write_all(next.packed.bytes()).map_err(|error| self.write_failed(error))?;
+        written.lengths.push(next.packed.length);
+        if let Some(digest) = next.digest {
+            written.records.push(Record { key: next.key, digest, after: written.tar.midway() });
+        }
+        if let Some(buffer) = next.bytes {
+            buffers.bytes.give(buffer);
+        }
+        buffers.packed.give(next.packed.buffer);
+        self.progress.event(Event::Read(next.contents));
+        Ok(())
     }
 
     fn finish(&self, written: Written) -> Result<Outline, LayerError> {
@@ -382,9 +303,9 @@ impl LayerWriter<'_> {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use crate::image::plan_layers;
+    use crate::path::ImagePath;
     use crate::progress::Silent;
     use crate::tree::{Content, Inode, Kind, Metadata, Mode};
 

@@ -27,4 +27,5 @@ pub use layer::{Layer, LayerError, LayerOptions, LayerWriter};
 pub use model::{Finished, Image, PlatformImage};
 pub use plan::{LayerPlan, plan_layers};
 pub use reuse::Reuse;
+pub use segment::WhiteoutTooLong;
 pub use store::{Blob, BlobWriter, Blobs, Staging, read_small};

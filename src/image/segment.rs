@@ -13,7 +13,7 @@
 //!
 //! So a segment has about a span at most, with some room for headers. Cuts are at multiples of tar's block of 512 bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::plan::{Item, LayerPlan};
 use crate::codec::compress::Compression;
@@ -105,49 +105,36 @@ impl Segment<'_> {
     }
 }
 
-/// Why cutting ended early.
-pub(super) enum Stop {
-    /// A path of the base cannot be whited out: the whiteout's name would be too long.
-    WhiteoutTooLong(ImagePath),
-    /// Nobody wants more segments.
-    Enough,
-}
+/// A path of the base cannot be removed: the name of its whiteout would be too long.
+#[derive(Debug, thiserror::Error)]
+#[error("a name of more than 251 bytes cannot be removed from a base image: {0}")]
+pub struct WhiteoutTooLong(ImagePath);
 
-/// Cuts the layer of a plan, and gives the segments in order.
-///
-/// # Errors
-/// What `sink` answers, and a name that cannot be whited out.
+/// Cuts the layer of a plan into segments. After an error nothing follows.
 pub(super) fn cut<'a>(
     tree: &'a Tree,
     plan: &'a LayerPlan,
     compression: Compression,
-    sink: &mut dyn FnMut(Segment<'a>) -> Result<(), Stop>,
-) -> Result<(), Stop> {
-    let linked = tree.linked();
-    let mut cutter = Cutter {
+) -> impl Iterator<Item = Result<Segment<'a>, WhiteoutTooLong>> {
+    Cutter {
         tree,
-        linked,
+        items: Some(plan.items(tree)),
+        linked: tree.linked(),
         first_names: BTreeMap::new(),
         above: Vec::new(),
         span: compression.span(),
         segment: Segment::default(),
         header: Vec::new(),
-        sink,
-    };
-    cutter.entry(&ImagePath::root(), tree.root())?;
-    for (path, item) in plan.items(tree) {
-        cutter.parents(&path)?;
-        match item {
-            Item::Entry(id) => cutter.entry(&path, id)?,
-            Item::Whiteout => cutter.whiteout(&path)?,
-        }
+        ready: VecDeque::new(),
+        rest: None,
+        begun: false,
     }
-    cutter.segment.frame.extend_from_slice(&tar::END);
-    cutter.flush()
 }
 
-struct Cutter<'a, 's> {
+struct Cutter<'a> {
     tree: &'a Tree,
+    /// What was not looked at yet; `None` behind the end.
+    items: Option<Box<dyn Iterator<Item = (ImagePath, Item)> + 'a>>,
     /// The inodes with several names.
     linked: BTreeSet<InodeId>,
     /// The name under which a file with several names was written.
@@ -156,19 +143,74 @@ struct Cutter<'a, 's> {
     above: Vec<ImagePath>,
     span: usize,
     segment: Segment<'a>,
-    /// The header of the entry at hand.
+    /// The header of the current entry.
     header: Vec<u8>,
-    sink: &'s mut dyn FnMut(Segment<'a>) -> Result<(), Stop>,
+    /// Segments that are complete.
+    ready: VecDeque<Segment<'a>>,
+    /// What is still to be cut of the last file.
+    rest: Option<Rest<'a>>,
+    /// The entry of the root is written.
+    begun: bool,
 }
 
-impl<'a> Cutter<'a, '_> {
+/// A file that is being cut.
+struct Rest<'a> {
+    content: &'a Content,
+    offset: u64,
+    /// How much of it the next segment may take, if it does not fit as a whole.
+    most: usize,
+}
+
+impl<'a> Iterator for Cutter<'a> {
+    type Item = Result<Segment<'a>, WhiteoutTooLong>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(segment) = self.ready.pop_front() {
+                return Some(Ok(segment));
+            }
+            if let Some(rest) = self.rest.take() {
+                self.contents(rest);
+                continue;
+            }
+            if let Err(error) = self.advance()? {
+                self.items = None;
+                return Some(Err(error));
+            }
+        }
+    }
+}
+
+impl<'a> Cutter<'a> {
+    /// Writes the next entry, or the end. `None` behind the end.
+    fn advance(&mut self) -> Option<Result<(), WhiteoutTooLong>> {
+        let items = self.items.as_mut()?;
+        if !self.begun {
+            self.begun = true;
+            self.entry(&ImagePath::root(), self.tree.root());
+            return Some(Ok(()));
+        }
+        let Some((path, item)) = items.next() else {
+            self.items = None;
+            self.segment.frame.extend_from_slice(&tar::END);
+            self.flush();
+            return Some(Ok(()));
+        };
+        self.parents(&path);
+        match item {
+            Item::Entry(id) => self.entry(&path, id),
+            Item::Whiteout => return Some(self.whiteout(&path)),
+        }
+        Some(Ok(()))
+    }
+
     /// Writes the parents of `path` that were not written yet.
-    fn parents(&mut self, path: &ImagePath) -> Result<(), Stop> {
+    fn parents(&mut self, path: &ImagePath) {
         while self.above.last().is_some_and(|directory| !path.starts_with(directory)) {
             self.above.pop();
         }
         if self.above.last() == path.parent().as_ref() {
-            return Ok(());
+            return;
         }
         let mut here = ImagePath::root();
         let mut id = self.tree.root();
@@ -178,19 +220,19 @@ impl<'a> Cutter<'a, '_> {
             here = here.join(&name);
             id = child;
             if !self.above.contains(&here) {
-                self.entry(&here, id)?;
+                self.entry(&here, id);
             }
         }
-        Ok(())
     }
 
-    fn entry(&mut self, path: &ImagePath, id: InodeId) -> Result<(), Stop> {
+    fn entry(&mut self, path: &ImagePath, id: InodeId) {
         let inode: &'a Inode = self.tree.inode(id);
         if !inode.is_directory() && self.linked.contains(&id) {
             if let Some(first) = self.first_names.get(&id) {
                 self.header.clear();
                 tar::header(&mut self.header, path, &inode.meta, Body::Hardlink(first));
-                return self.put(path, None);
+                self.put(path, None);
+                return;
             }
             self.first_names.insert(id, path.clone());
         }
@@ -213,43 +255,48 @@ impl<'a> Cutter<'a, '_> {
             Kind::File(content) => Some(content),
             Kind::Directory(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
         };
-        self.put(path, content)
+        self.put(path, content);
     }
 
-    fn whiteout(&mut self, path: &ImagePath) -> Result<(), Stop> {
+    fn whiteout(&mut self, path: &ImagePath) -> Result<(), WhiteoutTooLong> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        let mark = whiteout::of(&name).ok_or_else(|| Stop::WhiteoutTooLong(path.clone()))?;
+        let mark = whiteout::of(&name).ok_or_else(|| WhiteoutTooLong(path.clone()))?;
         let time = self.tree.inode(self.tree.root()).meta.mtime;
         self.header.clear();
         tar::header(&mut self.header, &parent.join(&mark), &Metadata::new(Mode::FILE, time), Body::File(0));
-        self.put(path, None)
+        self.put(path, None);
+        Ok(())
     }
 
-    /// Puts the entry whose header is at hand into segments.
-    fn put(&mut self, path: &ImagePath, content: Option<&'a Content>) -> Result<(), Stop> {
+    /// Puts the current entry into segments.
+    fn put(&mut self, path: &ImagePath, content: Option<&'a Content>) {
         let size = content.map_or(0, Content::size);
         let whole = size.saturating_add(self.header.len() as u64);
         let too_much = whole > (self.span as u64).saturating_sub(self.segment.size() as u64);
         if self.segment.size() >= self.span / 2 && (too_much || self.is_mark(path, whole)) {
-            self.flush()?;
+            self.flush();
         }
         self.segment.frame.extend_from_slice(&self.header);
-        let Some(content) = content else { return Ok(()) };
-        let mut offset = 0;
-        let mut most = self.span / 2;
-        while offset < size {
+        self.rest = content.map(|content| Rest { content, offset: 0, most: self.span / 2 });
+    }
+
+    /// Puts as much of a file into the segment as fits.
+    fn contents(&mut self, mut rest: Rest<'a>) {
+        let (content, offset, size) = (rest.content, rest.offset, rest.content.size());
+        if offset < size {
             let left = usize::try_from(size - offset).unwrap_or(usize::MAX);
             let fits = self.segment.size().saturating_add(left) <= self.span;
-            let length = if fits { left } else { left.min(std::mem::replace(&mut most, self.span)) };
+            let length = if fits { left } else { left.min(std::mem::replace(&mut rest.most, self.span)) };
             self.segment.pieces.push(Piece { at: self.segment.frame.len(), content, offset, length });
             self.segment.contents += length;
-            offset += length as u64;
-            if offset < size {
-                self.flush()?;
-            }
+            rest.offset += length as u64;
         }
-        self.segment.frame.extend_from_slice(&tar::END[..tar::padding(size)]);
-        Ok(())
+        if rest.offset < size {
+            self.flush();
+            self.rest = Some(rest);
+        } else {
+            self.segment.frame.extend_from_slice(&tar::END[..tar::padding(size)]);
+        }
     }
 
     /// Whether there is a cut before this entry, when there may be one. The name decides, by chance so to speak, and the larger
@@ -260,8 +307,8 @@ impl<'a> Cutter<'a, '_> {
         u64::from(crc.sum()) % (self.span as u64 / 3) < size
     }
 
-    fn flush(&mut self) -> Result<(), Stop> {
-        (self.sink)(std::mem::take(&mut self.segment))
+    fn flush(&mut self) {
+        self.ready.push_back(std::mem::take(&mut self.segment));
     }
 }
 
@@ -291,14 +338,12 @@ mod tests {
     fn segments(tree: &Tree) -> Vec<Vec<u8>> {
         let mut segments = Vec::new();
         let plan = plan_layers(tree, None, &[]).pop().unwrap();
-        let done = cut(tree, &plan, Compression::Gzip(1), &mut |segment| {
-            let mut buffer = vec![1; 3];
-            segment.read(&mut buffer).unwrap_or_default();
+        for segment in cut(tree, &plan, Compression::Gzip(1)) {
+            let (segment, mut buffer) = (segment.unwrap(), vec![1; 3]);
+            segment.read(&mut buffer).unwrap();
             buffer.truncate(segment.size());
             segments.push(buffer);
-            Ok(())
-        });
-        assert!(done.is_ok());
+        }
         segments
     }
 
@@ -351,14 +396,9 @@ mod tests {
         let options = crate::codec::dir::ScanOptions { xattrs: false, ..crate::codec::dir::ScanOptions::ALL };
         let scan = || crate::codec::dir::scan(folder.path(), &options).unwrap().tree;
         let keys = |tree: &Tree, moment| {
-            let mut keys = Vec::new();
             let plan = plan_layers(tree, None, &[]).pop().unwrap();
-            let done = cut(tree, &plan, Compression::Gzip(1), &mut |segment| {
-                keys.push(segment.key(&|_, stamp| stamp.settled_at(moment)));
-                Ok(())
-            });
-            assert!(done.is_ok());
-            keys
+            let segments = cut(tree, &plan, Compression::Gzip(1));
+            segments.map(|segment| segment.unwrap().key(&|_, stamp| stamp.settled_at(moment))).collect::<Vec<_>>()
         };
         use std::os::unix::fs::MetadataExt;
         let changed = std::fs::metadata(folder.path().join("file")).unwrap().ctime();

@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode as OpenMode, OFlags, RawDir, Stat};
 use rustix::io::Errno;
 
 use super::super::whiteout::{self, Meaning};
 use super::error::DirError;
+use crate::parallel::Queue;
 use crate::path::{ImagePath, Name, PATH_MAX};
 use crate::tree::{Content, DeviceNumber, HostFile, HostFolder, Kind, Metadata, Mode, Stamp, Xattrs};
 
@@ -22,15 +23,45 @@ const PART: usize = 1024;
 /// How much of a directory the system is asked for at once, in bytes.
 const ENTRIES: usize = 32 << 10;
 
+/// The largest list that is used again, in entries.
+const SPARE_MAX: usize = 64;
+
 /// Answers for a path, and whether it is a directory, whether it is left out and not descended into.
 pub type Skip<'a> = dyn Fn(&ImagePath, bool) -> bool + Sync + 'a;
 
 /// What is read, and how.
-pub(super) struct Way<'a> {
-    pub root: &'a Path,
-    pub xattrs: bool,
-    pub times: bool,
-    pub skip: Option<&'a Skip<'a>>,
+pub(super) struct Source<'a> {
+    root: &'a Path,
+    xattrs: bool,
+    times: bool,
+    skip: Option<&'a Skip<'a>>,
+    /// Lists that can be used again.
+    pub spare: SpareLists,
+}
+
+/// Lists of entries that nobody uses. Much that is kept for long is made while a listing is under source: if its list was new each time,
+/// what is kept would lie in the holes that the lists leave.
+#[derive(Default)]
+pub(super) struct SpareLists(Mutex<Vec<Vec<DirEntry>>>);
+
+impl SpareLists {
+    fn take(&self) -> Vec<DirEntry> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// Takes a list back, unless it is a large one: most directories are small.
+    pub fn give(&self, mut list: Vec<DirEntry>) {
+        list.clear();
+        if (1..=SPARE_MAX).contains(&list.capacity()) {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(list);
+        }
+    }
+}
+
+/// Something to be read.
+pub(super) enum Task {
+    Directory(ImagePath),
+    Part(Arc<Opened>, Range<usize>),
 }
 
 /// What was found in a directory, or in a part of one.
@@ -39,7 +70,7 @@ pub(super) struct Listing {
     /// The directory that it is in.
     pub folder: Option<Arc<HostFolder>>,
     /// Sorted by name.
-    pub seen: Vec<Seen>,
+    pub entries: Vec<DirEntry>,
     /// What comes after that, each by the ticket that it is to be had for.
     pub parts: Vec<usize>,
     /// What could not be taken along.
@@ -49,7 +80,7 @@ pub(super) struct Listing {
 }
 
 /// One name.
-pub(super) struct Seen {
+pub(super) struct DirEntry {
     /// Where the name begins in the folder.
     pub name: u32,
     pub meta: Metadata,
@@ -75,25 +106,18 @@ pub(super) struct Opened {
 
 /// What a thread uses again and again.
 pub(super) struct Reader<'a> {
-    way: &'a Way<'a>,
+    source: &'a Source<'a>,
     entries: Vec<MaybeUninit<u8>>,
     names: Vec<u8>,
     path: Vec<u8>,
     xattrs: Vec<u8>,
 }
 
-/// Who takes what is to be done next, and gives a ticket for what will come of it.
-pub(super) trait Orders {
-    /// A directory.
-    fn directory(&self, path: ImagePath) -> usize;
-    /// A part of one.
-    fn part(&self, directory: &Arc<Opened>, range: Range<usize>) -> usize;
-    /// Room for what is seen, which may have been used before. Much that is kept for long is made while a listing is under way:
-    /// were its room new each time, what is kept would lie in the holes of what is gone.
-    fn room(&self) -> Vec<Seen>;
-}
+impl<'a> Source<'a> {
+    pub fn new(root: &'a Path, xattrs: bool, times: bool, skip: Option<&'a Skip<'a>>) -> Source<'a> {
+        Source { root, xattrs, times, skip, spare: SpareLists::default() }
+    }
 
-impl<'a> Way<'a> {
     /// Metadata of the root, through links.
     pub fn root_metadata(&self) -> Result<Metadata, DirError> {
         let fail = |error: Errno| DirError::Io(self.root.into(), error.into());
@@ -106,7 +130,7 @@ impl<'a> Way<'a> {
     }
 }
 
-impl Way<'_> {
+impl Source<'_> {
     fn metadata(&self, meta: &Stat, xattrs: Xattrs) -> Metadata {
         let mtime = if self.times { meta.st_mtime } else { 0 };
         Metadata { mode: Mode::from_bits(meta.st_mode), uid: meta.st_uid, gid: meta.st_gid, mtime, xattrs }
@@ -114,9 +138,9 @@ impl Way<'_> {
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(way: &'a Way<'a>) -> Reader<'a> {
+    pub fn new(source: &'a Source<'a>) -> Reader<'a> {
         Reader {
-            way,
+            source,
             entries: vec![MaybeUninit::uninit(); ENTRIES],
             names: Vec::new(),
             path: Vec::new(),
@@ -125,8 +149,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a directory.
-    pub fn directory(&mut self, path: ImagePath, orders: &impl Orders) -> Listing {
-        let host: PathBuf = self.way.root.join(OsStr::from_bytes(path.relative_bytes()));
+    pub fn directory(&mut self, path: ImagePath, queue: &Queue<Task, Listing>) -> Listing {
+        let host: PathBuf = self.source.root.join(OsStr::from_bytes(path.relative_bytes()));
         let read = open(&path, &host).and_then(|file| Ok((self.names(file.as_fd(), &host)?, file)));
         let ((folder, names), file) = match read {
             Ok(read) => read,
@@ -135,21 +159,21 @@ impl<'a> Reader<'a> {
         let count = names.len();
         let opened = Opened { path, folder, names };
         if count <= PART {
-            return self.look_at(&opened, file.as_fd(), 0..count, orders);
+            return self.look_at(&opened, file.as_fd(), 0..count, queue);
         }
         let opened = Arc::new(opened);
-        // What is ordered last is done first.
+        // What is submitted last is done first.
         let starts = (0..count).step_by(PART).rev();
         let mut parts: Vec<usize> =
-            starts.map(|start| orders.part(&opened, start..(start + PART).min(count))).collect();
+            starts.map(|start| queue.submit(Task::Part(opened.clone(), start..(start + PART).min(count)))).collect();
         parts.reverse();
         Listing { parts, ..Listing::default() }
     }
 
     /// Looks at some of the names of a directory.
-    pub fn part(&mut self, directory: &Opened, range: Range<usize>, orders: &impl Orders) -> Listing {
+    pub fn part(&mut self, directory: &Opened, range: Range<usize>, queue: &Queue<Task, Listing>) -> Listing {
         match open(&directory.path, directory.folder.path()) {
-            Ok(file) => self.look_at(directory, file.as_fd(), range, orders),
+            Ok(file) => self.look_at(directory, file.as_fd(), range, queue),
             Err(error) => Listing {
                 error: Some(DirError::Io(directory.folder.path().into(), error.into())),
                 ..Listing::default()
@@ -179,12 +203,13 @@ impl<'a> Reader<'a> {
         directory: &Opened,
         file: BorrowedFd<'_>,
         range: Range<usize>,
-        orders: &impl Orders,
+        queue: &Queue<Task, Listing>,
     ) -> Listing {
-        let mut listing = Listing { folder: Some(directory.folder.clone()), seen: orders.room(), ..Listing::default() };
+        let mut listing =
+            Listing { folder: Some(directory.folder.clone()), entries: self.source.spare.take(), ..Listing::default() };
         for name in directory.names.get(range).unwrap_or_default() {
-            match self.look(directory, file, *name, orders) {
-                Ok(Ok(Some(seen))) => listing.seen.push(seen),
+            match self.look(directory, file, *name, queue) {
+                Ok(Ok(Some(entry))) => listing.entries.push(entry),
                 Ok(Ok(None)) => {}
                 Ok(Err(note)) => listing.notes.push(note),
                 Err(error) => {
@@ -202,8 +227,8 @@ impl<'a> Reader<'a> {
         directory: &Opened,
         file: BorrowedFd<'_>,
         place: u32,
-        orders: &impl Orders,
-    ) -> Result<Result<Option<Seen>, String>, DirError> {
+        queue: &Queue<Task, Listing>,
+    ) -> Result<Result<Option<DirEntry>, String>, DirError> {
         let Opened { path, folder, .. } = directory;
         let (host, name) = (folder.path(), folder.name(place));
         let host_name = OsStr::from_bytes(name.to_bytes());
@@ -215,7 +240,7 @@ impl<'a> Reader<'a> {
             // Only to have the very words.
             ImagePath::parse(path.join(&name_in_image).as_bytes()).map_err(wrong)?;
         }
-        let skips = |directory| self.way.skip.is_some_and(|skip| skip(&path.join(&name_in_image), directory));
+        let skips = |directory| self.source.skip.is_some_and(|skip| skip(&path.join(&name_in_image), directory));
         let meta = match rustix::fs::statat(file, name, AtFlags::SYMLINK_NOFOLLOW) {
             // What is left out of a running machine may come and go.
             Err(Errno::NOENT) if skips(false) => return Ok(Ok(None)),
@@ -246,13 +271,13 @@ impl<'a> Reader<'a> {
         let link = (meta.st_nlink > 1 && kind.is_some()).then_some((meta.st_dev, meta.st_ino));
         let found = match kind {
             Some(kind) => Found::Other(kind),
-            None => Found::Directory(orders.directory(path.join(&name_in_image))),
+            None => Found::Directory(queue.submit(Task::Directory(path.join(&name_in_image)))),
         };
-        Ok(Ok(Some(Seen { name: place, meta: self.way.metadata(&meta, xattrs), found, link })))
+        Ok(Ok(Some(DirEntry { name: place, meta: self.source.metadata(&meta, xattrs), found, link })))
     }
 
     fn xattrs_of(&mut self, host: &Path, name: &CStr) -> Result<Xattrs, Errno> {
-        if !self.way.xattrs {
+        if !self.source.xattrs {
             return Ok(Xattrs::new());
         }
         let mut path = std::mem::take(&mut self.path);
@@ -268,7 +293,7 @@ impl<'a> Reader<'a> {
 
     /// The extended attributes of a file, of the link itself where it is one. A file system without any is no error.
     fn xattrs(&mut self, path: &CStr) -> Result<Xattrs, Errno> {
-        if !self.way.xattrs {
+        if !self.source.xattrs {
             return Ok(Xattrs::new());
         }
         let length = match growing(&mut self.xattrs, |buffer| rustix::fs::llistxattr(path, buffer)) {

@@ -11,7 +11,7 @@ mod error;
 
 mod listing;
 
-mod crew;
+mod reading;
 
 mod scan;
 

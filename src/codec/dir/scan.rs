@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::crew::{Crew, with_crew};
 use super::error::DirError;
-use super::listing::{Found, Listing, Reader, Seen, Skip, Way};
+use super::listing::{DirEntry, Found, Listing, Skip, Source};
+use super::reading::{Listings, with_readers};
 use crate::tree::{Entries, InodeId, Kind, Tree};
 
 /// What to read of a directory.
@@ -39,30 +39,33 @@ pub struct Scanned {
 /// # Errors
 /// On the first entry that cannot be read, or that no image could hold. Which one is the first depends on names only.
 pub fn scan(root: &Path, options: &ScanOptions<'_>) -> Result<Scanned, DirError> {
-    let way = Way { root, xattrs: options.xattrs, times: options.times, skip: options.skip };
-    let mut scan = Scan { tree: Tree::new(way.root_metadata()?), links: BTreeMap::new(), notes: Vec::new() };
-    with_crew(&way, options.threads, |crew| scan.everything(crew))?;
+    let source = Source::new(root, options.xattrs, options.times, options.skip);
+    let (tree, links) = (Tree::new(source.root_metadata()?), BTreeMap::new());
+    let mut scan = Scan { source: &source, tree, links, notes: Vec::new() };
+    with_readers(&source, options.threads, |listings, first| scan.everything(listings, first))?;
     Ok(Scanned { tree: scan.tree, notes: scan.notes })
 }
 
-struct Scan {
+struct Scan<'a> {
+    source: &'a Source<'a>,
     tree: Tree,
     /// The files with several names, by device and inode.
     links: BTreeMap<(u64, u64), InodeId>,
     notes: Vec<String>,
 }
 
-impl Scan {
+impl Scan<'_> {
     /// Takes one directory after the other, each with all it holds before those below it.
-    fn everything(&mut self, crew: &Crew<'_>) -> Result<(), DirError> {
-        let mut reader = Reader::new(crew.way());
-        let mut pending = vec![(self.tree.root(), crew.first())];
+    fn everything(&mut self, listings: &mut Listings<'_, '_>, first: usize) -> Result<(), DirError> {
+        let mut pending = vec![(self.tree.root(), first)];
         while let Some((id, ticket)) = pending.pop() {
-            let mut listing = crew.wait_for(ticket, &mut reader);
+            // Where there is none a thread has panicked, and the panic goes on when all have ended.
+            let Some(mut listing) = listings.fetch(ticket) else { return Ok(()) };
             let parts = std::mem::take(&mut listing.parts);
-            self.directory(id, listing, &mut pending, crew)?;
+            self.directory(id, listing, &mut pending)?;
             for ticket in parts {
-                self.directory(id, crew.wait_for(ticket, &mut reader), &mut pending, crew)?;
+                let Some(part) = listings.fetch(ticket) else { return Ok(()) };
+                self.directory(id, part, &mut pending)?;
             }
         }
         Ok(())
@@ -74,11 +77,10 @@ impl Scan {
         id: InodeId,
         mut listing: Listing,
         pending: &mut Vec<(InodeId, usize)>,
-        crew: &Crew<'_>,
     ) -> Result<(), DirError> {
-        if let Some(folder) = listing.folder.as_ref().filter(|_| !listing.seen.is_empty()) {
-            self.tree.expect(id, folder, listing.seen.len());
-            for Seen { name, meta, found, link } in listing.seen.drain(..) {
+        if let Some(folder) = listing.folder.as_ref().filter(|_| !listing.entries.is_empty()) {
+            self.tree.expect(id, folder, listing.entries.len());
+            for DirEntry { name, meta, found, link } in listing.entries.drain(..) {
                 let known = link.and_then(|key| self.links.get(&key)).copied();
                 let child = match (known, found) {
                     (Some(known), _) => known,
@@ -97,7 +99,7 @@ impl Scan {
                 self.tree.link_seen(id, folder, name, child).map_err(wrong)?;
             }
         }
-        crew.give_back(listing.seen);
+        self.source.spare.give(listing.entries);
         self.notes.extend(listing.notes);
         listing.error.map_or(Ok(()), Err)
     }
