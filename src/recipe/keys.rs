@@ -88,84 +88,88 @@ const PLATFORMS: &str = "Only for these platforms. Default: all.";
 /// The recipe itself.
 pub(crate) static RECIPE: Table = Table {
     header: "the recipe",
-    description: "What goes into an image or an initramfs, and how it is started.",
+    description: "What goes into an image or initramfs, and how it is started.",
     keys: &[
         key("name", Shape::Text, "Name of the image, without a tag: `docker.io/you/app`."),
         key("tags", Shape::Texts, "Tags of the image. Default: `latest`."),
         required(
             "platforms",
             Shape::Texts,
-            "Platforms to make: `linux/amd64`, `linux/arm64`, a variant where one is meant (`linux/arm64/v8`).",
+            "Platforms to build: `linux/amd64`, `linux/arm64`, with a variant if needed (`linux/arm64/v8`).",
         ),
         key(
             "created",
             Shape::Moment,
-            "Date of the image and of its files. `SOURCE_DATE_EPOCH` wins over it. Default: 1980-01-01T00:00:00Z.",
+            "Date of the image and of its files. `SOURCE_DATE_EPOCH` overrides it. Default: 1980-01-01T00:00:00Z.",
         ),
         key(
             "include",
             Shape::Texts,
-            "Recipes to read first, relative to this file. Tables are merged key by key and this file wins; lists of \
-             tables are put one behind the other, the included ones first; a file is taken once.",
+            "Recipes to read first, relative to this file. Tables are merged key by key, and this file overrides \
+             them; lists of tables are concatenated, the included ones first; each file is read once.",
         ),
-        key("source", Shape::Tables(&SOURCE), "Trees that are copied, in order."),
+        key("source", Shape::Tables(&SOURCE), "Trees to copy, in order."),
         key(
             "bundle",
             Shape::Table(&BUNDLE),
-            "Programs that are taken out of a root with what they need, before all sources.",
+            "Programs to copy from a root with everything they need, before all sources.",
         ),
-        key("path", Shape::Tables(&PATH), "Declared entries and rules, applied last, in order."),
+        key("path", Shape::Tables(&PATH), "Entries and rules, applied last, in order."),
         key("links", Shape::Tables(&LINKS), "Many names for one program."),
         key("user", Shape::Tables(&USER), "Users for `/etc/passwd`."),
         key("group", Shape::Tables(&GROUP), "Groups for `/etc/group`."),
         key("layer", Shape::Tables(&LAYER), "What goes into which layer."),
         key("config", Shape::Table(&CONFIG), "How a container is started."),
         key("annotations", Shape::TextMap, "Annotations of the image, such as `org.opencontainers.image.source`."),
-        key("verify", Shape::Table(&VERIFY), "What the verifier is told."),
-        key("initramfs", Shape::Table(&INITRAMFS), "How an initramfs is made, when the output is one."),
+        key("verify", Shape::Table(&VERIFY), "Settings of the verification."),
+        key("initramfs", Shape::Table(&INITRAMFS), "How an initramfs output is made."),
     ],
 };
 
 /// `[[source]]`.
 pub(crate) static SOURCE: Table = Table {
     header: "[[source]]",
-    description: "A tree that is copied. Sources are copied in order, and a later entry replaces an earlier one. The \
-                  first source may be a base image instead; its layers then stay as they are below the new ones.",
+    description: "A tree to copy. Sources are copied in order, and a later entry replaces an earlier one. The first \
+                  source may be a base image; its layers then stay unchanged below the new ones.",
     keys: &[
         required(
             "from",
             Shape::Text,
-            "A directory, a tar (plain, `.gz`, `.zst`, `.xz`) or a Debian package, relative to this file; `rootfs:` and \
-             `tar:` say which without looking. In the first source also an image: `oci:DIR[:TAG]`, \
-             `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`. `{os}`, `{arch}`, `{variant}` and `{platform}` are \
-             filled in.",
+            "A directory, a tar (plain, `.gz`, `.zst`, `.xz`) or a Debian package, relative to this file; the \
+             prefixes `rootfs:` and `tar:` set the type instead of detecting it. In the first source also an image: \
+             `oci:DIR[:TAG]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`. `{os}`, `{arch}`, `{variant}` \
+             and `{platform}` are filled in.",
         ),
-        key("to", Shape::Text, "The directory of the image in which its root lands. Default: `/`."),
+        key("to", Shape::Text, "The directory in the image to copy to. Default: `/`."),
         key(
             "include",
             Shape::Texts,
-            "Globs, relative to the source, of what is taken; a directory is taken with all that it holds. Each must \
+            "Globs, relative to the source, of the paths to copy; a directory is copied with its contents. Each must \
              match something. Default: everything.",
         ),
-        key("exclude", Shape::Texts, "Globs of what is left out, with all below it; it is not even read."),
-        key("owner", Shape::Text, "`UID:GID` for all files, or `keep` for the owners found there. Default: `0:0`."),
+        key(
+            "exclude",
+            Shape::Texts,
+            "Globs of paths to leave out, with everything below them; these are not read at all.",
+        ),
+        key("owner", Shape::Text, "`UID:GID` for all files, or `keep` for the owners in the source. Default: `0:0`."),
         key(
             "modes",
             Shape::Choice(&["keep", "normal"]),
-            "`keep` takes the mode bits found there; `normal` makes them 0755 for directories and whatever can be \
-             executed, 0644 for the rest, as is right for files out of a checkout. Default: `keep`.",
+            "`keep` copies the mode bits of the source; `normal` sets 0755 for directories and executable files, and \
+             0644 for the rest, which suits files from a checkout. Default: `keep`.",
         ),
         key(
             "times",
             Shape::Choice(&["epoch", "clamp", "keep"]),
-            "`epoch` gives all files the date of the build, `clamp` lowers later times to it, `keep` takes the times \
-             found there. Default: `epoch` for directories, `clamp` for archives.",
+            "`epoch` gives all files the date of the image, `clamp` lowers later times to it, `keep` copies the \
+             times of the source. Default: `epoch` for directories, `clamp` for archives.",
         ),
         key(
             "xattrs",
             Shape::Choice(&["keep", "drop"]),
-            "Whether extended attributes are taken. Kept are `security.capability` and `user.*`; what belongs to the \
-             machine that made the tree is never taken. Default: `keep`.",
+            "Whether to copy extended attributes. Only `security.capability` and `user.*` are copied; attributes \
+             that belong to the build machine never are. Default: `keep`.",
         ),
         key("platforms", Shape::Texts, PLATFORMS),
     ],
@@ -174,35 +178,35 @@ pub(crate) static SOURCE: Table = Table {
 /// `[bundle]`.
 pub(crate) static BUNDLE: Table = Table {
     header: "[bundle]",
-    description: "Programs that are taken out of a root with what they need and nothing else: loader, libraries and \
-                  interpreters, found as the verifier finds them. It comes before the sources. Owner is root, modes stay, \
-                  and files get the date of the build.",
+    description: "Programs to copy from a root, with the files that they need to run and nothing else: loader, \
+                  libraries and interpreters, found as the verifier finds them. It is applied before the sources. \
+                  The owner is root, modes are kept, and files get the date of the image.",
     keys: &[
         required(
             "programs",
             Shape::Texts,
-            "The programs: paths in the root, or names that are looked up in its PATH. `{arch}` and the others are filled \
-             in.",
+            "The programs: paths in the root, or names to look up in its PATH. Placeholders such as `{arch}` are \
+             filled in.",
         ),
         key(
             "root",
             Shape::Text,
-            "The root that they are in, relative to this file: a directory, a tar, or an image (`oci:DIR[:TAG]`, an \
-             archive). `{arch}` and the others are filled in. Default: `/`, the root of this machine.",
+            "The root that contains them, relative to this file: a directory, a tar, or an image (`oci:DIR[:TAG]`, \
+             an archive). Placeholders such as `{arch}` are filled in. Default: `/`, the root of this machine.",
         ),
-        key("include", Shape::Texts, "Globs of what else is taken, with the libraries that it needs."),
-        key("exclude", Shape::Texts, "Globs of what is left out, whoever needs it."),
+        key("include", Shape::Texts, "Globs of more paths to include, with the libraries that they need."),
+        key("exclude", Shape::Texts, "Globs of paths to exclude, even if something needs them."),
         key(
             "with",
             Shape::Choices(&EXTRA_NAMES),
-            "What programs open without saying so before: `nss` (names of hosts and users), `gconv` (character sets), `ca` \
-             (certificates), `zoneinfo` (time zones).",
+            "Files that programs load at run time and that cannot be detected: `nss` (names of hosts and users), \
+             `gconv` (character sets), `ca` (certificates), `zoneinfo` (time zones).",
         ),
         key("directories", Shape::Texts, "Empty directories to make."),
         key(
             "install-to",
             Shape::Text,
-            "Where the programs land instead: a path, or a directory when it ends with `/`.",
+            "Where to put the programs instead: a path, or a directory if it ends with `/`.",
         ),
     ],
 };
@@ -213,47 +217,53 @@ pub(crate) const EXTRA_NAMES: [&str; 4] = ["nss", "gconv", "ca", "zoneinfo"];
 /// `[[path]]`.
 pub(crate) static PATH: Table = Table {
     header: "[[path]]",
-    description: "A declared entry or a rule. They are applied last, in order, each to what is there by then.",
+    description: "An entry or a rule. They are applied last, in order, each to the result of the previous steps.",
     keys: &[
         required(
             "path",
             Shape::Text,
-            "The path in the image; for `permissions` and `remove` a glob. `{arch}` and the others are filled in.",
+            "The path in the image; for `permissions` and `remove` a glob. Placeholders such as `{arch}` are filled \
+             in.",
         ),
-        required("type", Shape::Choice(&PATH_TYPE_NAMES), "What happens there; see below."),
+        required("type", Shape::Choice(&PATH_TYPE_NAMES), "What to do with the path; see below."),
         key(
             "mode",
             Shape::Text,
-            "Mode as chmod takes it in digits: `\"0755\"`, `\"1777\"`. Default: 0755 for directories, 0644 for files and \
-             pipes (0755 for a `source` that can be executed), 0600 for devices; what is there already keeps its own.",
+            "Mode in octal digits, as for chmod: `\"0755\"`, `\"1777\"`. Default: 0755 for directories, 0644 for \
+             files and pipes (0755 for an executable `source`), 0600 for devices; an existing entry keeps its mode.",
         ),
         key("uid", ID, "Owner: a number, or a name of `/etc/passwd`. Default: 0."),
         key("gid", ID, "Group: a number, or a name of `/etc/group`. Default: 0."),
-        key("recursive", Shape::Flag, "Whether everything below is changed too, as `chmod -R` does. Default: false."),
-        key("source", Shape::Text, "The file of this machine to copy, relative to this file; `{arch}` is filled in."),
+        key("recursive", Shape::Flag, "Whether to change everything below too, like `chmod -R`. Default: false."),
+        key(
+            "source",
+            Shape::Text,
+            "The file to copy, a path on this machine relative to the recipe; placeholders such as `{arch}` are \
+             filled in.",
+        ),
         key(
             "text",
             Shape::Text,
-            "The text of the file. `{os}`, `{arch}`, `{variant}` and `{platform}` are filled in; `${arch}` is not.",
+            "The text of the file. Placeholders such as `{arch}` are filled in; `${arch}` is not one.",
         ),
         key(
             "target",
             Shape::Text,
-            "What the link points at: for a symlink its text, for a hard link the path of a file in the image.",
+            "The target of the link: for a symlink its text, for a hard link the path of a file in the image.",
         ),
         key("major", Shape::Number(MAJOR_MAX), "Major number of the device."),
         key("minor", Shape::Number(MINOR_MAX), "Minor number of the device."),
         key(
             "xattrs",
             Shape::TextMap,
-            "Extended attributes to set, `user.*` or `system.posix_acl_*`; a value that starts with `0x` is bytes in \
-             hexadecimal digits.",
+            "Extended attributes to set, `user.*` or `system.posix_acl_*`; a value that starts with `0x` is \
+             hexadecimal.",
         ),
-        key("capabilities", Shape::Text, "File capabilities in setcap's text form: `cap_net_raw=eip`."),
+        key("capabilities", Shape::Text, "File capabilities in the text format of setcap: `cap_net_raw=eip`."),
         key(
             "outputs",
             Shape::Choices(&["image", "initramfs"]),
-            "Only in these outputs. Default: both, but device nodes only in an initramfs.",
+            "Only for these outputs. Default: both, but device nodes only in an initramfs.",
         ),
         key("platforms", Shape::Texts, PLATFORMS),
     ],
@@ -269,61 +279,62 @@ pub(crate) static PATH_KEYS: [&str; 4] = ["path", "type", "outputs", "platforms"
 pub(crate) static PATH_TYPES: [PathType; 10] = [
     PathType {
         name: PATH_TYPE_NAMES[0],
-        description: "Makes a directory. One that is there stays with what it holds, and gets what is given here.",
+        description: "Creates a directory. An existing directory keeps its contents and gets the attributes given \
+                      here.",
         required: &[],
         allowed: &["mode", "uid", "gid", "xattrs"],
     },
     PathType {
         name: PATH_TYPE_NAMES[1],
-        description: "Makes a file out of `text` or `source`, in place of a file or link that is there.",
+        description: "Creates a file from `text` or `source`. Replaces an existing file or link.",
         required: &[],
         allowed: &["text", "source", "mode", "uid", "gid", "xattrs", "capabilities"],
     },
     PathType {
         name: PATH_TYPE_NAMES[2],
-        description: "Makes an empty file, in place of a file or link that is there.",
+        description: "Creates an empty file. Replaces an existing file or link.",
         required: &[],
         allowed: &["mode", "uid", "gid", "xattrs"],
     },
     PathType {
         name: PATH_TYPE_NAMES[3],
-        description: "Makes a symlink with the text `target`, in place of a file or link that is there.",
+        description: "Creates a symlink with the text `target`. Replaces an existing file or link.",
         required: &["target"],
         allowed: &["uid", "gid"],
     },
     PathType {
         name: PATH_TYPE_NAMES[4],
-        description: "Gives the file `target` one more name; owner, mode and contents are shared.",
+        description: "Creates another name for the file `target`; owner, mode and contents are shared.",
         required: &["target"],
         allowed: &[],
     },
     PathType {
         name: PATH_TYPE_NAMES[5],
-        description: "Makes a character device.",
+        description: "Creates a character device.",
         required: &["major", "minor"],
         allowed: &["mode", "uid", "gid"],
     },
     PathType {
         name: PATH_TYPE_NAMES[6],
-        description: "Makes a block device.",
+        description: "Creates a block device.",
         required: &["major", "minor"],
         allowed: &["mode", "uid", "gid"],
     },
     PathType {
         name: PATH_TYPE_NAMES[7],
-        description: "Makes a named pipe.",
+        description: "Creates a named pipe.",
         required: &[],
         allowed: &["mode", "uid", "gid"],
     },
     PathType {
         name: PATH_TYPE_NAMES[8],
-        description: "Changes mode, owner or attributes of what the glob matches; it must match something.",
+        description: "Changes mode, owner or attributes of the paths that the glob matches; it must match something.",
         required: &[],
         allowed: &["mode", "uid", "gid", "xattrs", "capabilities", "recursive"],
     },
     PathType {
         name: PATH_TYPE_NAMES[9],
-        description: "Takes away what the glob matches, with all below it; it must match something.",
+        description: "Removes the paths that the glob matches, with everything below them; it must match something.",
         required: &[],
         allowed: &[],
     },
@@ -332,46 +343,46 @@ pub(crate) static PATH_TYPES: [PathType; 10] = [
 /// `[[links]]`.
 pub(crate) static LINKS: Table = Table {
     header: "[[links]]",
-    description: "Many names for one program, as `busybox --install` makes them, for any architecture. A name that is \
-                  taken already stays what it is.",
+    description: "Many names for one program, like `busybox --install`, for any architecture. An existing path with \
+                  such a name is not changed.",
     keys: &[
-        required("target", Shape::Text, "The program: a path in the image. It must be there."),
+        required("target", Shape::Text, "The program: a path in the image. It must exist."),
         key("names", Shape::Texts, "The names: paths in the image."),
         key(
             "names-from",
             Shape::Text,
-            "A file of this machine with one path per line, such as BusyBox's `busybox.links`, relative to this file.",
+            "A file on this machine with one path per line, such as BusyBox's `busybox.links`, relative to the recipe.",
         ),
-        key("kind", Shape::Choice(&["symlink", "hardlink"]), "What the names are. Default: `symlink`."),
+        key("kind", Shape::Choice(&["symlink", "hardlink"]), "The type of the links. Default: `symlink`."),
     ],
 };
 
 /// `[[user]]`.
 pub(crate) static USER: Table = Table {
     header: "[[user]]",
-    description: "A user, merged into `/etc/passwd` (and `/etc/shadow` where there is one, with a locked password). \
-                  Lines that are there stay as they are.",
+    description: "A user to add to `/etc/passwd` (and to `/etc/shadow` if that file exists, with a locked password). \
+                  Existing lines are not changed.",
     keys: &[
         required("name", Shape::Text, "Name."),
         required("uid", Shape::Number(ID_MAX), "Number."),
         key(
             "gid",
             ID,
-            "Group, by number or name. Default: the group of the user's name, made with the number `uid` if there is \
-             none.",
+            "Group, by number or name. Default: the group with the user's name, which is added with the number `uid` \
+             if it does not exist.",
         ),
-        key("groups", Shape::Texts, "Further groups that the user is in, by name."),
+        key("groups", Shape::Texts, "Names of the other groups of the user."),
         key("comment", Shape::Text, "The comment field. Default: empty."),
-        key("home", Shape::Text, "Home directory; it is not made. Default: `/root` for root, else `/`."),
-        key("shell", Shape::Text, "Login shell. Default: `/bin/sh` for root, else `/sbin/nologin`."),
+        key("home", Shape::Text, "Home directory; it is not created. Default: `/root` for root, otherwise `/`."),
+        key("shell", Shape::Text, "Login shell. Default: `/bin/sh` for root, otherwise `/sbin/nologin`."),
     ],
 };
 
 /// `[[group]]`.
 pub(crate) static GROUP: Table = Table {
     header: "[[group]]",
-    description: "A group, merged into `/etc/group` (and `/etc/gshadow` where there is one). Lines that are there stay \
-                  as they are.",
+    description: "A group to add to `/etc/group` (and to `/etc/gshadow` if that file exists). Existing lines are not \
+                  changed.",
     keys: &[
         required("name", Shape::Text, "Name."),
         required("gid", Shape::Number(ID_MAX), "Number."),
@@ -382,23 +393,23 @@ pub(crate) static GROUP: Table = Table {
 /// `[[layer]]`.
 pub(crate) static LAYER: Table = Table {
     header: "[[layer]]",
-    description: "What goes into one layer. The first layer that takes a path has it; what none takes goes into one \
-                  more, the last.",
+    description: "The contents of one layer. A path goes into the first layer that includes it; all other paths go \
+                  into one more layer, the last.",
     keys: &[
-        key("name", Shape::Text, "What the history of the image calls it."),
-        required("include", Shape::Texts, "Globs of what it takes; a directory is taken with all that it holds."),
-        key("exclude", Shape::Texts, "Globs of what it leaves to the others."),
+        key("name", Shape::Text, "Its name in the history of the image."),
+        required("include", Shape::Texts, "Globs of the paths in it; a directory is included with its contents."),
+        key("exclude", Shape::Texts, "Globs of paths to leave to other layers."),
     ],
 };
 
 /// `[config]`.
 pub(crate) static CONFIG: Table = Table {
     header: "[config]",
-    description: "How a container is started. `{os}`, `{arch}`, `{variant}` and `{platform}` are filled in for each \
-                  platform. On top of a base image, what is not named stays.",
+    description: "How a container is started. Placeholders such as `{arch}` are filled in for each platform. With a base \
+                  image, keys that are not set keep the base's values.",
     keys: &[
-        key("entrypoint", Shape::Texts, "First words of the command line."),
-        key("cmd", Shape::Texts, "Further words, which `docker run IMAGE …` replaces."),
+        key("entrypoint", Shape::Texts, "First part of the command line."),
+        key("cmd", Shape::Texts, "Arguments after the entry point, which `docker run IMAGE …` replaces."),
         key("env", Shape::TextMap, "Environment."),
         key("labels", Shape::TextMap, "Labels."),
         key("workdir", Shape::Text, "Working directory."),
@@ -418,36 +429,40 @@ pub(crate) static HEALTHCHECK: Table = Table {
     keys: &[
         required("test", Shape::Texts, "`[\"CMD\", …]`, `[\"CMD-SHELL\", line]` or `[\"NONE\"]`."),
         key("interval", Shape::Text, "Time between two checks."),
-        key("timeout", Shape::Text, "When a check counts as failed."),
-        key("start-period", Shape::Text, "Time to start up, in which failures do not count."),
-        key("start-interval", Shape::Text, "Time between two checks while starting."),
-        key("retries", Shape::Number(u32::MAX as u64), "How many failures in a row make it unhealthy."),
+        key("timeout", Shape::Text, "Time after which a check counts as failed."),
+        key("start-period", Shape::Text, "Time after start during which failures do not count."),
+        key("start-interval", Shape::Text, "Time between two checks during the start period."),
+        key(
+            "retries",
+            Shape::Number(u32::MAX as u64),
+            "Number of consecutive failures after which the container is unhealthy.",
+        ),
     ],
 };
 
 /// `[verify]`.
 pub(crate) static VERIFY: Table = Table {
     header: "[verify]",
-    description: "What the verifier is told.",
+    description: "Settings of the verification.",
     keys: &[
-        key("static", Shape::Flag, "Nothing may need a loader. Default: false."),
-        key("libc", Shape::Choice(&["musl", "glibc"]), "Refuse what needs another C library."),
+        key("static", Shape::Flag, "Whether to refuse programs that are dynamically linked. Default: false."),
+        key("libc", Shape::Choice(&["musl", "glibc"]), "Refuse programs that need another C library."),
         key(
             "max-size",
             Shape::NumberOrText(u64::MAX),
-            "The largest size of the uncompressed tree: bytes, or with a unit, `\"5 MB\"`, `\"512 KiB\"`.",
+            "The maximum size of the uncompressed tree: bytes, or with a unit, `\"5 MB\"`, `\"512 KiB\"`.",
         ),
-        key("allow", Shape::Tables(&ALLOW), "Findings that are accepted."),
+        key("allow", Shape::Tables(&ALLOW), "Findings to accept."),
     ],
 };
 
 /// `[[verify.allow]]`.
 pub(crate) static ALLOW: Table = Table {
     header: "[[verify.allow]]",
-    description: "A finding that is accepted.",
+    description: "A finding to accept.",
     keys: &[
         required("code", Shape::Text, "Its code, such as `lib-missing`."),
-        key("path", Shape::Text, "A glob of the paths on which it is accepted. Default: all."),
+        key("path", Shape::Text, "A glob of the paths for which to accept it. Default: all."),
         key("reason", Shape::Text, "Why."),
     ],
 };
@@ -455,13 +470,13 @@ pub(crate) static ALLOW: Table = Table {
 /// `[initramfs]`.
 pub(crate) static INITRAMFS: Table = Table {
     header: "[initramfs]",
-    description: "How an initramfs is made, when the output is one.",
+    description: "How an initramfs output is made.",
     keys: &[
         key("init", Shape::Text, "The program that the kernel starts. Default: `/init`."),
         key(
             "compression",
             Shape::Choice(&["none", "gzip", "zstd", "xz"]),
-            "How it is compressed. Default: as the output's name says.",
+            "Compression. Default: from the output's name.",
         ),
     ],
 };
