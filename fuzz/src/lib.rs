@@ -1,14 +1,14 @@
-//! What the targets try: the same functions as in `tests/hostile.rs`, and how long each may take.
+//! The functions that the targets call, the same as in `tests/hostile.rs`, and their time limit.
 
 use rustix::time::{ClockId, clock_gettime};
 
 #[path = "../../tests/hostile/tries.rs"]
 pub mod tries;
 
-/// Tries some bytes.
+/// Runs one function on some bytes.
 ///
 /// # Panics
-/// When that takes a second of this thread's own time: libFuzzer's clock goes on while others use the machine.
+/// If that takes a second of this thread's CPU time. libFuzzer's own limit is wall time, which depends on the machine's load.
 pub fn in_time(tried: fn(&[u8]), bytes: &[u8]) {
     let now = || {
         let time = clock_gettime(ClockId::ThreadCPUTime);

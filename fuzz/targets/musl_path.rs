@@ -1,4 +1,4 @@
-//! The file in which musl's loader finds its directories.
+//! The file that lists the library directories of musl's loader.
 
 #![no_main]
 

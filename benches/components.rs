@@ -1,8 +1,8 @@
-//! The crafts one by one: `cargo bench`, or `cargo bench -- compress` for one of them.
+//! Measures single components: `cargo bench`, or `cargo bench -- compress` for one of them.
 //!
-//! What is worked on is this very program, a large ELF file that is there wherever the bench is, and for the walk the folder
-//! that `SAZARE_BENCH_ROOT` names (`/usr/lib` without it). What a whole build takes, beside other programs, is measured by
-//! `benches/peers`, `benches/initramfs` and `benches/verify`.
+//! The input is this program itself, a large ELF file that always exists, and for the directory scan the directory in
+//! `SAZARE_BENCH_ROOT` (default: `/usr/lib`). `benches/peers`, `benches/initramfs` and `benches/verify` compare whole builds with
+//! other programs.
 
 #![expect(clippy::disallowed_methods, reason = "a bench looks at its surroundings")]
 
