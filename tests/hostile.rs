@@ -1,5 +1,5 @@
-//! Bytes that nobody means well with, on everything that reads files of a tree: what the fuzz targets in `fuzz/` have
-//! found is tried again, so that neither the inputs nor the targets rot. `CONTRIBUTING.md` tells how to fuzz.
+//! Malicious input for every parser of files from a tree: the inputs that the fuzz targets in `fuzz/` have found are run
+//! again. `CONTRIBUTING.md` describes how to fuzz.
 
 #![expect(clippy::disallowed_macros, reason = "a test that fails has said which input it tried")]
 
@@ -11,11 +11,11 @@ use std::path::Path;
 #[path = "hostile/tries.rs"]
 mod tries;
 
-/// The largest piece of memory that one input may ask for, in bytes. A zstd frame in an initramfs may have a window of
-/// 128 MiB, as it may for a kernel.
+/// The largest single allocation for one input, in bytes. A zstd frame in an initramfs may have a window of 128 MiB, as
+/// kernels accept it.
 const PIECE_MAX: usize = 144 << 20;
 
-/// The most memory that one input may hold at once, in bytes.
+/// The maximum memory for one input at any time, in bytes.
 const TOGETHER_MAX: usize = 256 << 20;
 
 thread_local! {
@@ -70,7 +70,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Tries the files that are kept for one kind.
+/// Runs all kept inputs of one parser.
 #[expect(clippy::disallowed_methods, reason = "the order of the files changes nothing")]
 fn replay(name: &str, tried: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile").join(name);

@@ -1,4 +1,4 @@
-//! Places, as others see them: what is written is whole or not there, and what was there stays.
+//! Places, as other programs see them: an output is complete or does not exist, and existing content stays.
 
 use std::fs;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
 use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written};
 
-/// A layer that holds one file, and its digest before compression.
+/// A layer with one file, and its digest before compression.
 fn layer(text: &str) -> (Vec<u8>, Digest) {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_ustar();
@@ -92,7 +92,7 @@ fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
 
-/// Whether a tool is there. In CI it must be.
+/// Whether a tool is installed. In CI it must be.
 #[expect(clippy::disallowed_macros, reason = "a test that does not run says so")]
 fn has(tool: &str) -> bool {
     let found = Command::new(tool).arg("--version").output().is_ok();
@@ -257,7 +257,7 @@ fn skopeo_finds_the_image_in_every_form() {
     assert_eq!(names(Path::new(&path("copy/blobs/sha256"))), names(Path::new(&path("layout/blobs/sha256"))));
 }
 
-/// An image, its blobs, and what was said about them.
+/// An image, its blobs, and the notes about them.
 type Read = (Image, Box<dyn Blobs>, Vec<String>);
 
 fn open(place: &str) -> Result<Read, TransportError> {
@@ -268,7 +268,7 @@ fn open(place: &str) -> Result<Read, TransportError> {
     }
 }
 
-/// Reads every blob of an image to its end, which proves it.
+/// Reads every blob of an image to its end, which checks its digest.
 fn drain(image: &Image, blobs: &dyn Blobs) -> Result<u64, String> {
     let mut size = 0;
     for descriptor in image.blobs() {
@@ -367,7 +367,7 @@ fn damage_is_never_taken_for_an_image() {
     let (image, blobs, _) = open(&place).unwrap();
     let root = image.root.digest().to_string();
     drain(&image, &*blobs).unwrap();
-    // Cut off, it is an error, unless only what docker's classic store reads is missing.
+    // A truncated archive is an error, unless only the part for docker's classic store is missing.
     let index = (0..good.len()).step_by(512).find(|at| good[*at..].starts_with(b"index.json\0")).unwrap();
     for length in (0..good.len()).step_by(256) {
         fs::write(&path, &good[..length]).unwrap();
@@ -379,7 +379,7 @@ fn damage_is_never_taken_for_an_image() {
             Err(error) => assert_eq!(error.kind(), Kind::Input, "{error}"),
         }
     }
-    // A flipped bit is an error, or does not matter: the image is the same.
+    // A flipped bit is an error, or has no effect: the image is the same.
     for at in (0..good.len()).step_by(7) {
         let mut bad = good.clone();
         bad[at] ^= 1 << (at % 8);
@@ -515,7 +515,7 @@ fn a_place_on_another_file_system_is_copied_to() {
     }
 }
 
-/// The place that `the_process_that_is_killed` writes to, and the text of the image.
+/// The output of `the_process_that_is_killed`, and the text of the image.
 const VICTIM: (&str, &str) = ("SAZARE_TEST_PLACE", "SAZARE_TEST_TEXT");
 
 #[test]
@@ -525,7 +525,7 @@ fn the_process_that_is_killed() {
     write(&std::env::var(VICTIM.0).unwrap(), &["new"], &std::env::var(VICTIM.1).unwrap()).unwrap();
 }
 
-/// Everything that changes a disk. A file that is made or cut to nothing shows at the next of these.
+/// All system calls that change a disk. A file that is created or truncated shows at the next of these.
 const STEPS: [&str; 16] = [
     "mkdir",
     "mkdirat",
@@ -591,13 +591,13 @@ fn a_run_killed_at_any_step_leaves_whole_images() {
         }
         assert!(killed > 40, "only {killed} steps");
     }
-    // What the dead left is gone: the last run was not killed.
+    // The private directories of the killed runs are gone: the last run was not killed.
     assert_eq!(tags(&folder.path().join("layout")), ["old", "new"]);
     assert_eq!(names(folder.path()), ["layout", "x.tar"]);
     assert_eq!(names(&folder.path().join("layout")), ["blobs", "index.json", "oci-layout"]);
 }
 
-/// A small file system of its own, or `None` when this user cannot mount one.
+/// A separate small file system, or `None` if this user cannot mount one.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {

@@ -1,7 +1,7 @@
-//! What hostile bytes are tried on: one function for each kind of file that sazare reads from a tree it does not trust.
+//! One function for each kind of file that sazare reads from an untrusted tree.
 //!
-//! Each ends for every input, whatever it says of it; what must hold besides is asserted here. The fuzz targets in
-//! `fuzz/` call them with bytes that nobody has thought of, `tests/hostile.rs` with what is kept of those.
+//! Each must return for every input, with any result; further conditions are asserted here. The fuzz targets in `fuzz/` call
+//! them with random bytes, `tests/hostile.rs` with the kept inputs.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -47,7 +47,7 @@ pub fn elf(bytes: &[u8]) {
         ("/lib/other.so", bytes),
     ];
     let tree = tree(&files);
-    // For the other machine it is foreign, and that is all that is ever said of it.
+    // For the other architecture it is foreign, and nothing more is reported about it.
     let arm = facts.is_some_and(|facts| facts.machine == Arch::Arm64.facts().machine);
     let arch = if arm { Arch::Arm64 } else { Arch::Amd64 };
     let platform = Platform::new(arch);
@@ -75,7 +75,7 @@ pub fn ld_cache(bytes: &[u8]) {
     judge(&tree, &Platform::new(Arch::Amd64), "/bin/glibc");
 }
 
-/// The file in which musl's loader finds its directories.
+/// The file that lists the library directories of musl's loader.
 pub fn musl_path(bytes: &[u8]) {
     let tree = tree(&[
         ("/bin/musl", MUSL_PROGRAM),
@@ -97,9 +97,9 @@ pub fn script(bytes: &[u8]) {
     portrait(&tree, &platform, &path("/bin/script"));
 }
 
-/// An initramfs, in any form that is read.
+/// An initramfs, in every supported compression.
 pub fn cpio(bytes: &[u8]) {
-    // One file for each thread, so that nobody has to clean up after thousands of runs.
+    // One file for each thread, so that thousands of runs need no cleanup.
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp");
     fs::create_dir_all(&folder).unwrap();
     let name = format!("hostile-{}-{:?}.cpio", std::process::id(), std::thread::current().id());
@@ -117,8 +117,8 @@ pub fn cpio(bytes: &[u8]) {
     }
 }
 
-/// What any kernel asks of a program, by nothing but the header and the program headers. 32-bit programs for amd64 are
-/// not looked into: whether they start is never said.
+/// What every kernel requires of a program, from the ELF header and the program headers alone. 32-bit programs for amd64
+/// are not checked: sazare does not report whether they start.
 fn is_acceptable(bytes: &[u8], arch: Arch) -> bool {
     let number = |at: usize, size: usize| {
         let bytes = bytes.get(at..at.checked_add(size)?)?;

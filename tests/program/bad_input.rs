@@ -1,7 +1,7 @@
-//! Bad input, each with everything that the user sees: `tests/bad-input/NAME.txt` holds the exit code and the text.
+//! Bad input, each with everything that the user sees: `tests/bad-input/NAME.txt` contains the exit code and the text.
 //!
-//! `SAZARE_RECORD=1 cargo test --test program bad_input` writes the texts anew; read the difference before it is kept.
-//! The temporary folder is written as `{dir}`, a digest as `{digest}`. After each case the place that was to be written must not exist.
+//! `SAZARE_RECORD=1 cargo test --test program bad_input` records the texts anew; read the diff before you commit it.
+//! The temporary directory is written as `{dir}`, a digest as `{digest}`. After each case the output must not exist.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::outside::{Answer, SAZARE, build, checkout, command, install, missing, must, recording, run};
 
-/// What every recipe here starts with.
+/// The beginning of every recipe here.
 const HEAD: &str = "name = \"localhost/bad\"\ntags = [\"latest\"]\nplatforms = [\"linux/amd64\"]\n\n";
 
-/// A folder with a recipe and a root beside it that would be fine.
+/// A directory with a recipe and a valid root.
 fn room(recipe: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("root/bin")).unwrap();
@@ -26,7 +26,7 @@ fn room(recipe: &str) -> tempfile::TempDir {
     folder
 }
 
-/// The rest of a recipe that takes the root as it is.
+/// The rest of a recipe that copies the root unchanged.
 const PLAIN: &str = "[[source]]\nfrom = \"root\"\n\n[config]\nentrypoint = [\"/bin/hello\"]\n";
 
 /// Builds the recipe in the folder.
@@ -34,12 +34,12 @@ fn built(folder: &Path) -> Answer {
     run(command(SAZARE, ["build", "--progress", "none"]).arg(folder).arg("-o").arg(folder.join("out.tar")))
 }
 
-/// Compares the answer with the one that is kept under a name.
+/// Compares the result with the recorded one of this name.
 fn as_kept(name: &str, folder: &Path, answer: &Answer) {
     let redacted = |text: &str| without_digests(&text.replace(folder.to_str().unwrap(), "{dir}"));
     let mut found = format!("exit {}\n{}{}", answer.code, redacted(&answer.out), redacted(&answer.err));
     if answer.code == 0 {
-        // Digests and sizes are none of this test's business; what it was warned of is.
+        // This test does not check digests and sizes, but it does check warnings.
         found = found
             .lines()
             .filter(|line| ["exit", "note", "warning"].iter().any(|word| line.starts_with(word)))
@@ -144,7 +144,7 @@ fn a_missing_source_is_named() {
 #[test]
 fn a_source_that_changes_while_it_is_read_is_an_error() {
     let folder = room(PLAIN);
-    // Read first, and for long enough that the other file is no longer what it was when it was seen.
+    // This file is read first, for long enough that the other file changes after it was scanned.
     fs::File::create(folder.path().join("root/before")).unwrap().set_len(128 << 20).unwrap();
     let file = folder.path().join("root/growing");
     fs::write(&file, "log\n").unwrap();

@@ -1,5 +1,5 @@
-//! `sazare bundle` before outside judges: real programs of this machine and of others, run by engines, by the kernel and
-//! by emulators; the trace beside strace, the size beside what ldd names.
+//! Compares `sazare bundle` with other programs: real programs of this machine and of others, run by engines, the kernel and
+//! emulators; the trace compared with strace, the size compared with ldd's list.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,14 +18,14 @@ use crate::outside::{SAZARE, checkout, command, missing, must, run, sazare};
 
 const PATCHELF: &str = "/usr/bin/patchelf";
 
-/// A program of this machine, and how it is bundled and then run.
+/// A program of this machine, and how to bundle and run it.
 struct Case {
     program: String,
     /// Flags of `bundle`.
     flags: Vec<String>,
     /// Arguments in the container.
     arguments: Vec<String>,
-    /// What it says there.
+    /// Its expected output.
     says: String,
 }
 
@@ -33,7 +33,7 @@ fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| word.to_string()).collect()
 }
 
-/// A script that imports what has libraries in C behind it.
+/// A script that imports modules with C libraries.
 const SCRIPT: &str = "#!/usr/bin/python3\nimport json, sqlite3, ssl\n\
     answer = sqlite3.connect(':memory:').execute('select 6 * 7').fetchone()[0]\n\
     print(json.dumps({'answer': answer, 'tls': ssl.create_default_context().check_hostname}))\n";
@@ -84,7 +84,7 @@ fn real_programs_run_in_docker_and_podman() {
         let archive = folder.path().join(format!("{number}.tar"));
         let tag = format!("localhost/case:{number}");
         must(command(SAZARE, ["bundle", &case.program, "--tag", &tag, "-o"]).arg(&archive).args(&case.flags));
-        // What was bundled has no error, by the verifier's own word.
+        // The verifier reports no error for the bundle.
         must(command(SAZARE, ["verify"]).arg(&archive));
         archives.push((archive, tag));
     }
@@ -104,7 +104,7 @@ fn real_programs_run_in_docker_and_podman() {
     }
 }
 
-/// A bundle as a folder.
+/// A bundle as a directory.
 struct Folder {
     _folder: TempDir,
     root: PathBuf,
@@ -118,7 +118,7 @@ impl Folder {
         Folder { _folder: folder, root }
     }
 
-    /// Every name that is no directory, as a path inside.
+    /// Every path that is not a directory.
     fn names(&self) -> BTreeSet<PathBuf> {
         let list = must(command("find", [&self.root]).args(["!", "-type", "d"]));
         list.lines().map(|line| Path::new("/").join(Path::new(line).strip_prefix(&self.root).unwrap())).collect()
@@ -135,7 +135,7 @@ impl Folder {
     }
 }
 
-/// Takes each file away in turn: then the program must not start any more.
+/// Removes each file in turn: then the program must not start any more.
 fn every_file_is_needed(bundle: &Folder, mut works: impl FnMut() -> bool) {
     assert!(works(), "the whole bundle");
     let names = bundle.names();
@@ -168,7 +168,7 @@ fn a_library_that_only_the_cache_knows_gets_a_cache_of_its_own() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (root, source) = (folder.path().join("root"), folder.path().join("x.c"));
-    // A small root out of a bundle, with a library where no loader looks by itself.
+    // A small root made from a bundle, with a library outside the loader's default directories.
     must(command(SAZARE, ["bundle", "/bin/true", "-o"]).arg(format!("rootfs:{}", root.display())));
     fs::create_dir_all(root.join("srv/odd")).unwrap();
     fs::create_dir_all(root.join("etc")).unwrap();
@@ -201,7 +201,7 @@ fn a_musl_program_is_bundled_on_a_glibc_machine() {
     every_file_is_needed(&bundle, || run(command("chroot", [&bundle.root]).arg(&program)).code == 0);
 }
 
-/// The folder with the roots for arm64; `None` where they cannot be fetched.
+/// The directory with the roots for arm64; `None` if they cannot be downloaded.
 fn arm64_roots() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("arm64-roots");
     if missing(&["apt-get", "dpkg-deb", "pip3", "python3"]) {
@@ -237,7 +237,7 @@ fn programs_of_another_architecture_are_bundled_from_their_own_root() {
     }
 }
 
-/// What `ldd` names, with the program itself: what people copy by hand.
+/// The files that `ldd` lists, and the program itself: the usual way to copy by hand.
 fn size_by_ldd(program: &str) -> u64 {
     let said = must(&mut command("ldd", [program]));
     let words = said.split_whitespace().filter(|word| word.starts_with('/'));
@@ -258,7 +258,7 @@ fn a_bundle_is_never_larger_than_what_ldd_names() {
     }
 }
 
-/// The files and directories that strace saw used with success, without links.
+/// The files and directories that strace reports as used with success, without links.
 fn by_strace(folder: &Path, program: &[&str]) -> BTreeSet<PathBuf> {
     let log = folder.join("log");
     let calls = "trace=open,openat,openat2,execve,execveat,stat,lstat,newfstatat,statx,access,faccessat,faccessat2,\
@@ -294,7 +294,7 @@ fn by_strace(folder: &Path, program: &[&str]) -> BTreeSet<PathBuf> {
     seen
 }
 
-/// The names that our trace gave a bundle.
+/// The paths that `--trace` added to a bundle.
 fn by_trace(folder: &Path, program: &[&str]) -> BTreeSet<PathBuf> {
     let mut bundle = command(SAZARE, ["bundle", program[0], "--trace", "--format", "json", "-q", "-o"]);
     bundle.arg(format!("rootfs:{}", folder.join("out").display())).current_dir(folder);
@@ -329,10 +329,10 @@ fn the_trace_sees_what_strace_sees() {
     for program in programs {
         let folder = tempfile::tempdir().unwrap();
         let (theirs, ours) = (by_strace(folder.path(), program), by_trace(folder.path(), program));
-        // A directory is in a bundle without a reason of its own; and what the second run finds changed is the folder.
+        // A directory needs no reason of its own in a bundle; and the second run finds a changed directory.
         let is_file = |path: &&PathBuf| !path.is_dir() && !path.starts_with(folder.path());
         let only_theirs: Vec<_> = theirs.iter().filter(is_file).filter(|path| !ours.contains(*path)).collect();
-        // A link that was followed is told with the file that it led to.
+        // A followed symlink is reported with its target.
         let led =
             |path: &&PathBuf| path.is_symlink() && fs::canonicalize(path).is_ok_and(|file| theirs.contains(&file));
         let only_ours: Vec<_> =
@@ -400,7 +400,7 @@ fn programs_are_packed_by_upx_after_they_were_judged() {
     let answer = sazare(["bundle", PATCHELF, "-c", "--upx", "/nowhere/upx", "-o", &out]);
     let expected = "error: --compress needs UPX, and there is no such program: /nowhere/upx\n";
     assert!(answer.code == 2 && answer.err.contains(expected), "{}", answer.text());
-    // Debian 12 has no UPX: this stands for it, called as UPX is called.
+    // Debian 12 has no UPX: this script replaces it, with UPX's command line.
     let upx = folder.path().join("upx");
     fs::write(
         &upx,

@@ -1,4 +1,4 @@
-//! What is kept between builds saves time and changes no byte: whatever happens to the sources, to the cache or to the output.
+//! The cache saves time and changes no byte, whatever happens to the sources, the cache or the output.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, FileTimes};
@@ -17,7 +17,7 @@ use crate::outside::{SAZARE, command, missing, must, run};
 struct Room(TempDir);
 
 impl Room {
-    /// With a tree of thirty segments or so: many files of 1 MB altogether for each, and a large one.
+    /// With a tree of about thirty segments: many files with 1 MB in total for each, and a large one.
     fn new() -> Room {
         let room = Room(tempfile::tempdir().unwrap());
         let noise = noise(4 << 20);
@@ -53,14 +53,14 @@ impl Room {
         build
     }
 
-    /// Builds with the cache; the digest, which must be that of a build without one.
+    /// Builds with the cache; returns the digest, which must equal that of a build without a cache.
     fn build(&self, flags: &[&str]) -> String {
         let digest = must(&mut self.command(&self.tree(), flags));
         let other = self.0.path().join("other");
         let mut build = command(SAZARE, ["build", "-q", "--platform", "linux/amd64", "--no-cache", "-o"]);
         let expected = must(build.arg(format!("oci:{}", other.display())).arg(self.tree()).args(flags));
         assert_eq!(digest, expected);
-        // The layout holds what it says: each blob has the digest that is its name.
+        // The layout is consistent: each blob has the digest in its name.
         must(
             Command::new("sh")
                 .args(["-c", "cd \"$1\" && sha256sum * | awk '$1 != $2 { exit 1 }'", "sh"])
@@ -74,7 +74,7 @@ impl Room {
         self.layout().join("blobs/sha256")
     }
 
-    /// What is in the cache.
+    /// The files in the cache.
     fn kept(&self) -> BTreeSet<PathBuf> {
         let list = must(command("find", [self.cache()]).args(["-type", "f", "-path", "*/1/*"]));
         list.lines().map(PathBuf::from).collect()
@@ -85,7 +85,7 @@ impl Room {
     }
 }
 
-/// Until what was changed is old enough to be believed.
+/// Waits until changed files are old enough for the cache to rely on their timestamps.
 fn settle() {
     std::thread::sleep(Duration::from_millis(3_100));
 }
@@ -114,7 +114,7 @@ fn an_unchanged_tree_is_not_read_again() {
         );
         let seen = fs::read_to_string(&seen).unwrap();
         assert!(seen.contains("/tree/lib"), "{seen}");
-        // The verifier looks at libraries and programs; these are neither.
+        // The verifier reads libraries and programs; these are neither.
         let opened: Vec<&str> = seen.lines().filter(|line| line.contains("/tree/large\"")).collect();
         assert!(opened.is_empty(), "{opened:?}");
     }
@@ -156,7 +156,7 @@ fn a_copy_of_a_tree_is_not_packed_again() {
     must(command("cp", ["-r"]).arg(room.tree()).arg(&copy));
     room.forget_output();
     assert_eq!(must(&mut room.command(&copy, &[])), digest);
-    // The outline of the other tree, and nothing else.
+    // Only the outline of the other tree.
     assert_eq!(room.kept().difference(&before).count(), 1);
 }
 
@@ -166,7 +166,7 @@ fn a_change_within_a_tick_of_the_clock_is_seen() {
     let file = room.file("lib/05/file-100");
     let mut seen = BTreeSet::new();
     for number in 0..6 {
-        // Two states of one size, as close to each other as it goes, with a build between.
+        // Two states of the same size, as close in time as possible, with a build between them.
         fs::write(&file, format!("state {number}")).unwrap();
         let old = fs::metadata(&file).unwrap().modified().unwrap();
         let first = must(&mut room.command(&room.tree(), &[]));
@@ -258,7 +258,7 @@ fn a_damaged_blob_in_the_output_is_not_taken_for_the_layer() {
     let digest = room.build(&[]);
     let list = must(command("find", [room.blobs()]).args(["-size", "+100k"]));
     let layer = Path::new(list.trim_end());
-    // The same size, another byte; nobody else has this file open under another name.
+    // The same size, another byte; no other name refers to this file.
     let mut bytes = fs::read(layer).unwrap();
     bytes[5000] ^= 1;
     fs::remove_file(layer).unwrap();
@@ -283,7 +283,7 @@ fn builds_share_a_cache_and_may_be_killed() {
         let _ = child.wait().unwrap();
     }
     room.build(&[]);
-    // What the killed ones left is swept with the rest.
+    // The leftovers of killed builds are removed with the rest.
     let left = |room: &Room| room.kept().iter().filter(|path| path.to_string_lossy().contains("/new-")).count();
     let before = left(&room);
     fs::write(room.file("lib/00/other"), noise(2000)).unwrap();

@@ -1,5 +1,5 @@
-//! A build needs nothing but files: it is run where mounting, namespaces, owners, devices, tracing and sockets kill it,
-//! without `/proc`, without a network, and with a home that cannot be written.
+//! A build needs only files: it runs under a filter that kills it on mounts, namespaces, chown, device nodes, ptrace and
+//! sockets, without `/proc`, without a network, and with a read-only home.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +14,7 @@ fn confined<'a>(program: impl IntoIterator<Item = &'a str>) -> Command {
     command
 }
 
-/// A folder that anybody can use, with the binary, the filter and `images/hello`.
+/// A directory that every user can use, with the binary, the filter and `images/hello`.
 fn room() -> (tempfile::TempDir, impl Fn(&str) -> String) {
     let folder = tempfile::tempdir().unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -63,7 +63,7 @@ fn a_build_needs_neither_proc_nor_network_nor_home() {
     let (_folder, at) = room();
     let digest = build([&at("hello"), "-o", &at("usual.tar")]);
     fs::create_dir(at("home")).unwrap();
-    // Inside: an empty /proc, no network device that is up, a home that is read-only even for root; then nobody's rights.
+    // Inside: an empty /proc, no active network device, a home that is read-only even for root; then as user nobody.
     let mut unshare = command("unshare", ["--mount", "--net"]);
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -78,7 +78,7 @@ fn a_build_needs_neither_proc_nor_network_nor_home() {
     unshare.args(["/usr/bin/python3", &at("confine.py"), &at("sazare"), "build", &at("hello"), "-o", &at("hello.tar")]);
     let answer = run(&mut unshare);
     if !root && answer.err.contains("unshare") {
-        // A machine may forbid user namespaces to those who are not root; the judge is missing then.
+        // A machine may forbid user namespaces for users other than root; then the test is skipped.
         assert!(missing(&["root"]), "{}", answer.text());
         return;
     }

@@ -1,12 +1,12 @@
-//! The loader models against the real loaders: for every program of a root, the map from needed name to path, what is
-//! missing, and the set of unresolved symbols must be equal.
+//! Compares sazare's loader models with the real loaders: for every program of a root, the map from needed name to path,
+//! the missing libraries and the unresolved symbols must be equal.
 //!
-//! The roots are made by `tests/program/roots`: Debian's minbase of two releases, and two versions of musl with what PyPI
-//! and npm have for it, each for both architectures. They are entered by chroot(2), which takes root; programs for the
-//! other architecture are run by QEMU. Where that cannot be done, this machine's own programs are compared.
+//! `tests/program/roots` makes the roots: Debian's minbase of two releases, and two versions of musl with builds from PyPI
+//! and npm, each for both architectures. The test enters them with chroot(2), which needs root; QEMU runs programs for the
+//! other architecture. If that is not possible, this machine's own programs are compared.
 //!
-//! No program is left out: set-user-id and set-group-id ones, which a loader would not trace, are traced where such bits
-//! do not count.
+//! No program is left out: setuid and setgid programs, which a loader does not trace, are traced on a mount that ignores
+//! these bits.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -24,17 +24,17 @@ use sazare::tree::{Kind, Metadata, Mode, Tree};
 use crate::outside::{Answer, checkout, command, install, missing, run};
 use crate::refusal::musl_busybox;
 
-/// How programs for arm64 are run inside their roots.
+/// The emulator for arm64 programs inside their roots.
 const QEMU: &str = "/usr/bin/qemu-aarch64-static";
 
-/// What is found in a whole minbase that was unpacked and not configured, and why it is true: code, path, reason.
+/// The correct findings in a minbase that was unpacked and not configured: code, path, reason.
 const FINDINGS: [(&str, &str, &str); 1] = [(
     "script-interp-missing",
     "/usr/share/doc/mawk/examples/decl.awk",
     "the link /usr/bin/awk is made by mawk's postinst",
 )];
 
-/// What a loader makes of one program.
+/// What a loader reports for one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Trace {
     /// Needed name to path; without the loader itself, which each loader prints in its own way.
@@ -51,7 +51,7 @@ fn is_loader(name: &str) -> bool {
     name.rsplit('/').next().is_some_and(|base| base.starts_with("ld-"))
 }
 
-/// What we say; `None` when it is no program that starts.
+/// What sazare reports; `None` if it is not a program that starts.
 fn ours(closures: &Closures<'_>, program: &ImagePath) -> Option<Trace> {
     let closure = closures.of(program)?;
     let loader = closure.loader?.to_string();
@@ -67,7 +67,7 @@ fn ours(closures: &Closures<'_>, program: &ImagePath) -> Option<Trace> {
     })
 }
 
-/// What glibc's loader says (`ldd -r`).
+/// What glibc's loader reports (`ldd -r`).
 fn glibc(root: &Root, program: &str) -> Trace {
     let variables = ["LD_TRACE_LOADED_OBJECTS=1", "LD_WARN=yes", "LD_BIND_NOW=1"];
     let mut command = root.enter(program);
@@ -110,7 +110,7 @@ fn glibc(root: &Root, program: &str) -> Trace {
     trace
 }
 
-/// What musl's loader says (`ldd`).
+/// What musl's loader reports (`ldd`).
 fn musl(root: &Root, program: &str) -> Trace {
     let loader = root.arch.facts().musl.loader;
     let lines = run(root.enter(program).args(root.emulator).args([loader, "--list", program])).text();
@@ -147,22 +147,22 @@ fn programs(tree: &Tree) -> Vec<ImagePath> {
     programs
 }
 
-/// What stands in a root for the tests only.
+/// Files that a root has for the tests only.
 fn is_emulator(path: &ImagePath, _directory: bool) -> bool {
     path.as_bytes() == QEMU.as_bytes()
 }
 
-/// One root that was made for this.
+/// One root that was made for this test.
 pub struct Root {
     pub folder: PathBuf,
     arch: Arch,
-    /// The emulator inside, for another architecture than this machine's.
+    /// The emulator inside, if the architecture is not this machine's.
     emulator: Option<&'static str>,
     tree: Tree,
 }
 
 impl Root {
-    /// A root by its name, such as `glibc` of `bookworm` for amd64; `None` where it cannot be made or entered.
+    /// A root by its name, such as `glibc` of `bookworm` for amd64; `None` if it cannot be made or entered.
     pub fn find(libc: &str, suite: &str, arch: Arch) -> Option<Root> {
         static MADE: Once = Once::new();
         let roots = Path::new(env!("CARGO_TARGET_TMPDIR")).join("roots");
@@ -186,7 +186,7 @@ impl Root {
         Some(root)
     }
 
-    /// Looks at what is in it now.
+    /// Scans its current contents.
     fn look(&mut self) {
         self.tree = scan(&self.folder, &ScanOptions { xattrs: false, skip: Some(&is_emulator), ..ScanOptions::ALL })
             .unwrap()
@@ -198,7 +198,7 @@ impl Root {
         self.tree.inode(id).meta.mode.bits() & 0o6000 != 0
     }
 
-    /// How a program is run inside.
+    /// How to run a program inside.
     fn enter(&self, program: &str) -> Command {
         if self.folder == Path::new("/") {
             return Command::new("/usr/bin/env");
@@ -228,14 +228,14 @@ impl Root {
         compared
     }
 
-    /// Runs a program inside, with `/proc` as everywhere: loaders ask it where the program is.
+    /// Runs a program inside, with `/proc` mounted: loaders read the program's path from it.
     fn start(&self, program: &str, argument: &str) -> Answer {
         let script = "mkdir -p \"$1/proc\" && mount --bind /proc \"$1/proc\" && exec chroot \"$@\"";
         let mut command = command("unshare", ["--mount", "sh", "-c", script, "sh"]);
         run(command.arg(&self.folder).args(self.emulator).args([program, argument]))
     }
 
-    /// Judges the root, or some programs of it.
+    /// Compares all or some programs of the root.
     fn judge(&self, purpose: Purpose) -> Judgement {
         let (platform, policy) = (Platform::new(self.arch), Policy { threads: 2, ..Policy::default() });
         verify(&Subject { tree: &self.tree, platform: &platform, settings: None, purpose, policy: &policy })
@@ -247,7 +247,7 @@ fn the_programs_of_this_machine_are_loaded_as_its_loader_loads_them() {
     if missing(&["/lib64/ld-linux-x86-64.so.2", "/etc/debian_version"]) {
         return;
     }
-    // The directories that its loader could look into, and a few dozen programs; nothing else of the machine is read.
+    // The directories that its loader could search, and a few dozen programs; nothing else of the machine is read.
     let skip = |path: &ImagePath, directory: bool| {
         let path = path.to_string();
         let within = |folder: &str| path == folder || path.starts_with(&format!("{folder}/"));
@@ -264,7 +264,7 @@ fn the_programs_of_this_machine_are_loaded_as_its_loader_loads_them() {
     assert!(compared >= 10, "only {compared} programs could be compared");
 }
 
-/// Compares every program of a minbase, and looks for false alarms.
+/// Compares every program of a minbase, and checks for false alarms.
 fn minbase(suite: &str, arch: Arch) {
     let Some(root) = Root::find("glibc", suite, arch) else { return };
     let compared = root.compare(usize::MAX, |program| Some(glibc(&root, program)));
@@ -298,7 +298,7 @@ fn minbase_of_trixie_for_arm64_is_loaded_as_its_loader_loads_it() {
     minbase("trixie", Arch::Arm64);
 }
 
-/// Compares every program under musl, and starts those that others have built for it.
+/// Compares every program under musl, and starts the ones that other projects built for it.
 fn under_musl(suite: &str, arch: Arch) {
     let (Some(mut root), Some(busybox)) = (Root::find("musl", suite, arch), musl_busybox()) else { return };
     let name = if arch == Arch::Arm64 { "busybox-arm64" } else { "busybox" };

@@ -1,5 +1,5 @@
-//! The same recipe and contents make the same bytes: for every user, mask, zone, language, file system, number of
-//! threads and order of directories. And those bytes are the ones that `tests/golden.txt` remembers.
+//! The same recipe and contents make the same bytes: for every user, umask, time zone, language, file system, number of
+//! threads and directory order. And these bytes have the digests in `tests/golden.txt`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::layout;
 use crate::outside::{SAZARE, build, checkout, command, install, missing, must, recording};
 
-/// A recipe that uses a bit of everything.
+/// A recipe that uses most features.
 const RECIPE: &str = r#"
 name      = "localhost/everything"
 tags      = ["latest", "v1"]
@@ -80,7 +80,7 @@ labels     = { z = "26", a = "1", m = "13" }
 "org.opencontainers.image.vendor" = "nobody"
 "#;
 
-/// The parts of the tree, each made by itself, so that they can be made in any order.
+/// The parts of the tree, each independent, so that they can be made in any order.
 const PARTS: usize = 8;
 
 fn part(tree: &Path, number: usize) {
@@ -119,7 +119,7 @@ pub fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(&mut next).take(length).collect()
 }
 
-/// The recipe and its sources in a folder, made in the order that starts at a part and steps by a number.
+/// The recipe and its sources in a directory, made in the order that starts at a part and steps by a number.
 pub fn sources(folder: &Path, first: usize, step: usize) {
     fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(folder.join("recipe.toml"), RECIPE).unwrap();
@@ -140,7 +140,7 @@ pub fn sources(folder: &Path, first: usize, step: usize) {
     }
 }
 
-/// What a build wrote: the digest of each file in the layout, and of the archives.
+/// The output of a build: the digest of each file in the layout, and of the archives.
 fn written(folder: &Path) -> BTreeMap<String, String> {
     let list = must(
         command("sh", ["-c", "cd \"$1\" && find layout *.tar *.cpio* -type f -exec sha256sum {} +", "sh"]).arg(folder),
@@ -151,7 +151,7 @@ fn written(folder: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Builds `folder/recipe.toml` by a given beginning of a command; everything that was written.
+/// Builds `folder/recipe.toml` with a given command prefix; returns everything that was written.
 fn outcome(
     folder: &Path,
     out: &Path,
@@ -163,20 +163,20 @@ fn outcome(
         Some((first, rest)) => command(first, rest.iter().chain(&[out.join("sazare").to_str().unwrap()])),
         None => command(out.join("sazare"), [""; 0]),
     };
-    // Whoever builds must be able to reach the binary and to write here.
+    // The user who builds must be able to read the binary and to write here.
     install(SAZARE, out.join("sazare"));
     build.args(["build", folder.to_str().unwrap(), "-o", &format!("oci:{}", out.join("layout").display())]);
     build.args(["-o", out.join("archive.tar").to_str().unwrap()]);
     for end in if cfg!(feature = "native") { ["cpio.gz", "cpio.zst"] } else { ["cpio.gz", "cpio"] } {
         build.args(["-o", &format!("cpio:{}/{{arch}}.{end}", out.display())]);
     }
-    // What was packed before would hide what is packed now.
+    // Cached segments would hide differences.
     build.arg("--no-cache").args(flags).envs(surroundings.iter().copied());
     must(&mut build);
     written(out)
 }
 
-/// A temporary folder that every user can enter and write to.
+/// A temporary directory that every user can enter and write to.
 fn open_folder(place: &str) -> TempDir {
     let folder = if place.is_empty() { tempfile::tempdir() } else { tempfile::tempdir_in(place) }.unwrap();
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -202,9 +202,9 @@ fn any_user_makes_the_same_bytes() {
     }
     let folder = open_folder("");
     sources(folder.path(), 0, 1);
-    // Whoever owns the files on this machine, they belong to root in the image.
+    // Whoever owns the files on this machine: in the image they belong to root.
     must(command("chown", ["-R", "12345:54321"]).arg(folder.path()));
-    // A change of owner takes the set-user-ID bit away.
+    // chown removes the setuid bit.
     fs::set_permissions(folder.path().join("tree/usr/bin/setuid"), fs::Permissions::from_mode(0o4755)).unwrap();
     let user = ["setpriv", "--reuid", "12345", "--regid", "54321", "--clear-groups"];
     same_as_usual(folder.path(), "", &user, &[], &[]);
@@ -298,8 +298,8 @@ fn source_date_epoch_wins_over_the_recipe_and_stands_everywhere() {
     }
 }
 
-/// The example images and their digests. The programs that kimigayo and scratch-binary need are those of `hello`, since
-/// BusyBox has other bytes with every update of Debian.
+/// The example images and their digests. kimigayo and scratch-binary use the programs of `hello`, because BusyBox changes
+/// with every update of Debian.
 fn digests_of_examples() -> String {
     let mut text = String::new();
     let folder = tempfile::tempdir().unwrap();
@@ -321,7 +321,7 @@ fn digests_of_examples() -> String {
         let layout = folder.path().join(recipe.replace('/', "-"));
         let to = format!("oci:{}", layout.display());
         let digest = build([images.join(recipe).to_str().unwrap(), "--no-cache", "-o", &to]);
-        // What gzip makes of a layer depends on the compressor that was built in; what is inside does not.
+        // The bytes of a gzip layer depend on the built-in compressor; its contents do not.
         if cfg!(feature = "native") {
             text.push_str(&format!("{recipe} index {digest}\n"));
         }

@@ -1,5 +1,5 @@
-//! Container engines and a registry of our own: each lives in a temporary folder, listens on a socket or a free port of
-//! this machine, and ends with the test. Nothing of the user's own engines is touched.
+//! Starts container engines and a registry for the tests: each uses a temporary directory, listens on a socket or a free
+//! port, and ends with the test. The user's own engines are not used.
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::outside::{command, missing, must, run};
 
-/// A program in the background that is asked to end when the test is over.
+/// A background program that gets SIGTERM at the end of the test.
 struct Daemon {
     child: Child,
     folder: TempDir,
@@ -58,11 +58,11 @@ impl Drop for Daemon {
     }
 }
 
-/// A docker daemon of our own.
+/// A docker daemon for one test.
 pub struct Docker(Daemon);
 
 impl Docker {
-    /// Starts it; `None` where docker or root is missing.
+    /// Starts it; `None` if docker or root is missing.
     pub fn start() -> Option<Docker> {
         if missing(&["root", "docker", "dockerd", "containerd", "runc"]) {
             return None;
@@ -89,11 +89,11 @@ impl Docker {
     }
 }
 
-/// A containerd of our own, with its tool `ctr`.
+/// A containerd for one test, with its tool `ctr`.
 pub struct Containerd(Daemon);
 
 impl Containerd {
-    /// Starts it; `None` where containerd or root is missing.
+    /// Starts it; `None` if containerd or root is missing.
     pub fn start() -> Option<Containerd> {
         if missing(&["root", "containerd", "ctr", "runc"]) {
             return None;
@@ -119,21 +119,21 @@ impl Containerd {
     }
 }
 
-/// A registry of our own.
+/// A registry for one test.
 pub struct Registry {
-    /// Where it listens, as `127.0.0.1:PORT`.
+    /// Its address, as `127.0.0.1:PORT`.
     pub host: String,
     _daemon: Daemon,
 }
 
 impl Registry {
-    /// Starts it; `None` where docker-registry is missing.
+    /// Starts it; `None` if docker-registry is missing.
     pub fn start() -> Option<Registry> {
         if missing(&["docker-registry"]) {
             return None;
         }
         let folder = tempfile::Builder::new().prefix("registry").tempdir().unwrap();
-        // A free port, given back for the registry to take.
+        // A free port, released so that the registry can use it.
         let host = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let data = folder.path().join("data");
         let config = format!(
@@ -148,11 +148,11 @@ impl Registry {
     }
 }
 
-/// podman or buildah with a store of our own; they have no daemon.
+/// podman or buildah with a separate store; they have no daemon.
 pub struct Store(TempDir);
 
 impl Store {
-    /// An empty store; `None` where a tool or root is missing.
+    /// An empty store; `None` if a tool or root is missing.
     pub fn new(tool: &str) -> Option<Store> {
         if missing(&["root", tool, "runc"]) {
             return None;

@@ -1,8 +1,8 @@
 //! Four trees that look complete, on real kernels of both architectures: a BusyBox without its loader, a program for
-//! Android, a program that mixes two C libraries, and one that is static after all and starts. Each time what the engine,
-//! the kernel or the loader says is what the report foretells.
+//! Android, a program that mixes two C libraries, and one that is static after all and starts. Each time the engine, the
+//! kernel or the loader must print what the report predicts.
 //!
-//! For amd64 the kernel is this machine's, by way of docker; for arm64 it is Debian's in QEMU, and the program is `/init`.
+//! For amd64 the kernel is this machine's, through docker; for arm64 it is Debian's in QEMU, and the program is `/init`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::outside::{Answer, command, install, missing, must, run, sazare};
 use crate::refusal::musl_busybox;
 use sazare::platform::Arch;
 
-/// A tree with one program that is started, and what it needs.
+/// A tree with one program to start, and its dependencies.
 struct Case {
     folder: TempDir,
     arch: Arch,
@@ -38,7 +38,7 @@ impl Case {
         self.folder.path().join("tree")
     }
 
-    /// Builds what the program would be started from: an image for amd64, an initramfs for arm64.
+    /// Builds an image for amd64, an initramfs for arm64.
     fn build(&self, arguments: &[&str]) -> Answer {
         let platform = format!("linux/{}", self.arch.facts().oci);
         let mut build = command(crate::outside::SAZARE, ["build", "--platform", &platform, "--format", "json"]);
@@ -54,7 +54,7 @@ impl Case {
         self.folder.path().join(name)
     }
 
-    /// What is said when the tree is started, made by somebody else than sazare.
+    /// The output when the tree, packed without sazare, is started.
     fn start(&self, docker: &Docker, machines: &Path) -> String {
         match self.arch {
             Arch::Amd64 => {
@@ -72,7 +72,7 @@ impl Case {
         }
     }
 
-    /// The tree must be refused, and what the report says of the start must be what is really said.
+    /// sazare must refuse the tree, and the predicted message must be the real one.
     fn fails(&self, code: &str, docker: &Docker, machines: &Path) {
         let answer = self.build(&[]);
         assert_eq!(answer.code, 1, "{}", answer.text());
@@ -84,7 +84,7 @@ impl Case {
         for finding in findings {
             for words in finding["run-time"].as_str().unwrap().split("; ") {
                 let words = words.trim_end_matches('.');
-                // A loader's own words end with 127, which a kernel tells in its way when the program is init.
+                // A loader exits with 127 after its message, which the kernel reports in its own way if the program is init.
                 let told = words.split(" (exit code ").collect::<Vec<_>>();
                 assert!(said.contains(told[0]), "{code}: foretold is {words:?}, and said is\n{said}");
             }
@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-/// Both architectures, with what they are started by; `None` where something is missing.
+/// Both architectures, with the means to start them; `None` if something is missing.
 fn starters() -> Option<(Docker, PathBuf)> {
     if missing(&["cpio"]) {
         return None;
@@ -140,7 +140,7 @@ fn a_program_under_musl_with_a_library_for_glibc() {
     }
 }
 
-/// Says `started` and ends with 0: position independent, without any relocation.
+/// Prints `started` and exits with 0: position independent, with no relocation.
 const STARTED: [(&str, &str); 2] = [
     (
         "amd64",
@@ -169,7 +169,7 @@ fn a_static_program_that_may_be_anywhere_starts() {
         must(command(tool("as"), ["-o"]).arg(at("o")).arg(at("s")));
         must(command(tool("ld"), ["-pie", "--no-dynamic-linker", "-z", "now", "-o"]).arg(at("program")).arg(at("o")));
         let mut programs = vec![(at("program"), "started")];
-        // A real one too, where there is one: on arm64 it is static at a fixed address.
+        // Also a real one, if there is one: on arm64 it is static at a fixed address.
         if arch == Arch::Amd64 {
             let Some(root) = Root::find("musl", "bookworm", arch) else { return };
             programs.push((root.folder.join("opt/biome/package/biome"), "Version: 1.9.4"));

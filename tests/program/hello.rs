@@ -1,4 +1,4 @@
-//! The programs of `images/hello` are what their sources say, and run.
+//! The programs of `images/hello` match their sources, and run.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn the_programs_of_hello_are_made_from_their_sources() {
         let file = format!("{arch}/bin/hello");
         let fresh = fs::read(made.path().join(&file)).unwrap();
         let kept = fs::read(checkout().join("images/hello").join(&file)).unwrap();
-        assert_eq!(fresh, kept, "images/hello/{file} is not what images/hello/source/assemble makes");
+        assert_eq!(fresh, kept, "images/hello/{file} differs from the output of images/hello/source/assemble");
     }
 }
 

@@ -1,5 +1,5 @@
-//! `images/rescue`, booted on Debian's own kernels; the archives that are refused, failing on the same kernels; and the
-//! archives as GNU cpio, bsdtar, gzip and zstd see them.
+//! Boots `images/rescue` on Debian's kernels; shows that refused archives fail on the same kernels; and reads the archives
+//! with GNU cpio, bsdtar, gzip and zstd.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -16,10 +16,10 @@ use crate::determinism::sources;
 use crate::kimigayo::staged;
 use crate::outside::{SAZARE, checkout, command, missing, must, run};
 
-/// How long a machine may be silent before it counts as stuck. It boots within five seconds when nothing else runs.
+/// How long a machine may print nothing before it counts as stuck. It boots within five seconds if nothing else runs.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The folder with the two machines; `None` where they cannot be fetched.
+/// The directory with the two machines; `None` if they cannot be downloaded.
 pub fn machines() -> Option<PathBuf> {
     static FETCHED: Once = Once::new();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("machines");
@@ -35,7 +35,7 @@ pub fn machines() -> Option<PathBuf> {
     if missing(&[folder.join("complete").to_str().unwrap()]) { None } else { Some(folder) }
 }
 
-/// Boots an archive, types `input` when `prompt` appears on the console, and gives what the console said until the end.
+/// Boots an archive, types `input` when `prompt` appears on the console, and returns the whole output of the console.
 pub fn boot(machines: &Path, arch: &str, archive: &Path, parameters: &[&str], prompt: &str, input: &str) -> String {
     let mut machine = command(machines.join("boot"), [arch]);
     machine.arg(archive).args(parameters).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -53,7 +53,7 @@ pub fn boot(machines: &Path, arch: &str, archive: &Path, parameters: &[&str], pr
         }
     });
     let mut said = String::new();
-    // The end of the console is the end of the machine; one that is stuck is switched off.
+    // The machine has ended when its console ends; a stuck machine is killed.
     while let Ok(line) = lines.recv_timeout(PATIENCE) {
         if line.contains(prompt) {
             keyboard.write_all(input.as_bytes()).unwrap();
@@ -85,7 +85,7 @@ fn archives(folder: &Path, end: &str) {
 #[test]
 fn the_rescue_system_boots_to_a_shell_on_both_platforms_in_every_form() {
     let (Some(machines), Some(folder)) = (machines(), rescue()) else { return };
-    // In two steps, so that the answer is not found in the echo of the question.
+    // In two steps, so that the echo of the command does not match.
     let input = "ls /bin | wc -l\nmount\nhead -n 1 /proc/cpuinfo\necho what is typed | tr a-z A-Z\npoweroff -f\n";
     for end in [".cpio.gz", ".cpio.zst", ".cpio"] {
         archives(folder.path(), end);
@@ -100,17 +100,17 @@ fn the_rescue_system_boots_to_a_shell_on_both_platforms_in_every_form() {
     }
 }
 
-/// What is wrong with an initramfs, and with which code it is refused.
+/// A fault of an initramfs, and the code of its finding.
 enum Wrong {
-    /// `/bin/sh`, which runs `/init`, asks for this loader.
+    /// `/bin/sh`, which runs `/init`, needs this loader.
     Loader(&'static str, &'static str),
-    /// `/init` has the line ends of Windows; `/bin/sh` is fine.
+    /// `/init` has CR LF line endings; `/bin/sh` is fine.
     LineEnds,
     /// There is no `/init`.
     Absent,
 }
 
-/// A tree with this fault. Its shell is either the greeting of `images/hello`, or a program whose loader is not there.
+/// A tree with this fault. Its shell is either the program of `images/hello`, or a program whose loader is missing.
 fn tree(folder: &Path, arch: &str, wrong: &Wrong) -> PathBuf {
     let tree = folder.join("tree");
     for directory in ["bin", "dev", "proc", "sys"] {
@@ -123,7 +123,7 @@ fn tree(folder: &Path, arch: &str, wrong: &Wrong) -> PathBuf {
             let linker = format!("-Wl,--dynamic-linker={loader}");
             must(command("musl-gcc", [&linker]).arg("-o").arg(&shell).arg(folder.join("sh.c")));
             if arch == "arm64" {
-                // execve(2) fails before it looks at the code: the number of the machine is enough.
+                // execve(2) fails before it reads the code: the machine number is enough.
                 let mut bytes = fs::read(&shell).unwrap();
                 bytes[18..20].copy_from_slice(&183u16.to_le_bytes());
                 fs::write(&shell, bytes).unwrap();
@@ -172,7 +172,7 @@ fn what_is_refused_as_an_initramfs_fails_on_a_kernel_with_the_words_of_the_refus
                 Wrong::Absent => "cmd-not-found",
             };
             assert_eq!(finding["code"], code, "{}", answer.out);
-            // What sazare refuses to make, somebody else makes.
+            // sazare refuses to make this archive, so GNU cpio makes it.
             let made = folder.path().join("made.cpio");
             let script = "cd \"$1\" && find . | cpio -o -H newc --quiet >\"$2\"";
             must(command("sh", ["-c", script, "sh"]).arg(&tree).arg(&made));
@@ -217,7 +217,7 @@ fn other_programs_read_the_archives() {
     assert!(summary.contains(&format!(" {links} symlinks, ")), "{links} links by name, but\n{summary}");
 }
 
-/// Every file below a folder, one line each: kind, mode, owner, date, size or target, device, and what is in it.
+/// Every file below a directory, one line each: type, mode, owner, date, size or target, device, and contents.
 fn listing(root: &Path) -> String {
     let script = r#"cd "$1" && find . -mindepth 1 -printf '%P %y %m %U:%G %T@ %n %l ' \( -type f -printf '%s ' -exec sha256sum {} \; \
                     -o -type c -exec stat -c '%t:%T' {} \; -o -printf '\n' \) | LC_ALL=C sort"#;
@@ -243,7 +243,7 @@ fn cpio_and_bsdtar_extract_the_tree_that_umoci_unpacks_from_the_image() {
     must(command("sh", ["-c", script, "sh"]).arg(at("amd64.cpio")).arg(at("by-cpio")));
     must(command("bsdtar", ["-xpf"]).arg(at("amd64.cpio")).arg("-C").arg(at("by-bsdtar")));
     for name in ["by-cpio", "by-bsdtar"] {
-        // What is made for the initramfs only: what the recipe says, and device nodes.
+        // Entries for the initramfs only: those of the recipe, and device nodes.
         assert!(listing(&at(name)).contains("\ndev/null c 666 0:0 1767225600.0000000000 1  1:3\n"), "{name}");
         fs::remove_dir_all(at(name).join("dev")).unwrap();
         fs::remove_file(at(name).join("init")).unwrap();
@@ -251,7 +251,7 @@ fn cpio_and_bsdtar_extract_the_tree_that_umoci_unpacks_from_the_image() {
     let expected = listing(&at("bundle/rootfs"));
     assert!(expected.lines().count() > 20 && expected.contains(" 4755 ") && expected.contains(" 12:34 "), "{expected}");
     assert_eq!(listing(&at("by-bsdtar")), expected);
-    // GNU cpio gives dates to files only.
+    // GNU cpio sets dates only for files.
     let without_dates = |listing: &str| -> Vec<String> {
         let is_file = |line: &str| line.split(' ').nth(1) == Some("f");
         let words = |line: &str| line.split(' ').enumerate().filter(|(at, _)| *at != 4).map(|(_, word)| word).collect();
@@ -292,7 +292,7 @@ fn the_initrd_that_debian_makes_is_read_whole_and_judged_without_an_alarm() {
     assert_eq!(ours, theirs);
     let json = must(command(SAZARE, ["verify", "-q", "--platform", "linux/amd64", "--format", "json"]).arg(&archive));
     let report: serde_json::Value = serde_json::from_str(&json).unwrap();
-    // klibc's own loader is no other loader's kin: nothing is claimed about what it loads.
+    // klibc's loader is neither glibc's nor musl's: sazare reports nothing about what it loads.
     for finding in report["findings"].as_array().unwrap() {
         assert_eq!((&finding["severity"], &finding["code"]), (&"note".into(), &"loader-unknown".into()), "{finding}");
     }

@@ -1,4 +1,4 @@
-//! What `sazare build images/hello` writes is read, moved and run by everybody else's programs.
+//! Other programs read, copy and run the output of `sazare build images/hello`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::outside::{SAZARE, build, checkout, command, install, missing, must, r
 
 const SCHEMAS: &str = "/usr/share/gocode/src/github.com/opencontainers/image-spec/schema";
 
-/// What the program in the image says.
+/// The output of the program in the image.
 pub fn greeting(arch: &str) -> String {
     format!(
         "Hello from sazare on linux/{arch}.\n\
@@ -20,7 +20,7 @@ pub fn greeting(arch: &str) -> String {
     )
 }
 
-/// `images/hello`, built into a fresh folder.
+/// `images/hello`, built into a new directory.
 struct Hello {
     folder: TempDir,
     digest: String,
@@ -55,7 +55,7 @@ impl Hello {
     }
 }
 
-/// The architecture of this machine, as images name it.
+/// The architecture of this machine, in the naming of images.
 fn host() -> &'static str {
     if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
 }
@@ -174,7 +174,7 @@ fn umoci_unpacks_each_platform_and_its_program_runs() {
     for arch in ["amd64", "arm64"] {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-        // umoci knows no nested index: the flat shape with one platform is what it can read.
+        // umoci does not support a nested index: it can read the flat form with one platform.
         let place = format!("oci:{}", at("layout"));
         let recipe = checkout().join("images/hello");
         let platform = format!("linux/{arch}");
@@ -240,7 +240,7 @@ fn a_layer_of_several_members_or_frames_is_one_layer_to_every_engine() {
             let name = format!("localhost/{form}:latest");
             is_right(must(&mut containerd.ctr(&["run", "--rm", "--snapshotter", "native", &name, form])), "containerd");
         }
-        // docker of Debian 12 knows no zstd.
+        // docker of Debian 12 does not support zstd.
         if let (&"gzip", Some(docker)) = (form, Docker::start()) {
             must(&mut docker.docker(&["load", "-q", "-i", &archive]));
             is_right(must(&mut docker.docker(&["run", "--rm", "localhost/gzip"])), "docker");
@@ -254,7 +254,7 @@ fn oci_image_tool_finds_nothing_wrong() {
         return;
     }
     let recipe = checkout().join("images/hello");
-    // It looks no deeper than one index, so each platform is also given to it alone.
+    // It reads only one level of indexes, so each platform is also passed to it alone.
     for platform in ["linux/amd64,linux/arm64", "linux/amd64", "linux/arm64"] {
         for shape in [None, Some("--flat-index")] {
             let folder = tempfile::tempdir().unwrap();
@@ -283,7 +283,7 @@ fn every_document_fits_the_schemas_of_the_specification() {
     let counts =
         ["image-layout-schema.json", "image-index-schema.json", "image-manifest-schema.json", "config-schema.json"];
     assert_eq!(counts.map(fits), [1, 2, 2, 2], "{}", judged.out);
-    // The judge is awake: it refuses a layout of another kind.
+    // The check works: it refuses a different kind of layout.
     std::fs::write(hello.at("hello").join("oci-layout"), "{\"imageLayoutVersion\": \"2\"}").unwrap();
     assert_ne!(judge(&hello.at("hello")).code, 0);
 }

@@ -1,5 +1,5 @@
-//! A build that dies at any moment, or finds the disk full, leaves the image that was there whole; the next one succeeds
-//! and cleans up.
+//! If a build is killed at any moment, or the disk is full, the previous image stays complete; the next build succeeds and
+//! cleans up.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use crate::outside::{SAZARE, build, checkout, command, missing, must, run};
 /// How often a build is killed.
 const ROUNDS: u64 = 200;
 
-/// A recipe whose layer takes long enough to be killed at.
+/// A recipe whose layer takes long enough to kill the build.
 fn slow(folder: &Path, bytes: usize) {
     let recipe = "name = \"localhost/slow\"\ntags = [\"slow\"]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
                   [[source]]\nfrom = \"{arch}\"\n[config]\nentrypoint = [\"/bin/hello\"]\n";
@@ -59,9 +59,9 @@ fn two_hundred_kills_leave_the_old_image_whole_and_the_next_build_cleans_up() {
 
     let mut killed = 0;
     for round in 0..ROUNDS {
-        // From the first moment to a little after the last, spread evenly, in an order that jumps about.
+        // Moments from the start to a little after the end, evenly distributed, in mixed order.
         let moment = window * u32::try_from(round * 73 % ROUNDS).unwrap() / u32::try_from(ROUNDS).unwrap();
-        // Something must be left to write: the tag and its blobs are taken away again.
+        // There must be something to write: remove the tag and its blobs again.
         fs::remove_dir_all(&layout).unwrap();
         must(command("cp", ["-r"]).arg(&pristine).arg(&layout));
         let mut child = command(SAZARE, ["build"])
@@ -73,7 +73,7 @@ fn two_hundred_kills_leave_the_old_image_whole_and_the_next_build_cleans_up() {
             .unwrap();
         std::thread::sleep(moment);
         child.kill().unwrap();
-        // How long a build takes changes with what else the machine does: follow it.
+        // The duration of a build depends on the load of the machine: adapt to it.
         if child.wait().unwrap().success() {
             window = window * 9 / 10;
         } else {
@@ -99,7 +99,7 @@ fn a_full_disk_is_told_by_name_and_leaves_the_old_image_whole() {
     let folder = tempfile::tempdir().unwrap();
     slow(&folder.path().join("slow"), 8 << 20);
     fs::create_dir(folder.path().join("disk")).unwrap();
-    // The disk exists for these commands only: it is mounted in a name space of its own.
+    // The disk exists only for these commands: it is mounted in a separate mount namespace.
     let script = r#"
         set -eu
         mount -t tmpfs -o size=2M none "$DIR/disk"

@@ -1,4 +1,4 @@
-//! The three variants of `images/kimigayo`, with the real BusyBox for both platforms: small, complete, and running.
+//! The three variants of `images/kimigayo`, with the real BusyBox for both platforms: small, complete, and they run.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::outside::{build, checkout, command, emulator, missing, must, run};
 
 const VARIANTS: [&str; 3] = ["minimal", "standard", "extended"];
 
-/// BusyBox for both platforms, with the list of its names; `None` where it cannot be fetched.
+/// BusyBox for both platforms, with the list of its names; `None` if it cannot be downloaded.
 pub fn staged() -> Option<PathBuf> {
     static STAGED: Once = Once::new();
-    // Kept between runs: the script leaves alone what is already there.
+    // Kept between runs: the script does not change existing files.
     let staged = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kimigayo-staged");
     if missing(&["apt-get", "dpkg-deb"]) {
         return None;
@@ -33,7 +33,7 @@ pub fn staged() -> Option<PathBuf> {
     Some(staged)
 }
 
-/// A copy of the recipes with BusyBox staged beside them; `None` where it cannot be fetched.
+/// A copy of the recipes with BusyBox; `None` if it cannot be downloaded.
 fn kimigayo() -> Option<TempDir> {
     let staged = staged()?;
     let folder = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn built(folder: &Path, variant: &str, place: &str) -> PathBuf {
     out
 }
 
-/// What a shell in the container finds.
+/// Commands for a shell in the container.
 const QUESTIONS: &str = "id -un; echo $KIMIGAYO_BUILD_TYPE $KIMIGAYO_ARCH; pwd; stat -c '%a %U %n' /root /tmp /var/tmp \
                          /etc/shadow /bin/busybox; . /etc/os-release; echo $VARIANT_ID; awk 'BEGIN { print 6 * 7 }'; \
                          readlink /var/run";
@@ -107,7 +107,7 @@ fn kimigayo_for_arm64_runs_under_an_emulator() {
     let image = format!("{}:latest", layout.display());
     must(command("umoci", ["unpack", "--rootless", "--image", &image]).arg(folder.path().join("bundle")));
     let busybox = folder.path().join("bundle/rootfs/bin/busybox");
-    // The emulator stands for this one program: what the shell would start, it would look for on this machine.
+    // The emulator runs only this one program: other programs would be looked up on this machine.
     let says = |words: &[&str]| must(command(emulator("arm64"), [&busybox]).args(words));
     assert_eq!(says(&["sh", "-c", "echo $((6 * 7))"]), "42\n");
     assert_eq!(says(&["awk", "BEGIN { print 6 * 7 }"]), "42\n");

@@ -1,4 +1,4 @@
-//! A layout's documents, read the plain way, so that tests do not ask sazare what sazare wrote.
+//! Reads a layout's documents directly, so that tests do not use sazare to check sazare's output.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ pub fn document(file: &Path) -> Value {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// Where a layout keeps a blob.
+/// The path of a blob in a layout.
 pub fn blob(layout: &Path, digest: &str) -> PathBuf {
     layout.join("blobs").join(digest.replace(':', "/"))
 }

@@ -1,5 +1,5 @@
-//! How a runtime looks a command up, tried with docker and runc: for each case what is really said must be what the report
-//! foretells, with the same exit code; or both must start.
+//! How a runtime looks up a command, tested with docker and runc: in each case the real message must be the one that the
+//! report predicts, with the same exit code; or both must start.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use std::path::Path;
 use crate::engines::Docker;
 use crate::outside::{SAZARE, checkout, command, must, run};
 
-/// The first word of the command line, PATH where it is set, and the working directory.
+/// The first word of the command line, PATH if it is set, and the working directory.
 struct Case(&'static str, Option<&'static str>, &'static str);
 
 const CASES: [Case; 20] = [
@@ -24,13 +24,13 @@ const CASES: [Case; 20] = [
     Case("/bin/plain", None, "/"),
     Case("/srv", None, "/"),
     Case("absent", None, "/"),
-    // 0644, a directory and a dangling link are passed over.
+    // Files with mode 0644, directories and dangling links are skipped.
     Case("hello", Some("/plain:/directory:/dangling:/bin"), "/"),
     Case("hello", Some("/plain:/directory:/dangling"), "/"),
-    // What is in the file does not matter to the search.
+    // The search ignores the contents of the file.
     Case("hello", Some("/text:/bin"), "/"),
     Case("hello", Some("/nowhere:/bin"), "/"),
-    // What a relative element finds is refused.
+    // A program found through a relative element is refused.
     Case("hello", Some("sub:/bin"), "/srv"),
     Case("hello", Some("sub"), "/srv"),
     Case("hello", Some(":/bin"), "/srv/sub"),

@@ -1,7 +1,7 @@
-//! The program as a whole, from the outside: the binary is run, and what it wrote is judged by other people's programs.
+//! Tests of the binary: it is run, and other programs (docker, skopeo, GNU tar, …) check its output.
 //!
-//! One crate, so that it is linked once; a file per question. A judge that is missing is skipped and says so, except
-//! with `CI=true`, where it is a failure (`outside::missing`). Judges that need root are skipped without it.
+//! One crate, so that it is linked once; one file per topic. If such a program is missing, the test is skipped and says so;
+//! with `CI=true` it fails (`outside::missing`). Tests that need root are skipped for other users.
 
 mod engines;
 mod layout;

@@ -1,6 +1,6 @@
-//! Damaged programs against the kernel of this machine: each header cut off at each of its fields and changed at each of
-//! its bytes, and every such file really started. What the kernel refuses is refused by the verifier, in the same words;
-//! what still does its work is not.
+//! Compares the verifier with this machine's kernel on damaged programs: each header is truncated at each field and changed
+//! at each byte, and every such file is started. The verifier must refuse what the kernel refuses, with the same error, and
+//! accept what still works.
 
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -17,21 +17,21 @@ use sazare::tree::{Content, Inode, Kind, Metadata, Mode, Tree};
 
 use crate::outside::{checkout, command, missing, must};
 
-/// What is refused though it may work: a file that lacks bytes of its last page, and a program that has become a library.
+/// Refused although it may work: a file that lacks bytes of its last page, and a program that became a library.
 const MAY_WORK: [&str; 2] = ["elf-truncated", "not-a-program"];
 
-/// What became of a program.
+/// The result of starting a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The kernel refuses it with this number.
     Refused(i32),
     /// It started and ended with this code.
     Code(i32),
-    /// A signal ended it, or nothing did for a second.
+    /// A signal ended it, or it did not end within a second.
     Other,
 }
 
-/// Starts a file. It is written by another process, so that nobody has it open when it is started.
+/// Starts a file. Another process writes it, so that no process has it open when it is started.
 fn start(file: &Path, bytes: &[u8]) -> End {
     let source = file.with_extension("bytes");
     fs::write(&source, bytes).unwrap();
@@ -53,14 +53,14 @@ fn start(file: &Path, bytes: &[u8]) -> End {
     End::Other
 }
 
-/// The words that an engine has for an error of execve(2).
+/// An engine's message for an error of execve(2).
 fn words(errno: i32) -> &'static str {
     match errno {
         2 => "no such file or directory",
         5 => "input/output error",
         8 => "exec format error",
         13 => "permission denied",
-        // An offset of more than 63 bits: told as one behind the end of the file.
+        // An offset of more than 63 bits: reported as past the end of the file.
         22 => "",
         20 => "not a directory",
         36 => "file name too long",
@@ -94,7 +94,7 @@ fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Judgement {
     })
 }
 
-/// Tries every mutant of a program whose headers end at `end`. How many the kernel refused.
+/// Tests every mutant of a program whose headers end at `end`. Returns how many the kernel refused.
 fn try_mutants(bytes: &[u8], end: usize, loader: Option<&[u8]>) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("app");
@@ -129,14 +129,14 @@ fn try_mutants(bytes: &[u8], end: usize, loader: Option<&[u8]>) -> usize {
                 let strict = errors.iter().all(|found| MAY_WORK.contains(&found.code.0));
                 assert!(strict, "mutant {number} works, and we say {errors:#?}");
             }
-            // It started: what it does then is its own affair.
+            // It started: what it does then does not matter.
             End::Code(_) | End::Other => {}
         }
     }
     refused
 }
 
-/// The end of the program headers, as a file's own header tells it.
+/// The end of the program headers, from the file's own header.
 fn headers_end(bytes: &[u8]) -> usize {
     64 + 56 * usize::from(u16::from_le_bytes([bytes[56], bytes[57]]))
 }
@@ -164,7 +164,7 @@ fn what_the_kernel_refuses_of_a_damaged_dynamic_program_is_refused() {
     let mut link = command("x86_64-linux-gnu-ld", ["-pie", "--dynamic-linker", loader, "-z", "noseparate-code", "-o"]);
     must(link.arg(at("program")).arg(at("o")));
     let bytes = fs::read(at("program")).unwrap();
-    // The path of the loader stands behind the headers.
+    // The path of the loader follows the headers.
     let refused = try_mutants(&bytes, headers_end(&bytes) + loader.len() + 1, Some(&fs::read(loader).unwrap()));
     assert!(refused >= 100, "{refused}");
 }

@@ -1,14 +1,14 @@
-//! Running things: `sazare`, and the judges.
+//! Runs `sazare` and other programs.
 
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What a program answered.
+/// The result of a program.
 #[derive(Debug)]
 pub struct Answer {
-    /// The exit code; −1 when a signal ended it.
+    /// The exit code; −1 if a signal ended it.
     pub code: i32,
     /// Standard output.
     pub out: String,
@@ -17,13 +17,13 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Both outputs, for judges that do not say on which of them they speak.
+    /// Both outputs, for programs that do not document which one they use.
     pub fn text(&self) -> String {
         format!("{}{}", self.out, self.err)
     }
 }
 
-/// Runs a command to its end, without input.
+/// Runs a command to its end, with empty standard input.
 pub fn run(command: &mut Command) -> Answer {
     let output =
         command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
@@ -34,14 +34,14 @@ pub fn run(command: &mut Command) -> Answer {
     }
 }
 
-/// Runs a command that must end with 0; its standard output.
+/// Runs a command that must exit with 0; returns its standard output.
 pub fn must(command: &mut Command) -> String {
     let answer = run(command);
     assert_eq!(answer.code, 0, "{command:?} failed\n{}", answer.text());
     answer.out
 }
 
-/// A command with its arguments; neither the date of images nor the cache is that of whoever runs the tests.
+/// A command with its arguments, and without the user's `SOURCE_DATE_EPOCH` and cache.
 pub fn command<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(program);
     command.args(arguments).env_remove("SOURCE_DATE_EPOCH");
@@ -49,10 +49,10 @@ pub fn command<A: AsRef<OsStr>>(program: impl AsRef<OsStr>, arguments: impl Into
     command
 }
 
-/// Whether a judge is missing, so that the test that asks for it has to return. Says which.
+/// Whether a program is missing, so that the test must return. Prints its name.
 ///
 /// # Panics
-/// With `CI=true`: there, a test that judges nothing must not look like one that passed.
+/// With `CI=true`: there, a test that checks nothing must not look as if it had passed.
 #[expect(clippy::disallowed_methods, reason = "a test may look at its surroundings")]
 pub fn missing(judges: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -67,7 +67,7 @@ pub fn missing(judges: &[&str]) -> bool {
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "no {judge}, and CI=true: install it (see tests/run)"
     );
-    // Not by a macro: the harness keeps what those print, and this is meant to be seen.
+    // Not with `eprintln!`: the test harness captures its output, and this must be visible.
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     let _ = writeln!(std::io::stderr(), "{name} ... skipped: no {judge}");
     true
@@ -78,7 +78,7 @@ pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// How a program for an architecture (`amd64`, `arm64`) is started here: directly or by an emulator.
+/// How to start a program for an architecture (`amd64`, `arm64`) here: directly or with an emulator.
 pub fn start(arch: &str, program: &Path) -> Command {
     let host = match std::env::consts::ARCH {
         "x86_64" => "amd64",
@@ -105,15 +105,15 @@ pub fn sazare<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> Answer
 /// The binary under test.
 pub const SAZARE: &str = env!("CARGO_BIN_EXE_sazare");
 
-/// Puts a copy of a program somewhere, to be run there.
+/// Copies a program, to be run at its new path.
 ///
-/// Another process copies: what this one has open for writing, a child that another test starts at this moment would
-/// have open too, and the kernel runs no file that is open for writing.
+/// Another process copies it: if this process had the file open for writing, a child that another test starts at that
+/// moment would have it open too, and the kernel does not execute a file that is open for writing.
 pub fn install(program: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
     must(command("cp", [program.as_ref(), to.as_ref()]).args(["--preserve=mode"]));
 }
 
-/// Builds and must succeed; the digest that was printed.
+/// Builds, which must succeed; returns the printed digest.
 pub fn build<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> String {
     let out = must(command(SAZARE, ["build"]).args(arguments));
     let digest = out.trim_end().to_owned();
@@ -121,7 +121,7 @@ pub fn build<A: AsRef<OsStr>>(arguments: impl IntoIterator<Item = A>) -> String 
     digest
 }
 
-/// Whether what is expected is to be written anew (`SAZARE_RECORD=1`) instead of compared.
+/// Whether to record the expected texts anew (`SAZARE_RECORD=1`) instead of comparing them.
 #[expect(clippy::disallowed_methods, reason = "a test may look at its surroundings")]
 pub fn recording() -> bool {
     std::env::var_os("SAZARE_RECORD").is_some()

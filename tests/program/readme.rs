@@ -1,8 +1,8 @@
-//! What README.md shows is what happens: its sessions are run, and each answer is compared with the one printed there.
+//! Runs the sessions of README.md and compares each output with the one printed there.
 //!
-//! A session is a block marked `console`; a line that starts with `$ ` is a command, what follows is its answer.
-//! Commands of engines, of cargo and of `tests/run` are not run here: `judges.rs` does those things.
-//! `SAZARE_RECORD=1 cargo test --test program readme` writes the answers anew.
+//! A session is a block marked `console`; a line that starts with `$ ` is a command, the lines after it are its output.
+//! Commands of engines, cargo and `tests/run` are not run here: `judges.rs` tests them.
+//! `SAZARE_RECORD=1 cargo test --test program readme` records the outputs anew.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,16 +10,16 @@ use std::path::Path;
 
 use crate::outside::{SAZARE, checkout, command, install, missing, must, recording};
 
-/// What this test leaves to others.
+/// Commands that other tests run.
 const LEFT_OUT: [&str; 6] = ["docker", "podman", "skopeo", "cargo", "tests/run", "images/kimigayo/stage"];
 
-/// A command of a session, and the answer that is printed.
+/// A command of a session, and its printed output.
 struct Step {
     command: String,
     answer: String,
 }
 
-/// The README, taken apart: plain text, and sessions.
+/// A part of the README: plain text, or a session.
 enum Piece {
     Text(String),
     Session(Vec<Step>),
@@ -46,7 +46,7 @@ fn pieces(readme: &str) -> Vec<Piece> {
     pieces
 }
 
-/// Runs the steps of a session in one shell; the real answers.
+/// Runs the steps of a session in one shell; returns the real outputs.
 fn answers(steps: &[Step], folder: &Path) -> Vec<String> {
     let mut script = String::from("code=0\n");
     for step in steps {
@@ -66,13 +66,13 @@ fn answers(steps: &[Step], folder: &Path) -> Vec<String> {
 
 #[test]
 fn the_sessions_in_the_readme_are_real() {
-    // Digests and sizes are those of the compressor that is built in by default.
+    // Digests and sizes are those of the default compressor.
     if !cfg!(feature = "native") || missing(&["musl-gcc"]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("bin")).unwrap();
-    // On a terminal, progress is a line that changes and goes away; here it would be lines that stay.
+    // On a terminal, progress is one line that disappears; here it would be lines that stay.
     let script = folder.path().join("script");
     fs::write(&script, format!("#!/bin/sh\nexec '{SAZARE}' --progress none \"$@\"\n")).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
@@ -97,15 +97,12 @@ fn the_sessions_in_the_readme_are_real() {
         fs::write(&file, &real).unwrap();
     }
     let kept = fs::read_to_string(&file).unwrap();
-    assert_eq!(real, kept, "README.md shows something else than what happens");
+    assert_eq!(real, kept, "README.md does not show the real output");
 }
 
 #[test]
 fn the_readme_shows_the_recipe_of_hello_as_it_is() {
     let recipe = fs::read_to_string(checkout().join("images/hello/recipe.toml")).unwrap();
     let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
-    assert!(
-        readme.contains(&format!("```toml\n{recipe}```\n")),
-        "README.md shows another recipe than images/hello has"
-    );
+    assert!(readme.contains(&format!("```toml\n{recipe}```\n")), "README.md does not show the recipe of images/hello");
 }

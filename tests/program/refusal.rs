@@ -1,5 +1,5 @@
-//! The image that this program is about: it looks complete, every engine loads it, and it cannot start. First that it
-//! really cannot; then that `sazare build` refuses it and writes nothing.
+//! The main purpose of sazare: an image that looks complete, that every engine loads, and that cannot start. First the test
+//! shows that it really cannot start; then that `sazare build` refuses it and writes nothing.
 
 use std::fs;
 use std::io::Write;
@@ -10,10 +10,10 @@ use std::sync::Once;
 use crate::engines::{Docker, Store};
 use crate::outside::{Answer, checkout, command, emulator, missing, must, run, sazare};
 
-/// The C source of a program that stands for BusyBox: dynamically linked, and nothing else matters.
+/// The C source of a program that replaces BusyBox: it only has to be dynamically linked.
 const PROGRAM: &str = "#include <stdio.h>\nint main(void) { puts(\"started\"); return 0; }\n";
 
-/// The same for arm64, where no C compiler is at hand: it ends with 0.
+/// The same for arm64, for which there is no C compiler: it exits with 0.
 const PROGRAM_ARM64: &str = ".globl _start\n_start: mov x0, #0\n mov x8, #94\n svc #0\n";
 
 const RECIPE: &str = r#"
@@ -28,7 +28,7 @@ from = "{arch}"
 cmd = ["/bin/sh"]
 "#;
 
-/// A recipe whose roots hold a dynamic musl program under 300 names, for both platforms, and no loader.
+/// A recipe whose roots contain a dynamic musl program with 300 names, for both platforms, and no loader.
 fn broken(folder: &Path) {
     fs::write(folder.join("recipe.toml"), RECIPE).unwrap();
     for arch in ["amd64", "arm64"] {
@@ -147,8 +147,7 @@ fn the_emulator_cannot_start_the_arm64_one_either_and_the_refusal_names_both_pla
     assert!(!out.exists(), "something was written");
 }
 
-/// BusyBox itself for both platforms, built dynamically against musl; `None` where that cannot be done. Kept between
-/// runs.
+/// BusyBox for both platforms, dynamically linked against musl; `None` if it cannot be built. Kept between runs.
 pub fn musl_busybox() -> Option<PathBuf> {
     static BUILT: Once = Once::new();
     let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("musl-busybox");
@@ -189,7 +188,7 @@ fn the_real_busybox_with_all_of_its_names_fails_in_docker_and_is_refused_until_i
     assert!(refused.text().contains(&format!("{count} links point at it")), "{count} links\n{}", refused.text());
     assert!(!archive.exists());
 
-    // By hand and by docker alone, the same tree becomes an image that looks fine and cannot start.
+    // With docker alone, the same tree becomes an image that looks fine and cannot start.
     let by_hand = folder.path().join("by-hand");
     must(command("cp", ["-r"]).arg(&root).arg(&by_hand));
     for name in names.lines() {
@@ -205,7 +204,7 @@ fn the_real_busybox_with_all_of_its_names_fails_in_docker_and_is_refused_until_i
     assert_ne!(ran.code, 0);
     assert!(ran.text().contains("no such file or directory"), "{}", ran.text());
 
-    // What the fix says, done: the loader, which is musl's whole libc, at its place.
+    // Apply the fix: add the loader, which is also musl's libc.
     fs::create_dir(root.join("lib")).unwrap();
     fs::copy("/lib/ld-musl-x86_64.so.1", root.join("lib/ld-musl-x86_64.so.1")).unwrap();
     let built = sazare([Path::new("build"), folder.path(), Path::new("-o"), &archive]);

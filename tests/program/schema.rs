@@ -1,10 +1,10 @@
-//! `sazare generate schema` describes the recipes that there are, and only such.
+//! `sazare generate schema` accepts valid recipes and refuses others.
 
 use std::fs;
 
 use crate::outside::{SAZARE, checkout, command, missing, must, run};
 
-/// Validates TOML files against a schema with somebody else's validator.
+/// Validates TOML files against a schema with Python's jsonschema.
 const JUDGE: &str = r#"
 import json, sys, tomllib, jsonschema
 schema = json.load(open(sys.argv[1]))

@@ -1,4 +1,4 @@
-//! `images/scratch-binary`: one program, a user who is not root, and a capability that nobody had to be root to give.
+//! `images/scratch-binary`: one program, a user who is not root, and a capability that was set without root.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use crate::engines::Docker;
 use crate::layout;
 use crate::outside::{build, checkout, command, missing, must};
 
-/// A program that says who it is and what it may do.
+/// A program that prints its user and its capabilities.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +24,7 @@ int main(void) {
 }
 "#;
 
-/// The recipe with programs beside it: a real one for amd64; that of `hello` for arm64.
+/// The recipe with its programs: a real one for amd64; that of `hello` for arm64.
 fn staged() -> Option<(TempDir, PathBuf)> {
     if missing(&["musl-gcc"]) {
         return None;
@@ -50,7 +50,7 @@ fn docker_starts_the_program_as_its_user_with_its_capability() {
     build([&recipe, &PathBuf::from("-o"), &archive]);
     must(docker.docker(&["load", "-q", "-i"]).arg(archive));
     let said = must(&mut docker.docker(&["run", "--rm", "--network", "none", "localhost/program"]));
-    // Bit 13 is CAP_NET_RAW, and there is no other.
+    // Bit 13 is CAP_NET_RAW, the only one.
     assert_eq!(said, "uid 10000\nCapEff:\t0000000000002000\n");
 }
 

@@ -1,4 +1,4 @@
-//! `sazare try` and `sazare doctor`: each way is gone for real, a forbidden one is passed over, and nothing stays behind.
+//! `sazare try` and `sazare doctor`: each method is really used, an unavailable one is skipped, and nothing stays behind.
 
 #![expect(clippy::disallowed_methods, reason = "a test looks at folders and waits")]
 
@@ -52,12 +52,12 @@ impl Room {
         self.folder.path().join(name)
     }
 
-    /// `sazare try ROOT FLAGS`, with a folder for temporary files of its own.
+    /// `sazare try ROOT FLAGS`, with its own directory for temporary files.
     fn command(&self, flags: &[&str]) -> Command {
         self.dressed(&[], flags)
     }
 
-    /// The same, with words before it.
+    /// The same, with a command prefix.
     fn dressed(&self, before: &[&str], flags: &[&str]) -> Command {
         let sazare = self.at("sazare");
         let mut words: Vec<&std::ffi::OsStr> = before.iter().map(std::ffi::OsStr::new).collect();
@@ -78,7 +78,7 @@ impl Room {
     }
 }
 
-/// Copies a program of this machine and the libraries that its own loader names; none when it is static.
+/// Copies a program of this machine and the libraries that its own loader lists; none if it is static.
 fn copy_with_libraries(program: &str, root: &Path) {
     let text = run(&mut command("ldd", [program])).out;
     let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
@@ -118,7 +118,7 @@ fn each_way_runs_programs_and_scripts_and_passes_input_and_output() {
         assert_eq!(answer.code, 0, "{way}: {}", answer.text());
         let answer = room.run(&["--way", way, "--", "sh", "-c", "exit 7"]);
         assert_eq!((answer.code, answer.err.as_str()), (1, "error: the command ended with status 7, not 0\n"), "{way}");
-        // The first process of a process namespace is not ended by its own signals (pid_namespaces(7)).
+        // Signals from inside do not end the first process of a PID namespace (pid_namespaces(7)).
         if way != "namespace" {
             let answer = room.run(&["--way", way, "--", "sh", "-c", "kill -KILL $$"]);
             assert_eq!((answer.code, answer.err.as_str()), (1, "error: the command was ended by signal 9\n"), "{way}");
@@ -142,7 +142,7 @@ fn inside_the_tree_the_user_the_environment_and_the_folder_are_the_asked_ones() 
         let answer = room.run(&[&["--way", way], flags.as_slice()].concat());
         assert_eq!(answer.out, expected, "{way}: {}", answer.err);
     }
-    // What the command changes is its copy.
+    // The command changes only its copy.
     assert_eq!(room.run(&["--", "sh", "-c", "echo changed >/etc/passwd; echo new >/new"]).code, 0);
     assert!(fs::read_to_string(room.at("root/etc/passwd")).unwrap().starts_with("root:"));
     assert!(!room.at("root/new").exists());
@@ -197,7 +197,7 @@ fn a_command_that_hangs_is_ended_with_its_children() {
     for way in WAYS {
         let mark = format!("98{}{}", std::process::id(), way.len());
         let script = format!("setsid sleep {mark} & sleep {mark}1 & (sleep {mark}2 &) ; sleep {mark}3");
-        // Beside the tree a shell finds no other applet: there one process is enough.
+        // With the method `loader` a shell finds no other applet: there one process is enough.
         let words: Vec<&str> = if way == "loader" { vec!["sleep", &mark] } else { vec!["sh", "-c", &script] };
         let start = Instant::now();
         let answer = room.run(&[["--way", way, "--timeout", "300ms", "--"].as_slice(), &words].concat());
@@ -205,7 +205,7 @@ fn a_command_that_hangs_is_ended_with_its_children() {
         assert_eq!((answer.code, answer.err.as_str()), (1, message), "{way}");
         assert!(start.elapsed() < Duration::from_secs(60), "{way}");
         assert!(!alive(&format!("sleep {mark}")), "{way}: something is still running");
-        // A command that ends by itself takes what it left in the background along.
+        // When a command ends, its background processes end too.
         if way != "loader" {
             let answer = room.run(&["--way", way, "--", "sh", "-c", &format!("setsid sleep {mark}9 & exit 0")]);
             assert_eq!(answer.code, 0, "{way}: {}", answer.text());
