@@ -1,6 +1,7 @@
 //! The architectures, each with its file.
 
 use super::facts::ArchFacts;
+use super::{amd64, arm64};
 
 /// One line for each architecture: its name here, and the file that holds its facts.
 macro_rules! architectures {
@@ -18,7 +19,7 @@ macro_rules! architectures {
             /// What is peculiar to this architecture.
             pub fn facts(self) -> &'static ArchFacts {
                 match self {
-                    $(Arch::$name => &super::$file::FACTS,)*
+                    $(Arch::$name => &$file::FACTS,)*
                 }
             }
         }

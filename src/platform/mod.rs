@@ -1,7 +1,7 @@
 //! Platforms, and the one table of what differs between architectures.
 //!
 //! Everything that depends on the architecture is a field of [`ArchFacts`]. A new architecture is a file beside `amd64.rs`
-//! that fills all of them (the compiler names what is missing), its `mod` line here, and its line in `arch.rs`.
+//! that fills all of them (the compiler names what is missing), its `mod` line here, and its two lines in `arch.rs`.
 
 mod facts;
 
