@@ -1,6 +1,7 @@
 //! What goes into the tree: sources, paths, links, users, groups, and which layer takes what.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -428,16 +429,16 @@ pub(crate) fn check_different(sections: &[Section<'_>], name: &'static str) {
         Some(number) => Some((number.value.to_string(), number.place)),
         None => section.text(name).map(|text| (text.value.to_string(), text.place)),
     };
-    let mut seen: Vec<(String, Place)> = Vec::new();
+    let mut seen: BTreeMap<String, Place> = BTreeMap::new();
     for section in sections {
         let Some((value, place)) = value(section) else { continue };
-        match seen.iter().find(|(known, _)| *known == value) {
-            Some((_, first)) => section.fault(
-                Fault::new(&place, format!("two {} have the same {name}: {value}", section.table.header))
+        match seen.entry(value) {
+            Entry::Occupied(first) => section.fault(
+                Fault::new(&place, format!("two {} have the same {name}: {}", section.table.header, first.key()))
                     .label("again here")
-                    .related(first, "first here"),
+                    .related(first.get(), "first here"),
             ),
-            None => seen.push((value, place)),
+            Entry::Vacant(first) => drop(first.insert(place)),
         }
     }
 }

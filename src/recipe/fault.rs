@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,12 +17,27 @@ pub struct SourceFile {
     pub name: Arc<str>,
     /// Its text.
     pub text: Arc<str>,
+    /// Where each line starts: a generated recipe has many, and each of its entries asks for its line.
+    starts: Arc<[usize]>,
 }
 
 impl SourceFile {
+    /// A file that messages call `name`.
+    pub fn new(name: Arc<str>, text: Arc<str>) -> SourceFile {
+        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let starts = std::iter::once(0).chain(ends).collect();
+        SourceFile { name, text, starts }
+    }
+
     /// The line of a byte offset, counted from 1.
     pub fn line(&self, offset: usize) -> usize {
-        self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1
+        self.starts.partition_point(|start| *start <= offset)
+    }
+
+    /// The byte offsets of some lines, counted from 1; lines that the file does not have are left out.
+    pub fn lines(&self, lines: RangeInclusive<usize>) -> Range<usize> {
+        let start = |line: usize| self.starts.get(line).copied().unwrap_or(self.text.len());
+        start(lines.start().saturating_sub(1))..start(*lines.end())
     }
 }
 
@@ -143,5 +158,21 @@ impl Failure for RecipeError {
             }
             RecipeError::Read(..) | RecipeError::Faults(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_offset_has_its_line() {
+        let file = SourceFile::new("a".into(), "one\n\nthree\nfour".into());
+        let lines: Vec<usize> = (0..=file.text.len() + 3).map(|offset| file.line(offset)).collect();
+        let counted = |offset: usize| file.text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
+        assert_eq!(lines, (0..lines.len()).map(counted).collect::<Vec<_>>());
+        assert_eq!(&file.text[file.lines(2..=3)], "\nthree\n");
+        assert_eq!(&file.text[file.lines(4..=9)], "four");
+        assert_eq!(&file.text[file.lines(7..=9)], "");
     }
 }

@@ -59,7 +59,7 @@ impl Loaded {
         let file = self.files.len();
         let name: Arc<str> = display_bytes(path.as_os_str().as_encoded_bytes()).into();
         let folder: Arc<Path> = path.parent().unwrap_or(Path::new("")).into();
-        self.files.push(SourceFile { name, text: String::from_utf8_lossy(bytes).into() });
+        self.files.push(SourceFile::new(name, String::from_utf8_lossy(bytes).into()));
         self.opened.push(Opened { path: path.to_path_buf(), folder: folder.clone() });
         if let Err(error) = std::str::from_utf8(bytes) {
             // Up to here the lossy text has the same offsets.

@@ -1,6 +1,8 @@
 //! Reading a table by its definition: what has the wrong name or type is a fault, what is left has a type.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -324,20 +326,23 @@ impl<'a> Section<'a> {
     }
 
     /// The texts of a list, each read as a `T`; one that is there twice is a fault.
-    pub(crate) fn parsed_list<T: FromStr<Err: Display> + PartialEq>(&self, name: &'static str) -> Option<Vec<T>> {
-        let mut seen: Vec<Placed<T>> = Vec::new();
+    pub(crate) fn parsed_list<T: FromStr<Err: Display> + Ord + Clone>(&self, name: &'static str) -> Option<Vec<T>> {
+        let (mut values, mut seen): (Vec<T>, BTreeMap<T, Place>) = Default::default();
         for text in self.texts(name)? {
             let Some(value) = self.reader.good(&text.place, text.value.parse::<T>()) else { continue };
-            match seen.iter().find(|known| known.value == value) {
-                Some(first) => self.fault(
+            match seen.entry(value) {
+                Entry::Occupied(first) => self.fault(
                     Fault::new(&text.place, format!("`{name}` has the same value twice: {:?}", text.value))
                         .label("again here")
-                        .related(&first.place, "first here"),
+                        .related(first.get(), "first here"),
                 ),
-                None => seen.push(Placed { value, place: text.place }),
+                Entry::Vacant(first) => {
+                    values.push(first.key().clone());
+                    first.insert(text.place);
+                }
             }
         }
-        Some(seen.into_iter().map(|placed| placed.value).collect())
+        Some(values)
     }
 
     /// The texts of a table with free keys: place of the key, the key, its text.

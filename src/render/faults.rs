@@ -8,6 +8,9 @@ use crate::recipe::{Fault, Faults, Place, SourceFile};
 /// How wide a drawing is where nobody knows the width of the terminal, in columns.
 const WIDTH: usize = 120;
 
+/// From how many lines on two places of one file are drawn apart.
+const FAR: usize = 100;
+
 /// All faults, one drawing below the other, and how many there are. `colour` adds the escapes of ANSI terminals.
 pub fn draw_faults(faults: &Faults, colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
@@ -33,28 +36,36 @@ fn draw<'a>(fault: &'a Fault, files: &'a [SourceFile]) -> Group<'a> {
     group
 }
 
-/// The marked lines: one snippet, or two when the second place is in another file.
+/// The marked lines: one snippet, or two when the second place is in another file or far away.
 fn snippets<'a>(fault: &'a Fault, files: &'a [SourceFile]) -> Vec<Snippet<'a, annotate_snippets::Annotation<'a>>> {
-    let snippet = |file: &'a SourceFile| Snippet::source(&*file.text).path(&*file.name);
-    let mark = |kind: AnnotationKind, place: &Place, label: &'a str, file: &SourceFile| {
-        let end = place.span.end.min(file.text.len());
-        let mark = kind.span(place.span.start.min(end)..end);
-        if label.is_empty() { mark } else { mark.label(label) }
-    };
     let Some(file) = files.get(fault.place.file) else { return Vec::new() };
-    let first = snippet(file).annotation(mark(AnnotationKind::Primary, &fault.place, &fault.label, file));
-    match &fault.related {
-        Some((place, label)) if place.file == fault.place.file => {
-            vec![first.annotation(mark(AnnotationKind::Context, place, label, file))]
-        }
-        Some((place, label)) => match files.get(place.file) {
-            Some(file) => {
-                vec![first, snippet(file).annotation(mark(AnnotationKind::Context, place, label, file))]
-            }
-            None => vec![first],
-        },
-        None => vec![first],
+    let primary = (AnnotationKind::Primary, &fault.place, fault.label.as_str());
+    let Some((place, label)) = &fault.related else { return vec![snippet(file, &[primary])] };
+    let second = (AnnotationKind::Context, place, label.as_str());
+    let line = |place: &Place| file.line(place.span.start);
+    if place.file == fault.place.file && line(place).abs_diff(line(&fault.place)) < FAR {
+        return vec![snippet(file, &[primary, second])];
     }
+    let other = files.get(place.file).map(|file| snippet(file, &[second]));
+    [Some(snippet(file, &[primary])), other].into_iter().flatten().collect()
+}
+
+/// Marks in a file. Only the lines with marks are handed over: the renderer reads all that it gets, for every fault anew.
+fn snippet<'a>(
+    file: &'a SourceFile,
+    marks: &[(AnnotationKind, &Place, &'a str)],
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let end = |place: &Place| place.span.end.min(file.text.len());
+    let first = marks.iter().map(|(_, place, _)| file.line(place.span.start.min(end(place)))).min().unwrap_or(1);
+    let last = marks.iter().map(|(_, place, _)| file.line(end(place))).max().unwrap_or(1);
+    let shown = file.lines(first..=last);
+    let text = file.text.get(shown.clone()).unwrap_or_default();
+    let marks = marks.iter().map(|(kind, place, label)| {
+        let span = place.span.start.min(end(place)).saturating_sub(shown.start)..end(place).saturating_sub(shown.start);
+        let mark = kind.span(span);
+        if label.is_empty() { mark } else { mark.label(*label) }
+    });
+    Snippet::source(text).line_start(first).path(&*file.name).annotations(marks)
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! Lines that are there stay byte for byte; what is missing is added at the end. Where the tree has `/etc/shadow` or
 //! `/etc/gshadow`, new accounts get a line with a locked password there (shadow(5), gshadow(5)); they are not made.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::error::{Problem, StageError};
 use super::ground::Ground;
 use crate::path::{ImagePath, display_bytes};
@@ -16,8 +18,15 @@ const SIZE_MAX: u64 = 16 << 20;
 #[derive(Debug)]
 pub(crate) struct Lines {
     path: ImagePath,
-    /// `None` when the tree has no such file.
-    bytes: Option<Vec<u8>>,
+    /// Whether the tree has the file.
+    exists: bool,
+    /// Each line with its end, as it stands in the file.
+    lines: Vec<Vec<u8>>,
+    /// The first line of each name, and of each number in the third field.
+    names: BTreeMap<Vec<u8>, usize>,
+    numbers: BTreeMap<u32, usize>,
+    /// The members of the groups that got some.
+    members: BTreeMap<usize, BTreeSet<Vec<u8>>>,
     changed: bool,
 }
 
@@ -26,7 +35,7 @@ impl Lines {
     pub(crate) fn read(ground: &Ground, path: &str, origin: &Origin) -> Result<Lines, StageError> {
         let path: ImagePath = path.parse().map_err(StageError::path(origin))?;
         let Ok(found) = ground.tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes) else {
-            return Ok(Lines { path, bytes: None, changed: false });
+            return Ok(Lines::new(path, None));
         };
         let form = || StageError::at(origin, Problem::AccountsForm(path.clone()));
         let Kind::File(content) = &ground.tree.inode(found.id).kind else { return Err(form()) };
@@ -35,22 +44,45 @@ impl Lines {
         }
         let bytes =
             content.head(SIZE_MAX).map_err(|error| StageError::at(origin, Problem::Accounts(path.clone(), error)))?;
-        Ok(Lines { path: found.path, bytes: Some(bytes), changed: false })
+        Ok(Lines::new(found.path, Some(&bytes)))
     }
 
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        let bytes = self.bytes.as_deref().unwrap_or_default();
-        bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| Row { line })
+    fn new(path: ImagePath, bytes: Option<&[u8]>) -> Lines {
+        let mut lines = Lines {
+            path,
+            exists: bytes.is_some(),
+            lines: Vec::new(),
+            names: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            members: BTreeMap::new(),
+            changed: false,
+        };
+        for line in bytes.unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+            lines.push(line.to_vec());
+        }
+        lines
+    }
+
+    /// Takes a line as the last one.
+    fn push(&mut self, line: Vec<u8>) {
+        let row = Row::new(&line);
+        if !row.line.is_empty() {
+            self.names.entry(row.field(0).to_vec()).or_insert(self.lines.len());
+            if let Some(number) = row.number(2) {
+                self.numbers.entry(number).or_insert(self.lines.len());
+            }
+        }
+        self.lines.push(line);
     }
 
     /// The line of a name.
     fn named(&self, name: &str) -> Option<Row<'_>> {
-        self.rows().find(|row| row.field(0) == name.as_bytes())
+        self.names.get(name.as_bytes()).and_then(|at| self.lines.get(*at)).map(|line| Row::new(line))
     }
 
     /// The line with a number.
     fn numbered(&self, number: u32) -> Option<Row<'_>> {
-        self.rows().find(|row| row.number(2) == Some(number))
+        self.numbers.get(&number).and_then(|at| self.lines.get(*at)).map(|line| Row::new(line))
     }
 
     /// The number of a name.
@@ -59,43 +91,40 @@ impl Lines {
     }
 
     fn add(&mut self, line: &str) {
-        let bytes = self.bytes.get_or_insert_default();
-        if bytes.last().is_some_and(|byte| *byte != b'\n') {
-            bytes.push(b'\n');
+        if let Some(last) = self.lines.last_mut().filter(|last| last.last() != Some(&b'\n')) {
+            last.push(b'\n');
         }
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-        self.changed = true;
+        self.push(format!("{line}\n").into_bytes());
+        (self.exists, self.changed) = (true, true);
     }
 
     /// Adds a member to the line of a group, unless it is in it.
     fn add_member(&mut self, group: &str, member: &str) {
-        let mut out = Vec::new();
-        for line in self.bytes.as_deref().unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
-            let (body, end) = match line.strip_suffix(b"\n") {
-                Some(body) => (body, b"\n".as_slice()),
-                None => (line, b"".as_slice()),
-            };
-            out.extend_from_slice(body);
-            let row = Row { line: body };
-            let members = row.field(3);
-            if row.field(0) == group.as_bytes()
-                && !members.split(|byte| *byte == b',').any(|known| known == member.as_bytes())
-            {
-                if !members.is_empty() {
-                    out.push(b',');
-                }
-                out.extend_from_slice(member.as_bytes());
-                self.changed = true;
-            }
-            out.extend_from_slice(end);
+        let Some(at) = self.names.get(group.as_bytes()).copied() else { return };
+        let Some(line) = self.lines.get_mut(at) else { return };
+        let members = self.members.entry(at).or_insert_with(|| {
+            let members = Row::new(line).field(3);
+            members.split(|byte| *byte == b',').filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()
+        });
+        let first = members.is_empty();
+        if !members.insert(member.as_bytes().to_vec()) {
+            return;
         }
-        self.bytes = Some(out);
+        let end = line.pop_if(|last| *last == b'\n');
+        if !first {
+            line.push(b',');
+        }
+        line.extend_from_slice(member.as_bytes());
+        line.extend(end);
+        self.changed = true;
     }
 
     /// Writes the file back, with the owner and mode it had.
     fn write(self, ground: &mut Ground, origin: &Origin) -> Result<Option<(ImagePath, InodeId)>, StageError> {
-        let Some(bytes) = self.bytes.filter(|_| self.changed) else { return Ok(None) };
+        if !self.changed {
+            return Ok(None);
+        }
+        let bytes = self.lines.concat();
         let place = StageError::place(origin);
         let mut meta = ground.meta(Mode::FILE);
         if let Some(id) = ground.tree.get(&self.path) {
@@ -124,6 +153,11 @@ struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
+    /// A line, with or without its end.
+    fn new(line: &'a [u8]) -> Row<'a> {
+        Row { line: line.strip_suffix(b"\n").unwrap_or(line) }
+    }
+
     fn field(&self, number: usize) -> &'a [u8] {
         self.line.split(|byte| *byte == b':').nth(number).unwrap_or_default()
     }
@@ -193,7 +227,7 @@ fn add_group(lines: &mut Lines, shadow: &mut Lines, name: &str, gid: u32, origin
         return Err(taken(origin, format!("gid {gid}"), &row));
     }
     lines.add(&format!("{name}:x:{gid}:"));
-    if shadow.bytes.is_some() && shadow.named(name).is_none() {
+    if shadow.exists && shadow.named(name).is_none() {
         shadow.add(&format!("{name}:!::"));
     }
     Ok(())
@@ -220,7 +254,7 @@ fn add_user(lines: &mut Lines, shadow: &mut Lines, user: &User, gid: u32) -> Res
     let shell = path(&user.shell).unwrap_or_else(|| if root { "/bin/sh" } else { "/sbin/nologin" }.to_string());
     let comment = user.comment.as_deref().unwrap_or_default();
     lines.add(&format!("{}:x:{}:{gid}:{comment}:{home}:{shell}", user.name, user.uid));
-    if shadow.bytes.is_some() && shadow.named(&user.name).is_none() {
+    if shadow.exists && shadow.named(&user.name).is_none() {
         shadow.add(&format!("{}:!:::::::", user.name));
     }
     Ok(())

@@ -15,6 +15,7 @@ mod confined;
 mod conformance;
 mod determinism;
 mod four_failures;
+mod growth;
 mod hello;
 mod initramfs;
 mod judges;
