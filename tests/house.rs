@@ -2,9 +2,9 @@
 //!
 //! `src/lib.rs` and each `mod.rs` list their modules in groups separated by blank lines. A group is a floor, the ground
 //! floor first, and a module names only what stands on floors below its own. Every path that starts at `crate`,
-//! `super` or `self` is read, in `use` lines and in code alike; comments and strings are not. What stands behind the
-//! first `#[cfg(test)]` of a file is free: a test may build its example with anything. The binary (`main.rs`, `cli/`)
-//! is a crate of its own, so the compiler keeps the library from knowing it; only length and names are looked at there.
+//! `super` or `self` is read, in `use` lines and in code alike; comments and strings are not. An item behind `#[cfg(test)]`
+//! is free, and only that item: a test may build its example with anything. The binary (`main.rs`, `cli/`)
+//! is a crate of its own, so the compiler keeps the library from knowing it; only length and names are checked there.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -52,7 +52,8 @@ fn faults(sources: &Sources) -> Vec<String> {
         if !text.starts_with("//!") {
             faults.push(format!("src/{file} does not open with `//!`: say what it is"));
         }
-        let code = text.split("\n#[cfg(test)]").next().unwrap_or(text);
+        let code = without_tests(text);
+        let code = code.as_str();
         let lines = code.lines().count();
         if lines > LINES_MAX {
             faults.push(format!("src/{file} has {lines} lines before its tests, more than {LINES_MAX}"));
@@ -114,29 +115,40 @@ fn floors(sources: &Sources) -> BTreeMap<String, usize> {
 
 /// The module that `own` names by `path` against the rule, if it does.
 fn forbidden(own: &[String], path: &[String], floors: &BTreeMap<String, usize>, sources: &Sources) -> Option<String> {
-    let mut path = path.to_vec();
+    let path = resolved(path, floors, sources);
     let shared = own.iter().zip(&path).take_while(|(a, b)| a == b).count();
     if shared == own.len() {
         return None; // Its own content, or that of the folder whose `mod.rs` it is.
     }
-    let folder = own[..shared].join("::");
-    let inside = |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}::{name}") };
-    // A name that the folder's `mod.rs` re-exports belongs to the file that it comes from.
-    if let Some(name) = path.get(shared).filter(|name| !floors.contains_key(&inside(name))) {
-        let face = sources.get(&format!("{}/mod.rs", folder.replace("::", "/")))?;
-        let origin = paths_after_use(&tokens(face)).into_iter().find(|origin| origin.last() == Some(name));
-        if let Some(origin) = origin {
-            path = [&own[..shared], &origin].concat();
+    let folder = &own[..shared];
+    let Some(target) = path.get(shared) else { return Some(folder.join("::")) };
+    let (there, here) = (inside(folder, target), inside(folder, &own[shared]));
+    match (floors.get(&there), floors.get(&here)) {
+        (Some(below), Some(above)) if below < above => None,
+        _ => Some(there),
+    }
+}
+
+/// The full name of a module in a folder.
+fn inside(folder: &[String], name: &str) -> String {
+    [folder, &[name.to_owned()]].concat().join("::")
+}
+
+/// A path through re-exports (`crate::tree::Mode`), as the path to the file that the name comes from (`crate::tree::mode::Mode`).
+fn resolved(path: &[String], floors: &BTreeMap<String, usize>, sources: &Sources) -> Vec<String> {
+    let (mut path, mut at) = (path.to_vec(), 0);
+    while at < path.len() {
+        let (folder, name) = (&path[..at], &path[at]);
+        if !floors.contains_key(&inside(folder, name)) {
+            let face = if folder.is_empty() { "lib.rs".to_owned() } else { format!("{}/mod.rs", folder.join("/")) };
+            let origins = sources.get(&face).map(|face| paths_after_use(&tokens(face))).unwrap_or_default();
+            let origin = origins.into_iter().find(|origin| origin.len() > 1 && origin.last() == Some(name));
+            let Some(origin) = origin else { break };
+            path = [folder, &origin].concat();
         }
+        at += 1;
     }
-    let Some(target) = path.get(shared) else { return Some(folder) };
-    if *target == own[shared] {
-        return None;
-    }
-    match (floors.get(&inside(target)), floors.get(&inside(&own[shared]))) {
-        (Some(there), Some(here)) if there < here => None,
-        _ => Some(inside(target)),
-    }
+    path
 }
 
 /// Every path that starts at `crate`, `super` or `self`, as full module names; groups taken apart.
@@ -206,33 +218,78 @@ fn is_word(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphanumeric() || first == '_')
 }
 
+/// The text without the items behind `#[cfg(test)]`.
+fn without_tests(text: &str) -> String {
+    let (mut out, mut rest) = (String::new(), text);
+    while !rest.is_empty() {
+        if rest.starts_with("#![cfg(test)]") {
+            return out;
+        }
+        let length = match rest.strip_prefix("#[cfg(test)]") {
+            Some(item) => rest.len() - behind_item(item).len(),
+            None => {
+                let (_, length) = token(rest);
+                out.push_str(&rest[..length]);
+                length
+            }
+        };
+        rest = &rest[length..];
+    }
+    out.truncate(out.trim_end().len());
+    out.push('\n');
+    out
+}
+
+/// What stands behind the item that the text starts with: behind the first `;` or the first pair of braces that is in no other pair.
+fn behind_item(text: &str) -> &str {
+    let (mut rest, mut depth) = (text, 0usize);
+    while !rest.is_empty() {
+        let (token, length) = token(rest);
+        rest = &rest[length..];
+        match token {
+            Some("{" | "(" | "[") => depth += 1,
+            Some("}" | ")" | "]") => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 && token == Some("}") {
+                    return rest;
+                }
+            }
+            Some(";") if depth == 0 => return rest,
+            _ => {}
+        }
+    }
+    rest
+}
+
 /// Words, `::` and single other characters; without comments, strings and character literals.
 fn tokens(code: &str) -> Vec<String> {
     let mut tokens = Vec::new();
     let mut rest = code;
-    while let Some(first) = rest.chars().next() {
-        let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(length) = literal(rest) {
-            length
-        } else if rest.starts_with("::") {
-            tokens.push("::".to_owned());
-            2
-        } else if is_word(rest) {
-            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
-            tokens.push(rest[..end].to_owned());
-            end
-        } else {
-            if !first.is_whitespace() {
-                tokens.push(first.to_string());
-            }
-            first.len_utf8()
-        };
+    while !rest.is_empty() {
+        let (token, length) = token(rest);
+        tokens.extend(token.map(str::to_owned));
         rest = &rest[length..];
     }
     tokens
+}
+
+/// The token that the text starts with, unless it is a comment, literal or blank, and the length of either.
+fn token(text: &str) -> (Option<&str>, usize) {
+    let length = if text.starts_with("//") {
+        return (None, text.find('\n').unwrap_or(text.len()));
+    } else if text.starts_with("/*") {
+        return (None, text.find("*/").map_or(text.len(), |end| end + 2));
+    } else if let Some(length) = literal(text) {
+        return (None, length);
+    } else if text.starts_with("::") {
+        2
+    } else if is_word(text) {
+        text.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(text.len())
+    } else {
+        text.chars().next().map_or(0, char::len_utf8)
+    };
+    let token = &text[..length];
+    ((!token.trim().is_empty()).then_some(token), length)
 }
 
 /// The length of the string or character literal that the text starts with.
@@ -330,6 +387,71 @@ mod forged {
         let text = "//! [`crate::tree`]\nconst A: &str = \"crate::tree::X\"; // crate::tree::X\nconst B: &str = \
                     r#\"\"crate::tree::X\"#;\n\n#[cfg(test)]\nmod tests {\n    use crate::tree::Tree;\n}\n";
         assert_eq!(house_with("path.rs", text), [""; 0]);
+    }
+
+    #[test]
+    fn what_stands_behind_a_test_item_is_read() {
+        let upwards = "use crate::tree::Tree;";
+        for item in [
+            "mod tests {\n    use super::*;\n    const A: &str = \"}\";\n}",
+            "use std::fmt;",
+            "mod sample;",
+            "#[derive(Debug)]\nstruct A([u8; 2]);",
+            "impl<const N: usize> A<[u8; { N }]> {\n    fn f() {}\n}",
+            "fn f() -> [u8; 2] {\n    [0; 2] // }\n}",
+        ] {
+            let text = format!("//! .\n\n#[cfg(test)]\n{item}\n\n{upwards}\n");
+            assert_eq!(house_with("path.rs", &text), ["src/path.rs may not import `tree`"], "{item}");
+            let text = format!("//! .\n\n#[cfg(test)]\n{}\n\nuse std::fmt;\n", item.replace("std::fmt", "crate::tree"));
+            assert_eq!(house_with("path.rs", &text), [""; 0], "{item}");
+        }
+        let long = format!("//! .\n\n#[cfg(test)]\nmod tests {{}}\n{}", "const A: u8 = 0;\n".repeat(LINES_MAX));
+        assert_eq!(house_with("path.rs", &long), ["src/path.rs has 503 lines before its tests, more than 500"]);
+    }
+
+    /// A house with a folder in a folder, and `file` put in place of what stands there.
+    fn nested_with(file: &str, text: &str) -> Vec<String> {
+        let mut sources: Sources = [
+            ("lib.rs", "//! .\n\nmod path;\n\nmod link;\n\nmod whole;\n\npub use link::Report;\n"),
+            ("path.rs", "//! .\n"),
+            ("whole.rs", "//! .\nuse crate::link::Report;\n"),
+            (
+                "link/mod.rs",
+                "//! .\n\nmod draft;\n\nmod glibc;\nmod musl;\n\nmod report;\n\npub use glibc::cache::Cache;\npub use \
+                 report::Report;\n",
+            ),
+            ("link/draft.rs", "//! .\nuse crate::path::Name;\n"),
+            ("link/report.rs", "//! .\nuse super::glibc::Load;\nuse super::musl;\n"),
+            ("link/musl.rs", "//! .\nuse super::draft::Draft;\n"),
+            ("link/glibc/mod.rs", "//! .\n\nmod cache;\n\nmod load;\n\npub use load::Load;\n"),
+            ("link/glibc/cache.rs", "//! .\nuse super::super::draft::Draft;\nuse crate::path::Name;\n"),
+            ("link/glibc/load.rs", "//! .\nuse super::cache::Cache;\nuse crate::link::draft::Draft;\n"),
+        ]
+        .map(|(file, text)| (file.to_owned(), text.to_owned()))
+        .into();
+        sources.insert(file.to_owned(), text.to_owned());
+        faults(&sources)
+    }
+
+    #[test]
+    fn a_folder_in_a_folder_has_floors_too() {
+        assert_eq!(nested_with("path.rs", "//! .\n"), [""; 0]);
+        for (file, path, name) in [
+            ("link/glibc/cache.rs", "super::load::Load", "link::glibc::load"),
+            ("link/glibc/cache.rs", "super::Load", "link::glibc::load"),
+            ("link/glibc/cache.rs", "crate::link::glibc::Load", "link::glibc::load"),
+            ("link/glibc/load.rs", "super::super::musl", "link::musl"),
+            ("link/glibc/load.rs", "crate::link::report::Report", "link::report"),
+            ("link/glibc/load.rs", "super::super::Report", "link::report"),
+            ("link/glibc/load.rs", "crate::Report", "link::report"),
+            ("link/glibc/load.rs", "crate::whole", "whole"),
+            ("link/draft.rs", "super::Cache", "link::glibc"),
+            ("path.rs", "crate::Report", "link"),
+            ("path.rs", "crate::link::glibc::cache::Cache", "link"),
+        ] {
+            let faults = nested_with(file, &format!("//! .\nuse {path};\n"));
+            assert_eq!(faults, [format!("src/{file} may not import `{name}`")], "{file} {path}");
+        }
     }
 
     #[test]
