@@ -5,7 +5,7 @@
 //!
 //! Everything in this trade is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and
 //! blobs). Whatever comes in becomes one of them, whatever goes out is made from one of them, and nothing goes around
-//! them. [`pipeline`] is the page that reads as the whole program.
+//! them. [`pipeline::build`] reads as the whole program.
 //!
 //! ```text
 //! recipe.toml ─ recipe ─► Recipe ─┐                                        ┌─► oci:DIR
@@ -32,8 +32,7 @@
 //! what it answers changes the time a layer takes, never its bytes.
 //!
 //! Two floors are there because the code asked for them: [`elf`] reads through a tree's contents, so it stands above the
-//! other nouns, and [`render`] makes text of what [`pipeline`] returns, so it stands above that. [`pipeline`] is a folder
-//! with a page for each trip.
+//! other nouns, and [`render`] makes text of what [`pipeline`] returns, so it stands above that.
 
 // Words: what everybody says and nobody owns.
 pub mod capability;

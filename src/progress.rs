@@ -1,5 +1,8 @@
 //! What a long piece of work tells while it goes on. The library emits events and knows no terminal.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event<'a> {
@@ -22,4 +25,28 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn event(&self, _event: Event<'_>) {}
+}
+
+/// Passes events on, and each note only once: several trees can have the same.
+pub struct NotesOnce<'a> {
+    inner: &'a dyn Progress,
+    seen: Mutex<BTreeSet<String>>,
+}
+
+impl<'a> NotesOnce<'a> {
+    /// Passes them on to `inner`.
+    pub fn new(inner: &'a dyn Progress) -> NotesOnce<'a> {
+        NotesOnce { inner, seen: Mutex::default() }
+    }
+}
+
+impl Progress for NotesOnce<'_> {
+    fn event(&self, event: Event<'_>) {
+        if let Event::Note(text) = event
+            && !self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_string())
+        {
+            return;
+        }
+        self.inner.event(event);
+    }
 }

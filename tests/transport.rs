@@ -12,7 +12,7 @@ use sazare::failure::{Failure as _, Kind};
 use sazare::image::{Blobs, Finished, Image, PlatformImage, Staging, StoreError};
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
-use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written};
+use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written, WrittenImage};
 
 /// A layer with one file, and its digest before compression.
 fn layer(text: &str) -> (Vec<u8>, Digest) {
@@ -57,16 +57,29 @@ fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Re
     })
 }
 
-fn write(place: &str, tags: &[&str], text: &str) -> Result<Written, TransportError> {
+fn write(place: &str, tags: &[&str], text: &str) -> Result<WrittenImage, TransportError> {
     write_with(place, tags, text, &WriteOptions::default())
 }
 
-fn write_with(place: &str, tags: &[&str], text: &str, options: &WriteOptions) -> Result<Written, TransportError> {
+fn write_with(place: &str, tags: &[&str], text: &str, options: &WriteOptions) -> Result<WrittenImage, TransportError> {
     let place = Place::for_writing(place).unwrap();
     transport::check(&place)?;
     let staging = Staging::begin(&place.staging_folder().unwrap())?;
     let image = image(&staging, Some("you/app"), tags, text)?;
-    transport::write(&image, &staging, &place, options, &mut std::io::sink())
+    publish(&image, &staging, &place, options, &mut std::io::sink())
+}
+
+fn publish(
+    image: &Finished,
+    staging: &Staging,
+    place: &Place,
+    options: &WriteOptions,
+    stdout: &mut dyn std::io::Write,
+) -> Result<WrittenImage, TransportError> {
+    match transport::prepare_image(image, staging, place, options)?.publish(stdout)? {
+        Written::Image(written) => Ok(written),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn index(folder: &Path) -> serde_json::Value {
@@ -163,7 +176,7 @@ fn the_same_image_gives_the_same_bytes_everywhere() {
     let mut streamed = Vec::new();
     let staging = Staging::begin(folder.path()).unwrap();
     let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
-    transport::write(&image, &staging, &Place::Stdio, &WriteOptions::default(), &mut streamed).unwrap();
+    publish(&image, &staging, &Place::Stdio, &WriteOptions::default(), &mut streamed).unwrap();
     assert!(streamed == fs::read(path("a.tar")).unwrap(), "standard output carries the same archive");
 }
 
@@ -229,7 +242,7 @@ fn an_archive_replaces_what_a_link_leads_to_and_streams_to_a_pipe() {
     let staging = Staging::begin(&path("real")).unwrap();
     let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
     let place = Place::for_writing(&format!("docker-archive:{}", path("pipe").display())).unwrap();
-    transport::write(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
+    publish(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
     assert!(reader.join().unwrap() == bytes);
 }
 
@@ -509,7 +522,7 @@ fn a_place_on_another_file_system_is_copied_to() {
     let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
     for place in ["a/", "b/"] {
         let place = Place::for_writing(place).unwrap().seen_from(folder.path());
-        transport::write(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
+        publish(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
         let (image, blobs, _) = open(&place.to_string()).unwrap();
         drain(&image, &*blobs).unwrap();
     }

@@ -6,14 +6,13 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::bundle::trace::Traced;
-use sazare::codec::Scratch;
 use sazare::image::{Cache, LayerOptions, Staging};
-use sazare::pipeline::{self, BuildError, Built, Folder, Initramfs, Outcome, Packed, Rehearsal, Rootfs, Verdict};
+use sazare::pipeline::{self, BuildError, Built, Checked, Order, Ready};
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
 use sazare::render;
 use sazare::report::Severity;
-use sazare::transport::{Archived, Place, WriteOptions};
+use sazare::transport::{Place, WriteOptions, Written};
 
 use super::args::{Build, Format, Global};
 use super::cache;
@@ -55,7 +54,7 @@ fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Con
         metadata_file: build.metadata_file.as_deref(),
         recipe: &recipe,
         traced: BTreeSet::new(),
-        before: None,
+        review: None,
     };
     job.run(global, console)
 }
@@ -73,29 +72,24 @@ pub(super) struct Job<'a> {
     pub(super) metadata_file: Option<&'a Path>,
     pub(super) traced: BTreeSet<Traced>,
     /// What is done before anything is written.
-    pub(super) before: Option<&'a Before<'a>>,
+    pub(super) review: Option<&'a Review<'a>>,
 }
 
-/// Looks at the trees as they would be written, which were judged. Gives what is to be packed into them, or nothing when
-/// they are refused; files that it makes go with the private folder.
-pub(super) type Before<'a> = dyn Fn(Vec<Rehearsal>, &Path) -> Result<Option<Packed>, Trouble> + 'a;
+/// Looks at the trees as they would be written, after they were verified; may put other contents into their files. Says
+/// whether they are to be written.
+pub(super) type Review<'a> = dyn Fn(&mut Ready<'_>) -> Result<bool, Trouble> + 'a;
 
 impl Job<'_> {
-    /// Makes it: everything is judged before anything is written.
+    /// Makes it: everything is verified before anything is written.
     pub(super) fn run(self, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
         let Job { recipe, name, .. } = &self;
-        let of_kind = |wanted: fn(&Place) -> bool| self.places.iter().filter(|place| wanted(place)).cloned().collect();
-        let archives: Vec<Place> = of_kind(|place| matches!(place, Place::Cpio(_)));
-        let folders: Vec<Place> = of_kind(|place| matches!(place, Place::Rootfs(_)));
-        let places: Vec<Place> = of_kind(|place| !matches!(place, Place::Cpio(_) | Place::Rootfs(_)));
-        let nothing = Packed::new();
-        let mut asked = pipeline::Build {
+        let order = Order {
             recipe,
             platforms: &recipe.platforms,
             name: name.clone(),
             tags: recipe.tags.clone(),
             when: request::when(recipe)?,
-            places: &places,
+            places: &self.places,
             temporary: &request::temporary(),
             layers: self.layers,
             cache: self.cache.as_ref(),
@@ -104,151 +98,80 @@ impl Job<'_> {
             allow: &verify::allowances(self.allow)?,
             baseline: &verify::baseline(self.baseline)?,
             traced: &self.traced,
-            packed: &nothing,
         };
-        // What is packed lies in this folder until all is written.
-        let (packed, _room);
-        if let Some(before) = self.before {
-            let room = Staging::begin(asked.temporary).map_err(BuildError::Store)?;
-            let trees = pipeline::rehearse(&asked, &Scratch::new(room.scratch_folder()), console)?;
-            if trees.iter().any(|tree| tree.verdict.judgement.report.refuses()) {
-                let verdicts: Vec<Verdict> = trees.into_iter().map(|tree| tree.verdict).collect();
-                return refused(&verdicts, global, console);
-            }
-            match before(trees, &room.scratch_folder())? {
-                Some(contents) => packed = contents,
-                None => {
-                    console.tell("refused: nothing was written\n");
-                    return Ok(ExitCode::from(REFUSED));
-                }
-            }
-            _room = room;
-            asked.packed = &packed;
+        let mut ready = pipeline::check(&order, console)?;
+        if ready.checked().report.refuses() {
+            return refused(ready.checked(), global, console);
         }
-        let (mut verdicts, mut bundled) = (Vec::new(), Vec::new());
-        let mut judged = None;
-        if !archives.is_empty() {
-            match pipeline::initramfs(&pipeline::Build { places: &archives, ..asked.clone() }, console)? {
-                Initramfs::Refused(verdicts) => return refused(&verdicts, global, console),
-                Initramfs::Judged(archives) => judged = Some(archives),
+        if let Some(review) = self.review {
+            if !review(&mut ready)? {
+                console.tell("refused: nothing was written\n");
+                return Ok(ExitCode::from(REFUSED));
+            }
+            if ready.checked().report.refuses() {
+                return refused(ready.checked(), global, console);
             }
         }
-        let mut roots = None;
-        if !folders.is_empty() {
-            match pipeline::rootfs(&pipeline::Build { places: &folders, ..asked.clone() }, console)? {
-                Rootfs::Refused(verdicts) => return refused(&verdicts, global, console),
-                Rootfs::Judged(folders) => roots = Some(folders),
-            }
-        }
-        let mut built = None;
-        if !places.is_empty() {
-            match pipeline::build(&asked, &mut std::io::stdout().lock(), console)? {
-                Outcome::Refused(verdicts) => return refused(&verdicts, global, console),
-                Outcome::Built(mut image) => {
-                    verdicts.append(&mut image.verdicts);
-                    bundled = std::mem::take(&mut image.bundled);
-                    built = Some(image);
-                }
-            }
-        }
-        // Only now: nothing is written when any of the outputs is refused.
-        let (mut archived, mut written) = (Vec::new(), Vec::new());
-        if let Some(mut judged) = judged {
-            archived = judged.write(console)?;
-            verdicts.append(&mut judged.verdicts);
-            bundled = std::mem::take(&mut judged.bundled);
-        }
-        if let Some(mut roots) = roots {
-            written = roots.write(console)?;
-            verdicts.append(&mut roots.verdicts);
-            bundled = std::mem::take(&mut roots.bundled);
-        }
-        let report = verify::merged(&verdicts);
-        let found = verify::human(&report, console);
+        let built = ready.write(&mut std::io::stdout().lock(), console)?;
+        self.report(&built, global, console)
+    }
+
+    /// Says what was made.
+    fn report(&self, built: &Built, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+        let report = &built.checked.report;
+        let found = verify::human(report, console);
         match report.count(Severity::Warning) {
             _ if report.findings.is_empty() => {}
             0 => console.say(&found),
             // What may go wrong is told to those who want to hear nothing else, too.
             _ => console.tell(&found),
         }
-        let made = render::Made {
-            built: built.as_deref(),
-            archives: &archived,
-            folders: &written,
-            bundled: &bundled,
-            report: &report,
-        };
-        let metadata = render::made(&made, &recipe.platforms, self.layers.compression);
+        let metadata = render::built(built, &self.recipe.platforms, self.layers.compression);
         if let Some(file) = self.metadata_file {
             std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
         }
-        console.say(&render::bundled(&bundled, console.verbose()));
-        let tag = recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
-        if let Some(built) = &built {
-            let reference = name.as_ref().map(|name| name.familiar(&tag));
-            console.say(&summary(built, &places, reference, self.write.flat_index));
-        }
-        console.say(&archives_summary(&archived));
-        console.say(&folders_summary(&written));
+        console.say(&render::bundled(&built.bundled, console.verbose()));
+        let tag = self.recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
+        let reference = self.name.as_ref().map(|name| name.familiar(&tag));
+        console.say(&summary(built, &self.places, reference, self.write.flat_index));
         // An archive on standard output is the result itself.
-        if !places.contains(&Place::Stdio) {
-            match global.format {
-                Format::Human => {
-                    let image = built.iter().map(|built| format!("{}\n", built.digest));
-                    let files = archived.iter().map(|one| format!("{}  {}\n", one.digest, one.file.display()));
-                    let folders = written.iter().map(|one| format!("{}\n", one.folder.display()));
-                    console.result(&image.chain(files).chain(folders).collect::<String>())?;
-                }
-                Format::Json => console.result(&metadata)?,
-                form @ (Format::Sarif | Format::Github) => {
-                    console.result(&verify::render(&report, &verdicts, form, console))?;
-                }
+        if self.places.contains(&Place::Stdio) {
+            return Ok(ExitCode::SUCCESS);
+        }
+        match global.format {
+            Format::Human => {
+                let image = built.image.iter().map(|(digest, _)| format!("{digest}\n"));
+                let others = built.written.iter().filter_map(|written| match written {
+                    Written::Image(_) => None,
+                    Written::Initramfs(one) => Some(format!("{}  {}\n", one.digest, one.file.display())),
+                    Written::Rootfs(one) => Some(format!("{}\n", one.folder.display())),
+                });
+                console.result(&image.chain(others).collect::<String>())?;
+            }
+            Format::Json => console.result(&metadata)?,
+            form @ (Format::Sarif | Format::Github) => {
+                console.result(&verify::render(report, &built.checked.verdicts, form, console))?;
             }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Tells why nothing was written.
-fn refused(verdicts: &[Verdict], global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
-    let report = verify::merged(verdicts);
+/// Says why nothing was written.
+fn refused(checked: &Checked, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    let Checked { report, verdicts } = checked;
     match global.format {
-        Format::Human => console.tell(&verify::human(&report, console)),
-        format => console.result(&verify::render(&report, verdicts, format, console))?,
+        Format::Human => console.tell(&verify::human(report, console)),
+        format => console.result(&verify::render(report, verdicts, format, console))?,
     }
     console.tell("refused: nothing was written\n");
     Ok(ExitCode::from(REFUSED))
 }
 
-/// Which archives were made, and how one is booted.
-fn archives_summary(archives: &[Archived]) -> String {
-    let mut text = String::new();
-    for one in archives {
-        let (file, size) = (one.file.display(), render::size(one.size));
-        let _ = writeln!(text, "wrote cpio:{file} ({size}, {} unpacked)", render::size(one.unpacked));
-    }
-    if let Some(one) = archives.first() {
-        let _ = writeln!(text, "boot it: qemu-system-… -kernel VMLINUZ -initrd {}", one.file.display());
-    }
-    text
-}
-
-/// Which folders were written.
-fn folders_summary(folders: &[Folder]) -> String {
-    let mut text = String::new();
-    for one in folders {
-        let _ = writeln!(text, "wrote rootfs:{}", one.folder.display());
-        for note in &one.notes {
-            let _ = writeln!(text, "note: {note}");
-        }
-    }
-    text
-}
-
 /// What was made, and what to do with it.
 fn summary(built: &Built, places: &[Place], reference: Option<String>, flat: bool) -> String {
     let mut text = String::new();
-    for image in &built.image.platforms {
+    for image in built.image.iter().flat_map(|(_, image)| &image.platforms) {
         let layers = image.manifest.layers();
         let size: u64 = layers.iter().map(|layer| layer.size()).sum();
         let _ = writeln!(
@@ -260,17 +183,39 @@ fn summary(built: &Built, places: &[Place], reference: Option<String>, flat: boo
             render::size(size)
         );
     }
-    for (written, place) in built.written.iter().zip(places) {
-        let names: Vec<&str> = written.names.iter().map(|(name, _)| name.as_str()).collect();
-        let _ = writeln!(text, "wrote {} ({})", written.place, names.join(", "));
-        for note in &written.notes {
-            let _ = writeln!(text, "note: {note}");
-        }
-        if let Some(next) = next_step(place, reference.as_deref(), &names, flat) {
-            text += &next;
+    let mut images = places.iter().filter(|place| !matches!(place, Place::Cpio(_) | Place::Rootfs(_)));
+    let mut archive = None;
+    for written in &built.written {
+        match written {
+            Written::Image(written) => {
+                let names: Vec<&str> = written.names.iter().map(|(name, _)| name.as_str()).collect();
+                let _ = writeln!(text, "wrote {} ({})", written.place, names.join(", "));
+                notes(&mut text, &written.notes);
+                let place = images.next();
+                text +=
+                    &place.and_then(|place| next_step(place, reference.as_deref(), &names, flat)).unwrap_or_default();
+            }
+            Written::Initramfs(one) => {
+                let (file, size) = (one.file.display(), render::size(one.size));
+                let _ = writeln!(text, "wrote cpio:{file} ({size}, {} unpacked)", render::size(one.unpacked));
+                archive = archive.or(Some(&one.file));
+            }
+            Written::Rootfs(one) => {
+                let _ = writeln!(text, "wrote rootfs:{}", one.folder.display());
+                notes(&mut text, &one.notes);
+            }
         }
     }
+    if let Some(file) = archive {
+        let _ = writeln!(text, "boot it: qemu-system-… -kernel VMLINUZ -initrd {}", file.display());
+    }
     text
+}
+
+fn notes(text: &mut String, notes: &[String]) {
+    for note in notes {
+        let _ = writeln!(text, "note: {note}");
+    }
 }
 
 /// How the image gets from its place into an engine.

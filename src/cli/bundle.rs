@@ -9,7 +9,7 @@ use sazare::codec::Scratch;
 use sazare::image::{LayerOptions, Staging};
 use sazare::oci::{Changes, DEFAULT_PATH};
 use sazare::path::ImagePath;
-use sazare::pipeline::{self, BuildError, Rehearsal};
+use sazare::pipeline::{self, BuildError, Ready};
 use sazare::platform::Platform;
 use sazare::progress::{Event, Progress};
 use sazare::recipe::{self, Extra, Globs, HostPath, Origin, Parts, Recipe, Template};
@@ -20,8 +20,8 @@ use super::args::{Bundle, BundleImage, Config, ExtraKind, Global};
 use super::build::Job;
 use super::cache;
 use super::console::Console;
-use super::rehearsal;
 use super::request;
+use super::review;
 use super::trouble::Trouble;
 
 /// Runs the verb.
@@ -30,7 +30,7 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
     let rules = rules(bundle, programs)?;
     let recipe = recipe(bundle, &rules, console)?;
     let traced = if bundle.trace.trace { traced(bundle, &rules, console)? } else { BTreeSet::new() };
-    let before = |trees: Vec<Rehearsal>, room: &Path| rehearsal::look(trees, room, &bundle.check, console);
+    let review = |ready: &mut Ready<'_>| review::review(ready, &bundle.check, console);
     let asked_for = bundle.check.test || bundle.check.compress;
     let job = Job {
         places,
@@ -46,7 +46,7 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
         metadata_file: bundle.image.metadata_file.as_deref(),
         recipe: &recipe,
         traced,
-        before: asked_for.then_some(&before),
+        review: asked_for.then_some(&review),
     };
     job.run(global, console)
 }

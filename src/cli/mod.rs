@@ -16,7 +16,7 @@ mod request;
 mod verify;
 
 mod build;
-mod rehearsal;
+mod review;
 
 mod bundle;
 mod generate;

@@ -54,11 +54,12 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         }
         verdicts.extend(pipeline::verify(&seen, &wanted, &init, &policy, console)?);
     }
-    let report = merged(&verdicts);
+    let report = pipeline::merged(&verdicts);
     if let Some(file) = &verify.write_baseline {
-        std::fs::write(file, Baseline::of(&report.findings).to_string())
+        let found: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.judgement.report.findings).collect();
+        std::fs::write(file, Baseline::of(found.iter().copied()).to_string())
             .map_err(|error| Trouble::Output(file.display().to_string(), error))?;
-        console.say(&format!("wrote {}: {} known findings\n", file.display(), report.findings.len()));
+        console.say(&format!("wrote {}: {} known findings\n", file.display(), found.len()));
         return Ok(ExitCode::SUCCESS);
     }
     let mut text = render(&report, &verdicts, global.format, console);
@@ -133,15 +134,6 @@ fn allowance(text: &str) -> Result<Allowance, Trouble> {
     let globs = Globs::new([glob]).map_err(|error| Trouble::Usage(format!("--allow: {error}"), None))?;
     let matchers = Arch::ALL.map(|arch| globs.matcher(&Platform::new(arch)));
     Ok(Allowance::new(code, glob, None, move |path| matchers.iter().any(|matcher| matcher.covers(path))))
-}
-
-/// The findings of all platforms in one report.
-pub fn merged(verdicts: &[Verdict]) -> Report {
-    let mut report = Report::default();
-    for verdict in verdicts {
-        report.findings.extend(verdict.judgement.report.findings.iter().cloned());
-    }
-    report
 }
 
 /// A report for people.

@@ -1,155 +1,321 @@
-//! A recipe to an image.
+//! The whole program: an order to trees, trees to verdicts, trees to outputs, outputs to their places.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use super::abreast::abreast;
 use super::error::BuildError;
-use super::prepare::{Build, Bundled, Prepared, outside_of_sources, policy, prepare};
+use super::layers::package;
+use super::merge::merged;
+use super::order::{Order, Target};
 use super::read::Verdict;
-use crate::bundle;
+use super::stage::{Bundled, Staged, stage};
 use crate::codec::Scratch;
 use crate::digest::Digest;
-use crate::image::{self, Assembled, Blob, Finished, Image, Layer, LayerWriter, PlatformImage, Reuse, Staging};
+use crate::image::{self, Blob, Finished, Image, LayerWriter, Reuse, Staging};
 use crate::link::{self, Purpose, Subject};
-use crate::oci::HistoryEntry;
+use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::progress::{Event, Progress};
+use crate::progress::{Event, NotesOnce, Progress};
 use crate::recipe::Output;
-use crate::transport::{self, Place, Written};
+use crate::report::Report;
+use crate::transport::{self, Pending, Place, Written};
+use crate::tree::{Content, Follow, Tree};
 
 /// How a build ended.
 pub enum Outcome {
     /// Programs could not start: nothing was written.
-    Refused(Vec<Verdict>),
-    /// The image is where it should be.
+    Refused(Checked),
+    /// Every output is in its place.
     Built(Box<Built>),
 }
 
-/// An image that was built.
-pub struct Built {
-    /// What a tag points at.
-    pub digest: Digest,
-    /// The image.
-    pub image: Image,
-    /// What was found in each platform's tree; nothing of severity error.
+/// What was found.
+pub struct Checked {
+    /// Every finding once.
+    pub report: Report,
+    /// What was found in each tree.
     pub verdicts: Vec<Verdict>,
-    /// Where it went.
-    pub written: Vec<Written>,
-    /// What was bundled, for each platform.
-    pub bundled: Vec<Bundled>,
 }
 
-/// Builds an image of each platform and brings it to its places: to each of them whole, or not at all. Places are
-/// written in order, so what was written before one that fails stays.
+/// What was built.
+pub struct Built {
+    /// The image, and what a tag of it points at, where a place holds an image.
+    pub image: Option<(Digest, Image)>,
+    /// What was found in the trees; nothing of severity error.
+    pub checked: Checked,
+    /// What was bundled, for each platform.
+    pub bundled: Vec<Bundled>,
+    /// What was written: images first, then the others, in the order of their places.
+    pub written: Vec<Written>,
+}
+
+/// Builds what was ordered: every output, or none of them where a program could not start.
 ///
 /// `stdout` is where the place `-` leads to.
 ///
 /// # Errors
 /// When an input cannot be read, an output cannot be written, or the recipe does not fit what it finds.
-pub fn build(build: &Build<'_>, stdout: &mut dyn Write, progress: &dyn Progress) -> Result<Outcome, BuildError> {
-    for place in build.places {
-        transport::check(place)?;
+pub fn build(order: &Order<'_>, stdout: &mut dyn Write, progress: &dyn Progress) -> Result<Outcome, BuildError> {
+    let ready = check(order, progress)?;
+    if ready.checked.report.refuses() {
+        return Ok(Outcome::Refused(ready.checked));
     }
-    let folder = build.places.iter().find_map(Place::staging_folder);
-    let folder = folder.as_deref().unwrap_or(build.temporary);
-    outside_of_sources(build, folder)?;
-    let staging = Staging::begin(folder)?;
+    Ok(Outcome::Built(Box::new(ready.write(stdout, progress)?)))
+}
+
+/// Trees that were staged and verified, and that nothing was written of.
+pub struct Ready<'a> {
+    order: &'a Order<'a>,
+    targets: Vec<Target>,
+    staging: Staging,
+    scratch: Scratch,
+    staged: Vec<Staged>,
+    checked: Checked,
+}
+
+/// A tree that is to be written.
+pub struct Candidate<'a> {
+    /// The platform.
+    pub platform: &'a Platform,
+    /// The tree.
+    pub tree: &'a Tree,
+    /// How a container of it would be started.
+    pub settings: &'a Settings,
+    /// The programs that were bundled, where they are, in order.
+    pub programs: &'a [ImagePath],
+}
+
+/// The first half of [`build`]: stages and verifies every distinct tree of an order once.
+///
+/// # Errors
+/// When a place cannot be written to, an input cannot be read, or the recipe does not fit what it finds.
+pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<'a>, BuildError> {
+    let targets = order.targets()?;
+    let folder = order.private_folder(&targets);
+    order.outside_of_sources(&targets, &folder)?;
+    let staging = Staging::begin(&folder)?;
     let scratch = Scratch::new(staging.scratch_folder());
     // From here on there is a private folder beside the output. Whatever happens, it goes, and nothing else is changed.
 
-    let staged = abreast(build.platforms, build.layers.jobs, progress, |platform, progress| {
-        prepare(build, platform, Output::Image, &scratch, progress)
+    let notes = NotesOnce::new(progress);
+    let outputs = [Output::Image, Output::Initramfs];
+    let outputs: Vec<Output> =
+        outputs.into_iter().filter(|output| targets.iter().any(|target| target.output() == *output)).collect();
+    let staged = abreast(order.platforms, order.layers.jobs, &notes, |platform, progress| {
+        stage(order, platform, &outputs, &scratch, progress)
     })?;
     // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
 
-    let parts: Vec<_> = build.platforms.iter().zip(&staged).collect();
-    let verdicts = abreast(&parts, build.layers.jobs, progress, |(platform, prepared), progress| {
-        progress.event(Event::Step(&format!("{platform}: verifying")));
-        let subject = Subject {
-            tree: &prepared.tree,
-            platform,
-            settings: Some(&prepared.settings),
-            purpose: Purpose::Container,
-            policy: &policy(build, platform),
+    let checked = verify(order, &targets, &staged, progress)?;
+    Ok(Ready { order, targets, staging, scratch, staged, checked })
+}
+
+/// Verifies every tree of every platform.
+fn verify(
+    order: &Order<'_>,
+    targets: &[Target],
+    staged: &[Staged],
+    progress: &dyn Progress,
+) -> Result<Checked, BuildError> {
+    let uses = Uses::of(targets);
+    let verdicts = abreast(staged, order.layers.jobs, progress, |staged, progress| {
+        let policy = order.policy(&staged.platform, staged.programs());
+        let verify = |tree, settings, purpose| {
+            let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy };
+            Verdict { platform: staged.platform.clone(), judgement: link::verify(&subject) }
         };
-        Ok(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) })
-    })?;
-    if verdicts.iter().any(|verdict| verdict.judgement.report.refuses()) {
-        return Ok(Outcome::Refused(verdicts));
-    }
-    // From here on every program of every platform would start.
-
-    let shared = build.platforms.len() > 1 || !build.recipe.layers.is_empty();
-    let shelves = build.places.iter().filter_map(Place::blobs).collect();
-    let reuse = Reuse::new(build.cache, build.began, shelves, shared);
-    let writer = LayerWriter { staging: &staging, options: &build.layers, reuse: &reuse, progress };
-    let mut platforms = Vec::new();
-    for (platform, prepared) in build.platforms.iter().zip(&staged) {
-        platforms.push(package(build, platform, prepared, &writer)?);
-    }
-    if let Some(cache) = build.cache {
-        cache.trim();
-    }
-    let image = image::combine(platforms, &build.recipe.annotations, &staging)?;
-    let digest = Blob::of(&image.root)?.digest;
-    let finished = Finished { image, name: build.name.clone(), tags: build.tags.clone() };
-    // From here on the image is whole, in the private folder.
-
-    let mut written = Vec::new();
-    for place in build.places {
-        progress.event(Event::Step(&format!("writing {place}")));
-        written.push(transport::write(&finished, &staging, place, &build.write, stdout)?);
-    }
-    let bundled = staged.into_iter().filter_map(|prepared| prepared.bundled).collect();
-    Ok(Outcome::Built(Box::new(Built { digest, image: finished.image, verdicts, written, bundled })))
-}
-
-/// A tree to layers, config and manifest.
-fn package(
-    build: &Build<'_>,
-    platform: &Platform,
-    prepared: &Prepared,
-    writer: &LayerWriter<'_>,
-) -> Result<PlatformImage, BuildError> {
-    let matchers: Vec<_> = build.recipe.layers.iter().map(|rule| rule.matcher(platform)).collect();
-    let takes: Vec<_> = matchers.iter().map(|matcher| |path: &ImagePath| matcher.takes(path)).collect();
-    let rules: Vec<&dyn Fn(&ImagePath) -> bool> = takes.iter().map(|takes| takes as _).collect();
-    let base = prepared.base.as_ref();
-    let plans = image::plan_layers(&prepared.tree, base.map(|base| &base.tree), &rules);
-    // An image without a base has a layer even if nothing is in it: a manifest without one is not valid.
-    let lonely = base.is_none() && plans.iter().all(image::LayerPlan::is_empty);
-    let mut layers: Vec<(Layer, HistoryEntry)> = Vec::new();
-    for (number, plan) in plans.iter().enumerate() {
-        if plan.is_empty() && !(lonely && number + 1 == plans.len()) {
-            continue;
+        let mut verdicts = Vec::new();
+        if let Some(tree) = &staged.image {
+            progress.event(Event::Step(&format!("{}: verifying", staged.platform)));
+            if uses.container {
+                verdicts.push(verify(tree, Some(&staged.settings), Purpose::Container));
+            }
+            if uses.rootfs && (!uses.container || changes_search(&staged.settings)) {
+                verdicts.push(verify(tree, None, Purpose::Plain));
+            }
         }
-        let name = build.recipe.layers.get(number).and_then(|rule| rule.name.clone()).unwrap_or_default();
-        let step = if name.is_empty() { "writing a layer".to_string() } else { format!("writing layer {name}") };
-        writer.progress.event(Event::Step(&format!("{platform}: {step}")));
-        let layer = writer.write(&prepared.tree, plan, &known_as(build, platform, number))?;
-        layers.push((layer, HistoryEntry { created: build.when, created_by: "sazare build".into(), comment: name }));
-    }
-    let mut annotations = build.recipe.annotations.clone();
-    let reasons = prepared.bundled.as_ref().and_then(|bundled| bundle::kept(&bundled.reasons));
-    annotations.extend(reasons.map(|reasons| (bundle::REASONS.to_string(), reasons)));
-    let assembled = Assembled {
-        platform,
-        base: base.map(|base| &base.image),
-        layers,
-        settings: &prepared.settings,
-        created: build.when,
-        annotations: &annotations,
-    };
-    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.staging)?)
+        if let Some(tree) = &staged.initramfs {
+            progress.event(Event::Step(&format!("{}: verifying the initramfs", staged.platform)));
+            verdicts.push(verify(tree, None, initramfs_purpose(order, tree)));
+        }
+        Ok(verdicts)
+    })?;
+    let verdicts: Vec<Verdict> = verdicts.into_iter().flatten().collect();
+    Ok(Checked { report: merged(&verdicts), verdicts })
 }
 
-/// What a layer is known by to later builds: where it comes from, which platform it is for, and which of the layers it is.
-fn known_as(build: &Build<'_>, platform: &Platform, number: usize) -> String {
-    let mut name = format!("{platform} {number}");
-    for source in &build.recipe.sources {
-        let path = source.from.for_platform(platform);
-        name += &format!("\n{}", std::path::absolute(&path).unwrap_or(path).display());
+/// What the tree of an image is used for.
+struct Uses {
+    container: bool,
+    rootfs: bool,
+}
+
+impl Uses {
+    fn of(targets: &[Target]) -> Uses {
+        Uses {
+            container: targets.iter().any(|target| matches!(target, Target::Image(_))),
+            rootfs: targets.iter().any(|target| matches!(target, Target::Rootfs(..))),
+        }
     }
-    name
+}
+
+/// Whether the config of an image changes how programs and libraries are found in it. Otherwise the check of the image says
+/// all that a check of the same files without a config would say.
+fn changes_search(settings: &Settings) -> bool {
+    let changes = |(name, value): &(String, String)| match name.as_str() {
+        "PATH" => value != DEFAULT_PATH,
+        name => name.starts_with("LD_"),
+    };
+    settings.env.iter().any(changes) || !matches!(settings.workdir.as_str(), "" | "/")
+}
+
+/// What a kernel starts in an initramfs of this order.
+fn initramfs_purpose(order: &Order<'_>, tree: &Tree) -> Purpose {
+    let named = order.recipe.initramfs.init.clone();
+    let init = named.clone().or_else(|| "/init".parse().ok()).unwrap_or_else(ImagePath::root);
+    // An archive of a bundle alone is put behind another one, which has the first program.
+    let is_there = tree.resolve(&ImagePath::root(), init.as_bytes(), Follow::Yes).is_ok();
+    if order.recipe.bundle.is_some() && named.is_none() && !is_there {
+        return Purpose::Part;
+    }
+    Purpose::Initramfs { init }
+}
+
+impl Ready<'_> {
+    /// What was found.
+    pub fn checked(&self) -> &Checked {
+        &self.checked
+    }
+
+    /// What was found, for who writes nothing.
+    pub fn into_checked(self) -> Checked {
+        self.checked
+    }
+
+    /// A folder for files that go when this is dropped.
+    pub fn scratch_folder(&self) -> PathBuf {
+        self.staging.scratch_folder()
+    }
+
+    /// The tree of each platform: that of images and root file systems, where there is one.
+    pub fn candidates(&self) -> impl Iterator<Item = Candidate<'_>> {
+        self.staged.iter().filter_map(|staged| {
+            Some(Candidate {
+                platform: &staged.platform,
+                tree: staged.image.as_ref().or(staged.initramfs.as_ref())?,
+                settings: &staged.settings,
+                programs: staged.programs(),
+            })
+        })
+    }
+
+    /// Puts other contents into a file, in all trees of a platform, and verifies again.
+    ///
+    /// # Errors
+    /// None, as long as threads can be started.
+    pub fn replace(
+        &mut self,
+        contents: &[(Platform, ImagePath, Content)],
+        progress: &dyn Progress,
+    ) -> Result<(), BuildError> {
+        for (platform, path, content) in contents {
+            for staged in self.staged.iter_mut().filter(|staged| staged.platform == *platform) {
+                for tree in [&mut staged.image, &mut staged.initramfs].into_iter().flatten() {
+                    if let Ok(found) = tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes) {
+                        tree.fill(found.id, content.clone());
+                    }
+                }
+            }
+        }
+        self.checked = verify(self.order, &self.targets, &self.staged, progress)?;
+        Ok(())
+    }
+
+    /// The second half of [`build`]: packs and prepares everything, then puts it in its places.
+    ///
+    /// # Errors
+    /// When a file cannot be read any more, a form cannot hold it, or an output cannot be written. When one of several
+    /// places cannot be written to in the last step, the error names those that were.
+    pub fn write(self, stdout: &mut dyn Write, progress: &dyn Progress) -> Result<Built, BuildError> {
+        let Ready { order, targets, staging, scratch, staged, checked } = self;
+        // From here on every program of every platform would start.
+
+        let image = match Uses::of(&targets).container {
+            true => Some(pack(order, &staged, &staging, progress)?),
+            false => None,
+        };
+        if let Some(cache) = order.cache {
+            cache.trim();
+        }
+        // From here on the image is whole, in the private folder.
+
+        let mut pending = Vec::new();
+        for target in &targets {
+            let tree = |number: &usize, output| staged.get(*number).and_then(|staged| staged.tree(output));
+            match target {
+                Target::Image(place) => {
+                    let Some(image) = &image else { continue };
+                    progress.event(Event::Step(&format!("writing {place}")));
+                    pending.push(transport::prepare_image(image, &staging, place, &order.write)?);
+                }
+                Target::Rootfs(number, folder) => {
+                    let Some(tree) = tree(number, Output::Image) else { continue };
+                    progress.event(Event::Step(&format!("writing {}", Place::Rootfs(folder.clone()))));
+                    pending.push(transport::prepare_rootfs(tree, folder)?);
+                }
+                Target::Initramfs(number, file, form) => {
+                    let Some(tree) = tree(number, Output::Initramfs) else { continue };
+                    progress.event(Event::Step(&format!("writing {}", Place::Cpio(file.clone()))));
+                    let jobs = order.layers.jobs;
+                    pending.push(transport::prepare_initramfs(tree, file, *form, jobs, &scratch, progress)?);
+                }
+            }
+        }
+        // From here on every output is complete, beside its place.
+
+        let written = publish(pending, stdout)?;
+        let image = image.map(|image| Ok::<_, BuildError>((Blob::of(&image.image.root)?.digest, image.image)));
+        let bundled = staged.into_iter().filter_map(|staged| staged.bundled).collect();
+        Ok(Built { image: image.transpose()?, checked, bundled, written })
+    }
+}
+
+/// The trees of all platforms to one image, in the private folder.
+fn pack(
+    order: &Order<'_>,
+    staged: &[Staged],
+    staging: &Staging,
+    progress: &dyn Progress,
+) -> Result<Finished, BuildError> {
+    let shared = order.platforms.len() > 1 || !order.recipe.layers.is_empty();
+    let shelves = order.places.iter().filter_map(Place::blobs).collect();
+    let reuse = Reuse::new(order.cache, order.began, shelves, shared);
+    let writer = LayerWriter { staging, options: &order.layers, reuse: &reuse, progress };
+    let mut platforms = Vec::new();
+    for staged in staged {
+        platforms.push(package(order, staged, &writer)?);
+    }
+    let image = image::combine(platforms, &order.recipe.annotations, staging)?;
+    Ok(Finished { image, name: order.name.clone(), tags: order.tags.clone() })
+}
+
+/// Puts all outputs in their places. Streams come first: they can fail half-way, and then nothing else was changed.
+fn publish(pending: Vec<Pending<'_>>, stdout: &mut dyn Write) -> Result<Vec<Written>, BuildError> {
+    let mut steps: Vec<(usize, Pending<'_>)> = pending.into_iter().enumerate().collect();
+    steps.sort_by_key(|(_, pending)| !pending.is_stream());
+    let mut written: Vec<(usize, Written)> = Vec::new();
+    for (number, pending) in steps {
+        match pending.publish(stdout) {
+            Ok(done) => written.push((number, done)),
+            Err(error) if written.is_empty() => return Err(error.into()),
+            Err(error) => {
+                let written = written.iter().map(|(_, written)| written.place()).collect();
+                return Err(BuildError::Unfinished { error: Box::new(error), written });
+            }
+        }
+    }
+    written.sort_by_key(|(number, _)| *number);
+    Ok(written.into_iter().map(|(_, written)| written).collect())
 }

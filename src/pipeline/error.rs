@@ -27,6 +27,13 @@ pub enum BuildError {
     Flatten(FlattenError),
     /// A place cannot be opened or written.
     Transport(TransportError),
+    /// One of several places cannot be written to, and others were written by then.
+    Unfinished {
+        /// Why.
+        error: Box<TransportError>,
+        /// The places that were written.
+        written: Vec<String>,
+    },
     /// An output lies in a source.
     OutputInSource(PathBuf, PathBuf),
     /// A place that should hold an image does not.
@@ -64,6 +71,9 @@ impl fmt::Display for BuildError {
             BuildError::Store(error) => error.fmt(f),
             BuildError::Flatten(error) => error.fmt(f),
             BuildError::Transport(error) => error.fmt(f),
+            BuildError::Unfinished { error, written } => {
+                write!(f, "{error}; these places were written before: {}", written.join(", "))
+            }
             BuildError::OutputInSource(output, source) => {
                 write!(f, "the output {} lies in the source {}", output.display(), source.display())
             }
@@ -101,6 +111,7 @@ impl BuildError {
             BuildError::Store(error) => Some(error),
             BuildError::Flatten(error) => Some(error),
             BuildError::Transport(error) => Some(error),
+            BuildError::Unfinished { error, .. } => Some(&**error),
             BuildError::Bundle(error) => Some(error),
             BuildError::Trace(error) => Some(error),
             BuildError::Dir(error) => Some(error),

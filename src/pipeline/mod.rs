@@ -1,32 +1,32 @@
-//! The whole program: one page for each trip.
+//! The whole program. Start with [`build`], which reads from top to bottom.
 //!
-//! Each file below is a trip through the house, from the ground up: what comes in becomes a tree, the tree is
-//! judged, the tree becomes an image, the image goes to its places. Comments say what is true from there on.
+//! What comes in becomes a tree, the tree is verified, the tree becomes an image, an initramfs or a folder, and these go to
+//! their places. Comments say what is true from there on.
 
 mod error;
 
 mod abreast;
+mod order;
 mod read;
 
 mod gather;
+mod merge;
 
-mod prepare;
+mod stage;
+
+mod layers;
 
 mod build;
-mod initramfs;
 mod program;
-mod rehearse;
-mod rootfs;
 
 mod trial;
 
-pub use build::{Built, Outcome, build};
+pub use build::{Built, Candidate, Checked, Outcome, Ready, build, check};
 pub use error::BuildError;
 pub use gather::bundle_platforms;
-pub use initramfs::{Archives, Initramfs, initramfs};
-pub use prepare::{Build, Bundled, Packed};
+pub use merge::merged;
+pub use order::Order;
 pub use program::verify_program;
 pub use read::{Seen, Verdict, Why, read, verify, why};
-pub use rehearse::{Rehearsal, rehearse};
-pub use rootfs::{Folder, Folders, Rootfs, rootfs};
+pub use stage::Bundled;
 pub use trial::{Try, try_out};

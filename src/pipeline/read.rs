@@ -13,8 +13,8 @@ use crate::tree::{Follow, Tree};
 
 /// What was found in the tree of one platform.
 pub struct Verdict {
-    /// The platform, in its usual spelling.
-    pub platform: String,
+    /// The platform.
+    pub platform: Platform,
     /// Findings and programs.
     pub judgement: Judgement,
 }
@@ -109,7 +109,7 @@ pub fn verify(
             };
             let subject =
                 Subject { tree: &seen.tree, platform: &platform, settings: settings.as_ref(), purpose, policy };
-            verdicts.push(Verdict { platform: platform.to_string(), judgement: link::verify(&subject) });
+            verdicts.push(Verdict { platform: platform.clone(), judgement: link::verify(&subject) });
         }
     }
     Ok(verdicts)

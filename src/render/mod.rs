@@ -8,4 +8,4 @@ pub mod report;
 pub mod trial;
 
 pub use faults::draw_faults;
-pub use result::{Made, bundled, made, size, why, why_json};
+pub use result::{built, bundled, size, why, why_json};

@@ -202,7 +202,7 @@ pub fn json(report: &Report, verdicts: &[Verdict]) -> String {
         .iter()
         .map(|verdict| {
             json!({
-                "platform": verdict.platform,
+                "platform": verdict.platform.to_string(),
                 "accepted": verdict.judgement.accepted,
                 "programs": verdict.judgement.programs,
             })
@@ -363,7 +363,7 @@ mod tests {
             needs_glibc: Some(link::Demand { version: "2.34".into(), file: "/bin/x".into(), symbol: "y".into() }),
         };
         let judgement = Judgement { programs: vec![program], ..Judgement::default() };
-        vec![Verdict { platform: "linux/arm64".into(), judgement }]
+        vec![Verdict { platform: "linux/arm64".parse().unwrap(), judgement }]
     }
 
     #[test]

@@ -6,43 +6,53 @@ use serde_json::{Value, json};
 
 use crate::bundle::Reason;
 use crate::codec::compress::{Compression, writer_id};
-use crate::pipeline::{Built, Bundled, Folder, Why};
+use crate::digest::Digest;
+use crate::image::Image;
+use crate::pipeline::{Built, Bundled, Why};
 use crate::platform::Platform;
-use crate::report::Report;
-use crate::transport::Archived;
-
-/// Everything that was made at once.
-pub struct Made<'a> {
-    /// The image.
-    pub built: Option<&'a Built>,
-    /// Initramfs archives.
-    pub archives: &'a [Archived],
-    /// Root file systems as folders.
-    pub folders: &'a [Folder],
-    /// What was bundled, for each platform.
-    pub bundled: &'a [Bundled],
-    /// What was found in it; nothing of severity error.
-    pub report: &'a Report,
-}
+use crate::transport::{Written, WrittenImage};
 
 /// The result as JSON: what `--metadata-file` and `--format json` give.
-pub fn made(made: &Made<'_>, platforms: &[Platform], compression: Compression) -> String {
-    let mut document = made.built.map(|built| image(built, platforms, compression)).unwrap_or_else(|| json!({}));
+pub fn built(built: &Built, platforms: &[Platform], compression: Compression) -> String {
+    let mut document = match &built.image {
+        Some((digest, image)) => image_document(digest, image, platforms, compression),
+        None => json!({}),
+    };
     document["version"] = json!(env!("CARGO_PKG_VERSION"));
-    if !made.archives.is_empty() {
-        document["archives"] = made.archives.iter().map(archive).collect();
+    let mut list = |key: &str, of: fn(&Written) -> Option<Value>| {
+        let list: Vec<Value> = built.written.iter().filter_map(of).collect();
+        if !list.is_empty() {
+            document[key] = json!(list);
+        }
+    };
+    list("places", |written| match written {
+        Written::Image(image) => Some(place(image)),
+        Written::Initramfs(_) | Written::Rootfs(_) => None,
+    });
+    list("archives", |written| match written {
+        Written::Initramfs(archive) => Some(json!({
+            "file": archive.file.display().to_string(), "digest": archive.digest.to_string(),
+            "size": archive.size, "unpacked-size": archive.unpacked, "compressor": archive.form.writer_id(),
+        })),
+        Written::Image(_) | Written::Rootfs(_) => None,
+    });
+    list("folders", |written| match written {
+        Written::Rootfs(root) => Some(json!({"folder": root.folder, "notes": root.notes})),
+        Written::Image(_) | Written::Initramfs(_) => None,
+    });
+    if !built.bundled.is_empty() {
+        document["bundled"] = built.bundled.iter().map(gathered).collect();
     }
-    if !made.folders.is_empty() {
-        document["folders"] =
-            made.folders.iter().map(|one| json!({"folder": one.folder, "notes": one.notes})).collect();
-    }
-    if !made.bundled.is_empty() {
-        document["bundled"] = made.bundled.iter().map(gathered).collect();
-    }
-    if !made.report.findings.is_empty() {
-        document["findings"] = json!(made.report.findings);
+    if !built.checked.report.findings.is_empty() {
+        document["findings"] = json!(built.checked.report.findings);
     }
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+fn place(image: &WrittenImage) -> Value {
+    let names: Vec<Value> =
+        image.names.iter().map(|(name, digest)| json!({"name": name, "digest": digest.to_string()})).collect();
+    json!({"place": image.place, "names": names, "references": image.references})
 }
 
 fn gathered(bundled: &Bundled) -> Value {
@@ -55,7 +65,7 @@ fn gathered(bundled: &Bundled) -> Value {
         })
         .collect();
     let programs: Vec<String> = bundled.programs.iter().map(|path| path.to_string()).collect();
-    json!({"platform": bundled.platform, "programs": programs, "size": bundled.size, "files": files})
+    json!({"platform": bundled.platform.to_string(), "programs": programs, "size": bundled.size, "files": files})
 }
 
 /// What was bundled, for people; `verbose` tells each name with its reasons.
@@ -73,16 +83,8 @@ pub fn bundled(bundled: &[Bundled], verbose: bool) -> String {
     out
 }
 
-fn archive(archived: &Archived) -> Value {
-    json!({
-        "file": archived.file.display().to_string(), "digest": archived.digest.to_string(),
-        "size": archived.size, "unpacked-size": archived.unpacked, "compressor": archived.form.writer_id(),
-    })
-}
-
-fn image(built: &Built, platforms: &[Platform], compression: Compression) -> Value {
-    let images: Vec<Value> = built
-        .image
+fn image_document(digest: &Digest, image: &Image, platforms: &[Platform], compression: Compression) -> Value {
+    let images: Vec<Value> = image
         .platforms
         .iter()
         .zip(platforms)
@@ -107,24 +109,7 @@ fn image(built: &Built, platforms: &[Platform], compression: Compression) -> Val
             })
         })
         .collect();
-    let places: Vec<Value> = built
-        .written
-        .iter()
-        .map(|written| {
-            let names: Vec<Value> = written
-                .names
-                .iter()
-                .map(|(name, digest)| json!({"name": name, "digest": digest.to_string()}))
-                .collect();
-            json!({"place": written.place, "names": names, "references": written.references})
-        })
-        .collect();
-    json!({
-        "digest": built.digest.to_string(),
-        "platforms": images,
-        "places": places,
-        "compressor": writer_id(compression),
-    })
+    json!({"digest": digest.to_string(), "platforms": images, "compressor": writer_id(compression)})
 }
 
 /// Why a path is in a place, for people.

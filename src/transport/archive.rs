@@ -16,20 +16,18 @@ use crate::image::{Blob, Blobs, PlatformImage, Staging};
 use crate::oci::{self, Annotations, Descriptor, MediaType};
 
 /// What goes into one archive.
-pub(super) struct Contents<'a> {
+pub(super) struct Contents {
     /// The blobs.
-    pub blobs: &'a [Blob],
+    pub blobs: Vec<Blob>,
     /// The entries of `index.json`.
     pub descriptors: Vec<Descriptor>,
-    /// The image that `manifest.json` names.
-    pub docker: Option<&'a PlatformImage>,
-    /// The full references.
-    pub names: Vec<String>,
+    /// Docker's `manifest.json`, where an image is named there.
+    pub docker: Option<Vec<u8>>,
 }
 
 /// Writes the archive. `target` is what messages call the output.
 pub(super) fn write(
-    contents: Contents<'_>,
+    contents: Contents,
     staging: &Staging,
     target: &Path,
     writer: &mut dyn Write,
@@ -44,12 +42,8 @@ pub(super) fn write(
         ),
         ("oci-layout".to_string(), Member::Bytes(oci::EMPTY_LAYOUT.to_vec())),
     ]);
-    if let Some(image) = contents.docker {
-        members.insert("manifest.json".to_string(), Member::Bytes(docker_manifest(image, &contents.names)?));
-    }
-    for blob in contents.blobs {
-        members.insert(blob_name(blob), Member::Blob(*blob));
-    }
+    members.extend(contents.docker.map(|bytes| ("manifest.json".to_string(), Member::Bytes(bytes))));
+    members.extend(contents.blobs.into_iter().map(|blob| (blob_name(&blob), Member::Blob(blob))));
     for (name, member) in &members {
         let size = match member {
             Member::Directory => 0,
@@ -83,7 +77,7 @@ fn blob_name(blob: &Blob) -> String {
 }
 
 /// Docker's list of images: the paths of config and layers, and the references. Without any, it loads by its digest.
-fn docker_manifest(image: &PlatformImage, names: &[String]) -> Result<Vec<u8>, TransportError> {
+pub(super) fn docker_manifest(image: &PlatformImage, names: &[String]) -> Result<Vec<u8>, TransportError> {
     let layers: Result<Vec<String>, _> =
         image.manifest.layers().iter().map(|layer| Ok::<_, TransportError>(blob_name(&Blob::of(layer)?))).collect();
     let item = json!({

@@ -1,32 +1,20 @@
-//! A tree brought to an initramfs archive.
+//! A tree prepared as an initramfs archive.
 //!
 //! Decision: the ending of the file's name says how it is compressed, or the recipe does; where both speak they must
 //! agree. `.cpio` alone is not compressed and any other name (`.img`) is gzip, unless the recipe says otherwise.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
 
 use super::error::TransportError;
-use super::write::publish_file;
+use super::pending::{Pending, Renamed, Step, Written, WrittenInitramfs, is_stream, new_file};
+use crate::codec::Scratch;
 use crate::codec::compress::{Whole, WholeCompressor};
 use crate::codec::cpio::{CpioError, write_cpio};
-use crate::digest::{Digest, Digesting};
+use crate::digest::Digesting;
 use crate::progress::Progress;
 use crate::tree::Tree;
-
-/// An archive that was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Archived {
-    /// The file.
-    pub file: PathBuf,
-    /// How it is compressed.
-    pub form: Whole,
-    /// The digest of the file.
-    pub digest: Digest,
-    /// Its size, in bytes.
-    pub size: u64,
-    /// The size of the archive in it, in bytes.
-    pub unpacked: u64,
-}
 
 /// How an archive of this name is compressed. `asked` is what the recipe says.
 ///
@@ -52,38 +40,46 @@ pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, Transpor
     Err(TransportError::Usage(format!("{text}: {}", file.display())))
 }
 
-/// Writes a tree as an initramfs: the whole file or nothing.
+/// Prepares a tree as an initramfs. What is to be written to a pipe or a device is kept in `scratch`.
 ///
 /// # Errors
 /// When the form cannot hold something in the tree, or the file cannot be written.
-pub fn write_initramfs(
+pub fn prepare_initramfs(
     tree: &Tree,
     file: &Path,
     form: Whole,
     jobs: usize,
+    scratch: &Scratch,
     progress: &dyn Progress,
-) -> Result<Archived, TransportError> {
+) -> Result<Pending<'static>, TransportError> {
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::Unsupported => TransportError::Usage(error.to_string()),
         _ => TransportError::Write(file.to_path_buf(), error),
     };
-    let mut archived = None;
-    publish_file(file, |writer| {
+    let fill = |writer: BufWriter<File>| {
         let mut compressor = WholeCompressor::new(Digesting::new(writer), form, jobs).map_err(failed)?;
         let unpacked = write_cpio(tree, &mut compressor, progress).map_err(|error| match error {
             CpioError::Write(error) => failed(error),
             error => TransportError::Cpio(error),
         })?;
         let (writer, digest, size) = compressor.finish().map_err(failed)?.finish();
-        archived = Some(Archived { file: file.to_path_buf(), form, digest, size, unpacked });
-        Ok(writer)
-    })?;
-    archived.ok_or_else(|| failed(std::io::Error::other("nothing was written")))
+        Ok((writer, WrittenInitramfs { file: file.to_path_buf(), form, digest, size, unpacked }))
+    };
+    let (step, written) = if is_stream(file) {
+        let (writer, written) = fill(BufWriter::new(scratch.file().map_err(failed)?))?;
+        let from = writer.into_inner().map_err(|error| failed(error.into_error()))?;
+        (Step::Copy { from, to: file.to_path_buf() }, written)
+    } else {
+        let (renamed, written) = Renamed::new(file, |temporary| new_file(file, temporary, fill))?;
+        (Step::Rename(renamed), written)
+    };
+    Ok(Pending { step, written: Written::Initramfs(written) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Digest;
     use crate::progress::Silent;
     use crate::tree::{Metadata, Mode};
 
@@ -117,13 +113,29 @@ mod tests {
         let file = folder.path().join("a.cpio");
         std::fs::write(&file, b"old").unwrap();
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, -1));
-        let error = write_initramfs(&tree, &file, Whole::None, 1, &Silent).unwrap_err();
+        let scratch = Scratch::new(folder.path());
+        let prepare = |tree: &Tree, file: &Path| prepare_initramfs(tree, file, Whole::None, 1, &scratch, &Silent);
+        let error = prepare(&tree, &file).err().unwrap();
         assert!(error.to_string().starts_with("an initramfs holds dates from 1970"), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), b"old");
         tree.meta_mut(tree.root()).mtime = 0;
-        let archived = write_initramfs(&tree, &file, Whole::None, 1, &Silent).unwrap();
+        drop(prepare(&tree, &file).unwrap());
+        assert_eq!(std::fs::read(&file).unwrap(), b"old");
+        let pending = prepare(&tree, &file).unwrap();
+        assert_eq!((std::fs::read(&file).unwrap(), pending.is_stream()), (b"old".to_vec(), false));
+        let Written::Initramfs(written) = pending.publish(&mut Vec::new()).unwrap() else { panic!() };
         let bytes = std::fs::read(&file).unwrap();
-        assert_eq!((archived.size, archived.unpacked, archived.digest), (512, 512, Digest::of(&bytes)));
+        assert_eq!((written.size, written.unpacked, written.digest), (512, 512, Digest::of(&bytes)));
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_not_a_file_gets_the_bytes_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+        let null = Path::new("/dev/null");
+        let pending = prepare_initramfs(&tree, null, Whole::Gzip, 1, &Scratch::new(folder.path()), &Silent).unwrap();
+        assert!(pending.is_stream());
+        pending.publish(&mut Vec::new()).unwrap();
     }
 }

@@ -12,7 +12,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
@@ -61,36 +61,63 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
     }
 }
 
-/// Adds an image to a layout, which is made when it does not exist. `descriptors` go into `index.json`, in the place of
-/// those of the same name and of those named in `obsolete`.
-pub(super) fn publish(
+/// An image whose blobs are complete inside a layout, and that the layout does not name yet.
+pub(super) struct Pending {
+    private: Staging,
+    folder: PathBuf,
+    /// The blobs that the layout does not have, in the private folder, with the names that they get.
+    blobs: Vec<(PathBuf, String)>,
+    descriptors: Vec<Descriptor>,
+    obsolete: Vec<String>,
+}
+
+/// Brings the blobs of an image into a private folder of a layout, which is made when it does not exist. `descriptors` go
+/// into `index.json`, in the place of those of the same name and of those named in `obsolete`.
+pub(super) fn prepare(
     folder: &Path,
     staging: &Staging,
     blobs: &[Blob],
-    descriptors: &[Descriptor],
-    obsolete: &[String],
-) -> Result<(), TransportError> {
-    let desk = Staging::begin(folder)?;
-    let _lock = lock(folder)?;
+    descriptors: Vec<Descriptor>,
+    obsolete: Vec<String>,
+) -> Result<Pending, TransportError> {
+    let private = Staging::begin(folder)?;
     check(folder)?;
-    // First of all, so that a folder with anything in it is known for a layout.
-    let version = folder.join("oci-layout");
-    if !version.exists() {
-        replace(&desk, &version, oci::EMPTY_LAYOUT)?;
-    }
-    let shelf = folder.join("blobs/sha256");
-    fs::create_dir_all(&shelf).map_err(|error| TransportError::Write(shelf.clone(), error))?;
+    let there = folder.join("blobs/sha256");
+    let mut new = Vec::new();
     for blob in blobs {
-        place_blob(&desk, staging, blob, &shelf.join(blob.digest.hex()))?;
+        if !is_whole(&there.join(blob.digest.hex()), &staging.blob_path(&blob.digest), blob) {
+            new.push((fetch(&private, staging, blob)?, blob.digest.hex()));
+        }
     }
-    for directory in [&*shelf, &folder.join("blobs"), folder] {
-        sync_directory(directory)?;
+    Ok(Pending { private, folder: folder.to_path_buf(), blobs: new, descriptors, obsolete })
+}
+
+impl Pending {
+    /// Adds the image to the layout.
+    pub(super) fn publish(self) -> Result<(), TransportError> {
+        let Pending { private, folder, blobs, descriptors, obsolete } = &self;
+        let _lock = lock(folder)?;
+        check(folder)?;
+        // First of all, so that a folder with anything in it is known for a layout.
+        let version = folder.join("oci-layout");
+        if !version.exists() {
+            replace(private, &version, oci::EMPTY_LAYOUT)?;
+        }
+        let there = folder.join("blobs/sha256");
+        fs::create_dir_all(&there).map_err(|error| TransportError::Write(there.clone(), error))?;
+        for (temporary, name) in blobs {
+            let to = there.join(name);
+            fs::rename(temporary, &to).map_err(|error| TransportError::Write(to, error))?;
+        }
+        for directory in [&*there, &folder.join("blobs"), folder] {
+            sync_directory(directory)?;
+        }
+        // From here on all blobs are on the disk under their names, so the index may name them.
+        let index = folder.join("index.json");
+        let updated = updated_index(&index, descriptors, obsolete)?;
+        replace(private, &index, &updated)?;
+        sync_directory(folder)
     }
-    // From here on all blobs are on the disk under their names, so the index may name them.
-    let index = folder.join("index.json");
-    let updated = updated_index(&index, descriptors, obsolete)?;
-    replace(&desk, &index, &updated)?;
-    sync_directory(folder)
 }
 
 /// The layout's index with the new descriptors. Everything else stays, in its order.
@@ -116,18 +143,14 @@ fn updated_index(path: &Path, descriptors: &[Descriptor], obsolete: &[String]) -
     if bytes.len() as u64 > INDEX_MAX { Err(fault("it would be too large")) } else { Ok(bytes) }
 }
 
-/// Brings one blob to its name: not at all when it is there and whole, by a link where that is possible, else as a copy.
-fn place_blob(desk: &Staging, staging: &Staging, blob: &Blob, to: &Path) -> Result<(), TransportError> {
-    let from = staging.blob_path(&blob.digest);
-    if is_whole(to, &from, blob) {
-        return Ok(());
-    }
-    let temporary = desk.scratch_path();
-    if fs::hard_link(&from, &temporary).is_err() {
+/// Brings one blob into the private folder: as a link where that is possible, else as a copy.
+fn fetch(private: &Staging, staging: &Staging, blob: &Blob) -> Result<PathBuf, TransportError> {
+    let temporary = private.scratch_path();
+    if fs::hard_link(staging.blob_path(&blob.digest), &temporary).is_err() {
         // Another file system, or one without hard links.
         copy(staging, blob, &temporary)?;
     }
-    fs::rename(&temporary, to).map_err(|error| TransportError::Write(to.to_path_buf(), error))
+    Ok(temporary)
 }
 
 /// Whether the file holds the blob. The same file as the staged one was proved when it was made.
@@ -171,8 +194,8 @@ pub(super) fn copy_proved(
 }
 
 /// Replaces a file by one with these bytes, which are on the disk before it has the name.
-fn replace(desk: &Staging, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
-    let temporary = desk.scratch_path();
+fn replace(private: &Staging, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
+    let temporary = private.scratch_path();
     let write = || -> io::Result<()> {
         let mut file = File::create_new(&temporary)?;
         file.write_all(bytes)?;

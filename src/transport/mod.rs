@@ -32,16 +32,17 @@ mod archive;
 mod load;
 
 mod docker;
+mod pending;
 
-mod open;
-mod write;
-
+mod image;
 mod initramfs;
+mod open;
 mod rootfs;
 
 pub use error::TransportError;
-pub use initramfs::{Archived, archive_form, write_initramfs};
+pub use image::{WriteOptions, check, prepare_image};
+pub use initramfs::{archive_form, prepare_initramfs};
 pub use open::{Opened, open};
+pub use pending::{Pending, Written, WrittenImage, WrittenInitramfs, WrittenRootfs};
 pub use place::{Place, PlaceError};
-pub use rootfs::{check_rootfs, write_rootfs};
-pub use write::{WriteOptions, Written, check, write};
+pub use rootfs::{check_rootfs, prepare_rootfs};

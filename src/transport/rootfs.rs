@@ -1,4 +1,4 @@
-//! A tree brought to a folder.
+//! A tree prepared as a folder.
 //!
 //! Decision: the folder must not be there yet, or be empty: files of another tree in it would be taken for ours. The
 //! superuser gives every entry its owner; for anybody else all is his own, and that is no loss worth a note.
@@ -8,8 +8,8 @@ use std::io;
 use std::path::Path;
 
 use super::error::TransportError;
+use super::pending::{Pending, Renamed, Step, Written, WrittenRootfs};
 use crate::codec::folder::{FolderError, FolderOptions, write_folder};
-use crate::image::Staging;
 use crate::tree::Tree;
 
 /// Tells before the work begins whether a tree could be written to a folder at all.
@@ -29,29 +29,22 @@ pub fn check_rootfs(folder: &Path) -> Result<(), TransportError> {
     }
 }
 
-/// Writes a tree as a folder: the whole of it or nothing. Gives notes about what could not be carried, one line each.
+/// Prepares a tree as a folder.
 ///
 /// # Errors
 /// When the folder is not empty, a file cannot be read, or an entry cannot be made.
-pub fn write_rootfs(tree: &Tree, folder: &Path) -> Result<Vec<String>, TransportError> {
+pub fn prepare_rootfs(tree: &Tree, folder: &Path) -> Result<Pending<'static>, TransportError> {
     check_rootfs(folder)?;
-    let failed = |error| TransportError::Write(folder.to_path_buf(), error);
-    let target = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
-    let above = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    // Beside the target, so that it appears by one rename.
-    let desk = Staging::begin(above)?;
-    let temporary = desk.scratch_folder().join("root");
-    fs::create_dir(&temporary).map_err(failed)?;
-    let options = FolderOptions { owners: rustix::process::geteuid().is_root(), wanted: &|_| true };
-    let notes = write_folder(tree, &temporary, &options).map_err(|error| match error {
-        FolderError::Write(path, error) => TransportError::Write(path, error),
-        FolderError::Content(error) => TransportError::Content(error),
+    let (renamed, notes) = Renamed::new(folder, |temporary| {
+        fs::create_dir(temporary).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
+        let options = FolderOptions { owners: rustix::process::geteuid().is_root(), wanted: &|_| true };
+        write_folder(tree, temporary, &options).map_err(|error| match error {
+            FolderError::Write(path, error) => TransportError::Write(path, error),
+            FolderError::Content(error) => TransportError::Content(error),
+        })
     })?;
-    fs::rename(&temporary, &target).map_err(failed)?;
-    Ok(notes)
+    let written = WrittenRootfs { folder: folder.to_path_buf(), notes };
+    Ok(Pending { step: Step::Rename(renamed), written: Written::Rootfs(written) })
 }
 
 #[cfg(test)]
@@ -68,12 +61,14 @@ mod tests {
             Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(Content::Bytes(b"text"[..].into())) };
         tree.insert(tree.root(), Name::new(b"a").unwrap(), inode);
         let target = folder.path().join("out");
-        write_rootfs(&tree, &target).unwrap();
+        let pending = prepare_rootfs(&tree, &target).unwrap();
+        assert!(!target.exists());
+        pending.publish(&mut Vec::new()).unwrap();
         assert_eq!(fs::read(target.join("a")).unwrap(), b"text");
-        let error = write_rootfs(&tree, &target).unwrap_err().to_string();
+        let error = prepare_rootfs(&tree, &target).err().unwrap().to_string();
         assert!(error.starts_with("the folder is not empty: "), "{error}");
         fs::remove_file(target.join("a")).unwrap();
-        write_rootfs(&tree, &target).unwrap();
+        prepare_rootfs(&tree, &target).unwrap().publish(&mut Vec::new()).unwrap();
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 }

@@ -22,6 +22,7 @@ mod judges;
 mod killed;
 mod kimigayo;
 mod mutants;
+mod outputs;
 mod readme;
 mod refusal;
 mod schema;

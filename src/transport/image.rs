@@ -1,15 +1,13 @@
-//! An image brought to a place.
+//! An image prepared for a place.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::fs;
 
 use super::archive::{self, Contents};
 use super::error::TransportError;
 use super::layout;
 use super::naming::Names;
+use super::pending::{Pending, Renamed, Step, Written, WrittenImage, is_stream, new_file};
 use super::place::Place;
-use crate::digest::Digest;
 use crate::image::{Blob, Finished, PlatformImage, Staging};
 use crate::oci::{MediaType, REF_NAME};
 
@@ -20,19 +18,6 @@ pub struct WriteOptions {
     pub flat_index: bool,
     /// The platform that docker's classic store gets from an archive: `linux/amd64`, else the first, when `None`.
     pub docker_platform: Option<String>,
-}
-
-/// What was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Written {
-    /// The place, as people name it.
-    pub place: String,
-    /// The names under which the image stands there, each with the digest it points at.
-    pub names: Vec<(String, Digest)>,
-    /// The full references, such as `docker.io/you/app:v1`; none without a repository.
-    pub references: Vec<String>,
-    /// What the user should know, such as who cannot load it.
-    pub notes: Vec<String>,
 }
 
 /// Tells before the work begins whether an image could be written to a place at all.
@@ -56,19 +41,16 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
     }
 }
 
-/// Writes an image to a place, whole or not at all. `stdout` is where `-` leads to.
-///
-/// The staging keeps its blobs: further places may follow.
+/// Prepares an image for a place. The blobs stay in the staging: further places may follow.
 ///
 /// # Errors
-/// When the place cannot be written to, or holds something that is no layout.
-pub fn write(
+/// When the place cannot be written to, or holds something that is not a layout.
+pub fn prepare_image<'a>(
     image: &Finished,
-    staging: &Staging,
+    staging: &'a Staging,
     place: &Place,
     options: &WriteOptions,
-    stdout: &mut dyn Write,
-) -> Result<Written, TransportError> {
+) -> Result<Pending<'a>, TransportError> {
     check(place)?;
     let reference = match place {
         Place::Layout { reference, .. } | Place::Archive { reference, .. } => reference.as_deref(),
@@ -87,35 +69,35 @@ pub fn write(
         }
     }
     let mut written =
-        Written { place: place.to_string(), names: Vec::new(), references: names.full(), notes: Vec::new() };
+        WrittenImage { place: place.to_string(), names: Vec::new(), references: names.full(), notes: Vec::new() };
     for descriptor in &descriptors {
         let name = descriptor.annotations().as_ref().and_then(|annotations| annotations.get(REF_NAME));
         written.names.push((name.cloned().unwrap_or_default(), Blob::of(descriptor)?.digest));
     }
-    let archive = || -> Result<Contents<'_>, TransportError> {
+    let step = if let Place::Layout { folder, .. } = place {
+        // A flat image takes the tag's nested index away: the tag would go on naming the old image.
+        let obsolete = if options.flat_index { names.tags() } else { Vec::new() };
+        Step::Layout(layout::prepare(folder, staging, &blobs, descriptors, obsolete)?)
+    } else {
+        written.notes.extend(notes(image));
         let docker = docker_image(manifests, options.docker_platform.as_deref())?;
-        Ok(Contents { blobs: &blobs, descriptors: descriptors.clone(), docker, names: names.full() })
+        let docker = docker.map(|image| archive::docker_manifest(image, &names.full())).transpose()?;
+        let contents = Contents { blobs, descriptors, docker };
+        match place {
+            Place::Archive { file, .. } if !is_stream(file) => {
+                let (renamed, ()) = Renamed::new(file, |temporary| {
+                    new_file(file, temporary, |mut writer| {
+                        archive::write(contents, staging, file, &mut writer)?;
+                        Ok((writer, ()))
+                    })
+                })?;
+                Step::Rename(renamed)
+            }
+            Place::Archive { file, .. } => Step::Archive { contents, staging, to: Some(file.clone()) },
+            _ => Step::Archive { contents, staging, to: None },
+        }
     };
-    match place {
-        Place::Layout { folder, .. } => {
-            // A flat image takes the tag's nested index away: the tag would go on naming the old image.
-            let obsolete = if options.flat_index { names.tags() } else { Vec::new() };
-            layout::publish(folder, staging, &blobs, &descriptors, &obsolete)?;
-        }
-        Place::Archive { file, .. } => {
-            publish_file(file, |mut writer| {
-                archive::write(archive()?, staging, file, &mut writer)?;
-                Ok(writer)
-            })?;
-            written.notes.extend(notes(image));
-        }
-        Place::Stdio => {
-            archive::write(archive()?, staging, Path::new("standard output"), stdout)?;
-            written.notes.extend(notes(image));
-        }
-        Place::Registry(_) | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {}
-    }
-    Ok(written)
+    Ok(Pending { step, written: Written::Image(written) })
 }
 
 /// The image that docker's classic store gets.
@@ -147,29 +129,4 @@ fn notes(image: &Finished) -> Vec<String> {
         notes.push("the image has no name, so engines load it under its digest or a name of their own".to_string());
     }
     notes
-}
-
-/// Makes a file whole or not at all. What is no regular file (a device, a pipe) is streamed to. `fill` gives back the
-/// writer that it got.
-pub(super) fn publish_file(
-    file: &Path,
-    fill: impl FnOnce(BufWriter<File>) -> Result<BufWriter<File>, TransportError>,
-) -> Result<(), TransportError> {
-    let failed = |error| TransportError::Write(file.to_path_buf(), error);
-    // What a link leads to is replaced, not the link.
-    let target = fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf());
-    if fs::metadata(&target).is_ok_and(|meta| !meta.is_file()) {
-        let writer = BufWriter::new(File::options().write(true).open(&target).map_err(failed)?);
-        return fill(writer)?.flush().map_err(failed);
-    }
-    let folder = match target.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let desk = Staging::begin(folder)?;
-    let temporary = desk.scratch_path();
-    let writer = fill(BufWriter::with_capacity(1 << 20, File::create_new(&temporary).map_err(failed)?))?;
-    let finished = writer.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all());
-    finished.and_then(|()| fs::rename(&temporary, &target)).map_err(failed)?;
-    layout::sync_directory(folder)
 }

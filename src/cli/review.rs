@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sazare::path::{ImagePath, Name};
-use sazare::pipeline::{BuildError, Packed, Rehearsal};
+use sazare::pipeline::{BuildError, Candidate, Ready};
+use sazare::platform::Platform;
 use sazare::render;
 use sazare::tree::{Backing, Content, Follow, Inode, Kind, Metadata, Mode, Tree};
 use sazare::trial::{Ended, Machine, Trial, Way, attempt};
@@ -26,27 +27,25 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How many bytes of a test's output are compared.
 const OUTPUT_MAX: u64 = 64 << 20;
 
-/// Packs, then tests. `None` when a test fails.
-pub fn look(
-    mut trees: Vec<Rehearsal>,
-    room: &Path,
-    check: &BundleCheck,
-    console: &Console,
-) -> Result<Option<Packed>, Trouble> {
-    let mut packed = Packed::new();
+/// Packs, then tests; whether the bundle is to be written.
+pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, console: &Console) -> Result<bool, Trouble> {
     if check.compress {
-        for tree in &mut trees {
-            pack(tree, room, check, &mut packed)?;
+        let mut packed = Vec::new();
+        for candidate in ready.candidates() {
+            pack(&candidate, &ready.scratch_folder(), check, &mut packed)?;
         }
+        ready.replace(&packed, console)?;
     }
-    if check.test && !test(trees, room, check, console)? {
-        return Ok(None);
-    }
-    Ok(Some(packed))
+    if check.test { test(ready, check, console) } else { Ok(true) }
 }
 
 /// Packs the programs of one platform.
-fn pack(tree: &mut Rehearsal, room: &Path, check: &BundleCheck, packed: &mut Packed) -> Result<(), Trouble> {
+fn pack(
+    candidate: &Candidate<'_>,
+    room: &Path,
+    check: &BundleCheck,
+    packed: &mut Vec<(Platform, ImagePath, Content)>,
+) -> Result<(), Trouble> {
     let upx = request::tool(&check.upx).ok_or_else(|| {
         Trouble::usage(
             format!("--compress needs UPX, and there is no such program: {}", check.upx),
@@ -55,9 +54,9 @@ fn pack(tree: &mut Rehearsal, room: &Path, check: &BundleCheck, packed: &mut Pac
     })?;
     let (plain, small) = (room.join("plain"), room.join("packed"));
     let output = |error| Trouble::Output(room.display().to_string(), error);
-    for program in tree.programs.clone() {
-        let Ok(found) = tree.tree.resolve(&ImagePath::root(), program.as_bytes(), Follow::Yes) else { continue };
-        let Kind::File(content) = &tree.tree.inode(found.id).kind else { continue };
+    for program in candidate.programs {
+        let Ok(found) = candidate.tree.resolve(&ImagePath::root(), program.as_bytes(), Follow::Yes) else { continue };
+        let Kind::File(content) = &candidate.tree.inode(found.id).kind else { continue };
         let mut reader =
             content.open().map_err(|error| Trouble::Input(program.to_string(), std::io::Error::other(error)))?;
         let mut file = File::create(&plain).map_err(output)?;
@@ -76,30 +75,32 @@ fn pack(tree: &mut Rehearsal, room: &Path, check: &BundleCheck, packed: &mut Pac
         let size = file.metadata().map_err(output)?.len();
         fs::remove_file(&small).and_then(|()| fs::remove_file(&plain)).map_err(output)?;
         let backing = Arc::new(Backing::new(file, program.to_string()));
-        let content = Content::Slice { backing, offset: 0, size };
-        tree.tree.fill(found.id, content.clone());
-        packed.insert((tree.platform.clone(), program), content);
+        packed.push((candidate.platform.clone(), program.clone(), Content::Slice { backing, offset: 0, size }));
     }
     Ok(())
 }
 
 /// Runs the test in the tree of this machine's platform, else in the first one; whether it was a success.
-fn test(trees: Vec<Rehearsal>, room: &Path, check: &BundleCheck, console: &Console) -> Result<bool, Trouble> {
-    let here = trees.iter().position(|tree| Some(tree.platform.arch) == Machine::arch()).unwrap_or(0);
-    let Some(mut tree) = trees.into_iter().nth(here) else { return Ok(true) };
+fn test(ready: &Ready<'_>, check: &BundleCheck, console: &Console) -> Result<bool, Trouble> {
+    let here = ready.candidates().position(|tree| Some(tree.platform.arch) == Machine::arch()).unwrap_or(0);
+    let Some(candidate) = ready.candidates().nth(here) else { return Ok(true) };
+    // The shell that is lent for the test is not written.
+    let mut tree = candidate.tree.clone();
+    let command = command(&mut tree, candidate.programs, check)?;
     let machine = request::machine();
+    let room = ready.scratch_folder();
     let trial = Trial {
-        command: command(&mut tree, check)?,
-        tree: &tree.tree,
-        platform: &tree.platform,
-        settings: tree.settings,
-        input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), room)?),
+        command,
+        tree: &tree,
+        platform: candidate.platform,
+        settings: candidate.settings.clone(),
+        input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), &room)?),
         catch: Some(OUTPUT_MAX),
         limit: Some(LIMIT),
         ways: &Way::ALL,
         machine: &machine,
     };
-    let outcome = attempt(&trial, room).map_err(BuildError::Trial)?;
+    let outcome = attempt(&trial, &room).map_err(BuildError::Trial)?;
     console.say(&render::trial::human(&outcome));
     let said = String::from_utf8_lossy(&outcome.output);
     let problem = match (&outcome.ended, &check.test_stdout) {
@@ -114,17 +115,17 @@ fn test(trees: Vec<Rehearsal>, room: &Path, check: &BundleCheck, console: &Conso
 }
 
 /// The words of the test.
-fn command(tree: &mut Rehearsal, check: &BundleCheck) -> Result<Vec<Vec<u8>>, Trouble> {
+fn command(tree: &mut Tree, programs: &[ImagePath], check: &BundleCheck) -> Result<Vec<Vec<u8>>, Trouble> {
     let Some(text) = &check.test_command else {
-        let first = tree.programs.first().map(|program| program.as_bytes().to_vec());
+        let first = programs.first().map(|program| program.as_bytes().to_vec());
         return Ok(first.into_iter().collect());
     };
     let only_for_shells = |letter: char| "|&;<>()$`\\\"'*?[]#~=%!{}\n".contains(letter);
     if !text.contains(only_for_shells) {
         return Ok(text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect());
     }
-    if tree.tree.resolve(&ImagePath::root(), b"/bin/sh", Follow::Yes).is_err() {
-        lend_shell(&mut tree.tree, check)?;
+    if tree.resolve(&ImagePath::root(), b"/bin/sh", Follow::Yes).is_err() {
+        lend_shell(tree, check)?;
     }
     Ok([b"/bin/sh".as_slice(), b"-c", text.as_bytes()].map(<[u8]>::to_vec).to_vec())
 }

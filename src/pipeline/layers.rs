@@ -1,0 +1,61 @@
+//! The tree of one platform to layers, config and manifest.
+
+use super::error::BuildError;
+use super::order::Order;
+use super::stage::Staged;
+use crate::bundle;
+use crate::image::{self, Assembled, Layer, LayerWriter, PlatformImage};
+use crate::oci::HistoryEntry;
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::progress::Event;
+
+/// A tree to layers, config and manifest.
+pub(super) fn package(
+    order: &Order<'_>,
+    staged: &Staged,
+    writer: &LayerWriter<'_>,
+) -> Result<PlatformImage, BuildError> {
+    let platform = &staged.platform;
+    let Some(tree) = &staged.image else { return Err(BuildError::NoImage(platform.to_string())) };
+    let matchers: Vec<_> = order.recipe.layers.iter().map(|rule| rule.matcher(platform)).collect();
+    let takes: Vec<_> = matchers.iter().map(|matcher| |path: &ImagePath| matcher.takes(path)).collect();
+    let rules: Vec<&dyn Fn(&ImagePath) -> bool> = takes.iter().map(|takes| takes as _).collect();
+    let base = staged.base.as_ref();
+    let plans = image::plan_layers(tree, base.map(|base| &base.tree), &rules);
+    // An image without a base has a layer even if nothing is in it: a manifest without one is not valid.
+    let lonely = base.is_none() && plans.iter().all(image::LayerPlan::is_empty);
+    let mut layers: Vec<(Layer, HistoryEntry)> = Vec::new();
+    for (number, plan) in plans.iter().enumerate() {
+        if plan.is_empty() && !(lonely && number + 1 == plans.len()) {
+            continue;
+        }
+        let name = order.recipe.layers.get(number).and_then(|rule| rule.name.clone()).unwrap_or_default();
+        let step = if name.is_empty() { "writing a layer".to_string() } else { format!("writing layer {name}") };
+        writer.progress.event(Event::Step(&format!("{platform}: {step}")));
+        let layer = writer.write(tree, plan, &known_as(order, platform, number))?;
+        layers.push((layer, HistoryEntry { created: order.when, created_by: "sazare build".into(), comment: name }));
+    }
+    let mut annotations = order.recipe.annotations.clone();
+    let reasons = staged.bundled.as_ref().and_then(|bundled| bundle::kept(&bundled.reasons));
+    annotations.extend(reasons.map(|reasons| (bundle::REASONS.to_string(), reasons)));
+    let assembled = Assembled {
+        platform,
+        base: base.map(|base| &base.image),
+        layers,
+        settings: &staged.settings,
+        created: order.when,
+        annotations: &annotations,
+    };
+    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.staging)?)
+}
+
+/// What a layer is known by to later builds: where it comes from, which platform it is for, and which of the layers it is.
+fn known_as(order: &Order<'_>, platform: &Platform, number: usize) -> String {
+    let mut name = format!("{platform} {number}");
+    for source in &order.recipe.sources {
+        let path = source.from.for_platform(platform);
+        name += &format!("\n{}", std::path::absolute(&path).unwrap_or(path).display());
+    }
+    name
+}

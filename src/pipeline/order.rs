@@ -1,0 +1,206 @@
+//! What is to be built, and the places that it goes to.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::error::BuildError;
+use crate::bundle::trace::Traced;
+use crate::codec::compress::Whole;
+use crate::epoch::Epoch;
+use crate::image::{Cache, LayerOptions};
+use crate::link::{self, Allowance, Baseline, Policy};
+use crate::path::ImagePath;
+use crate::platform::Platform;
+use crate::recipe::{self, InitramfsCompression, Output, Recipe};
+use crate::reference::{Repository, Tag};
+use crate::transport::{self, Place, TransportError, WriteOptions};
+
+/// What is to be built, how, and where it goes.
+#[derive(Clone)]
+pub struct Order<'a> {
+    /// The recipe.
+    pub recipe: &'a Recipe,
+    /// The platforms to build, each one of the recipe's.
+    pub platforms: &'a [Platform],
+    /// The image's name.
+    pub name: Option<Repository>,
+    /// The image's tags.
+    pub tags: Vec<Tag>,
+    /// The date of everything in the image.
+    pub when: Epoch,
+    /// All places: for images, root file systems and initramfs archives.
+    pub places: &'a [Place],
+    /// Where temporary files may lie when no place has a folder.
+    pub temporary: &'a Path,
+    /// How layers are written.
+    pub layers: LayerOptions,
+    /// What earlier builds made, if it may be used.
+    pub cache: Option<&'a Cache>,
+    /// When it began: of a file that changed later than two seconds before, nothing is concluded from its times.
+    pub began: SystemTime,
+    /// How the image is written.
+    pub write: WriteOptions,
+    /// Findings that are accepted, besides those that the recipe accepts.
+    pub allow: &'a [Allowance],
+    /// Findings that were there before.
+    pub baseline: &'a Baseline,
+    /// What a run was seen to use, for the recipe's bundle.
+    pub traced: &'a BTreeSet<Traced>,
+}
+
+/// What is written to one place. The numbers are those of platforms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// The image of all platforms.
+    Image(Place),
+    /// The root file system of one platform.
+    Rootfs(usize, PathBuf),
+    /// The initramfs of one platform.
+    Initramfs(usize, PathBuf, Whole),
+}
+
+impl Target {
+    /// Which tree it is made of.
+    pub fn output(&self) -> Output {
+        match self {
+            Target::Image(_) | Target::Rootfs(..) => Output::Image,
+            Target::Initramfs(..) => Output::Initramfs,
+        }
+    }
+}
+
+impl Order<'_> {
+    /// Everything that is to be written, in the order of the places. `{arch}` and the like in the name of a root file system
+    /// or an initramfs stand for the platform.
+    ///
+    /// # Errors
+    /// When a place cannot be written to, or two platforms would go to one.
+    pub(super) fn targets(&self) -> Result<Vec<Target>, BuildError> {
+        let mut targets: Vec<Target> = Vec::new();
+        let mut add = |target: Target, path: &Path| {
+            if targets.contains(&target) || targets.iter().any(|known| known.is_at(path)) {
+                return Err(BuildError::OneArchive(path.to_path_buf()));
+            }
+            targets.push(target);
+            Ok(())
+        };
+        let mut images = Vec::new();
+        for place in self.places {
+            match place {
+                Place::Rootfs(name) => {
+                    for (number, folder) in self.names(name) {
+                        transport::check_rootfs(&folder)?;
+                        add(Target::Rootfs(number, folder.clone()), &folder)?;
+                    }
+                }
+                Place::Cpio(name) => {
+                    let form = transport::archive_form(name, self.initramfs_form())?;
+                    for (number, file) in self.names(name) {
+                        if file.is_dir() {
+                            let error = std::io::ErrorKind::IsADirectory.into();
+                            return Err(TransportError::Write(file, error).into());
+                        }
+                        add(Target::Initramfs(number, file.clone(), form), &file)?;
+                    }
+                }
+                Place::Layout { .. } | Place::Archive { .. } | Place::Stdio | Place::Registry(_) | Place::Tar(_) => {
+                    transport::check(place)?;
+                    images.push(Target::Image(place.clone()));
+                }
+            }
+        }
+        images.extend(targets);
+        Ok(images)
+    }
+
+    /// The name for each platform.
+    fn names(&self, name: &Path) -> impl Iterator<Item = (usize, PathBuf)> {
+        let fill = |platform: &Platform| {
+            name.to_str().map_or_else(|| name.to_path_buf(), |text| PathBuf::from(platform.fill_in(text)))
+        };
+        self.platforms.iter().map(fill).enumerate().collect::<Vec<_>>().into_iter()
+    }
+
+    fn initramfs_form(&self) -> Option<Whole> {
+        self.recipe.initramfs.compression.map(|compression| match compression {
+            InitramfsCompression::None => Whole::None,
+            InitramfsCompression::Gzip => Whole::Gzip,
+            InitramfsCompression::Zstd => Whole::Zstd,
+            InitramfsCompression::Xz => Whole::Xz,
+        })
+    }
+
+    /// Where private files lie: beside the first output, so that putting it in place is a rename.
+    pub(super) fn private_folder(&self, targets: &[Target]) -> PathBuf {
+        let beside = |target: &Target| match target {
+            Target::Image(place) => place.staging_folder(),
+            Target::Initramfs(_, file, _) => Place::Cpio(file.clone()).staging_folder(),
+            Target::Rootfs(..) => None,
+        };
+        targets.iter().find_map(beside).unwrap_or_else(|| self.temporary.to_path_buf())
+    }
+
+    /// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
+    pub(super) fn outside_of_sources(&self, targets: &[Target], private: &Path) -> Result<(), BuildError> {
+        let folder = |target: &Target| match target {
+            Target::Image(place) => place.staging_folder(),
+            Target::Initramfs(_, file, _) => Place::Cpio(file.clone()).staging_folder(),
+            Target::Rootfs(_, folder) => Some(folder.clone()),
+        };
+        let outputs = targets.iter().filter_map(folder);
+        outputs.chain([private.to_path_buf()]).try_for_each(|output| self.outside_of_source(&output))
+    }
+
+    fn outside_of_source(&self, folder: &Path) -> Result<(), BuildError> {
+        // A folder that does not exist yet lies where the deepest one that does exist lies.
+        let Some(output) = folder.ancestors().find_map(|folder| {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            std::fs::canonicalize(folder).ok()
+        }) else {
+            return Ok(());
+        };
+        for platform in self.platforms {
+            for source in &self.recipe.sources {
+                let source = source.from.for_platform(platform);
+                if std::fs::canonicalize(&source).is_ok_and(|root| root.is_dir() && output.starts_with(root)) {
+                    return Err(BuildError::OutputInSource(folder.to_path_buf(), source));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the verifier is asked for: by the recipe, and by whoever runs it.
+    pub(super) fn policy(&self, platform: &Platform, programs: &[ImagePath]) -> Policy {
+        let verify = &self.recipe.verify;
+        let accepted = verify.allow.iter().map(|allowance| {
+            let written = allowance.paths.patterns().collect::<Vec<_>>().join(" ");
+            let matcher = allowance.paths.matcher(platform);
+            let all = allowance.paths.is_empty();
+            let covers = move |path: &ImagePath| all || matcher.covers(path);
+            Allowance::new(allowance.code.clone(), written, allowance.reason.clone(), covers)
+        });
+        Policy {
+            static_only: verify.r#static,
+            libc: verify.libc.map(|libc| match libc {
+                recipe::Libc::Musl => link::Libc::Musl,
+                recipe::Libc::Glibc => link::Libc::Glibc,
+            }),
+            max_size: verify.max_size,
+            allow: accepted.chain(self.allow.iter().cloned()).collect(),
+            baseline: self.baseline.clone(),
+            programs: programs.to_vec(),
+            threads: self.layers.jobs,
+        }
+    }
+}
+
+impl Target {
+    fn is_at(&self, path: &Path) -> bool {
+        match self {
+            Target::Image(_) => false,
+            Target::Rootfs(_, known) | Target::Initramfs(_, known, _) => known == path,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What every build begins with: a recipe and its sources to trees.
+
+use super::error::BuildError;
+use super::gather::gather;
+use super::order::Order;
+use super::read::is_platform;
+use crate::bundle::Reasons;
+use crate::codec::Scratch;
+use crate::image::{self, Blobs, PlatformImage};
+use crate::oci::Settings;
+use crate::path::{ImagePath, display_bytes};
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+use crate::recipe::{self, Output};
+use crate::stage;
+use crate::transport::{self, Opened, Place, TransportError};
+use crate::tree::{Kind, Tree};
+
+/// The trees of one platform, and what they were put on.
+pub(super) struct Staged {
+    pub platform: Platform,
+    /// What images and root file systems are made of.
+    pub image: Option<Tree>,
+    /// What initramfs archives are made of.
+    pub initramfs: Option<Tree>,
+    pub settings: Settings,
+    pub base: Option<Base>,
+    pub bundled: Option<Bundled>,
+}
+
+/// What was bundled for one platform.
+#[derive(Clone, Debug)]
+pub struct Bundled {
+    /// The platform.
+    pub platform: Platform,
+    /// Why each name is there.
+    pub reasons: Reasons,
+    /// The programs that were asked for, where they are, in order.
+    pub programs: Vec<ImagePath>,
+    /// How large the files are that were bundled, in bytes.
+    pub size: u64,
+}
+
+/// A base image of one platform.
+pub(super) struct Base {
+    pub image: PlatformImage,
+    pub blobs: Box<dyn Blobs>,
+    pub tree: Tree,
+}
+
+/// Recipe and sources to the trees of one platform: one for each of `outputs`.
+pub(super) fn stage(
+    order: &Order<'_>,
+    platform: &Platform,
+    outputs: &[Output],
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Staged, BuildError> {
+    let base = match &order.recipe.base {
+        Some(base) => Some(open_base(base, platform, scratch, progress)?),
+        None => None,
+    };
+    let bundle = match &order.recipe.bundle {
+        Some(rules) => Some(gather(rules, order.traced, platform, scratch, progress)?),
+        None => None,
+    };
+    let (mut image, mut initramfs) = (None, None);
+    for output in outputs {
+        progress.event(Event::Step(&format!("{platform}: staging")));
+        let staged = stage::stage(stage::Request {
+            recipe: order.recipe,
+            platform,
+            output: *output,
+            when: order.when,
+            scratch,
+            base: base.as_ref().map(|base| base.tree.clone()),
+            bundle: bundle.as_ref().map(|bundle| &bundle.tree),
+            threads: order.layers.jobs,
+            progress,
+        })?;
+        for note in &staged.notes {
+            progress.event(Event::Note(&format!("{platform}: {note}")));
+        }
+        match output {
+            Output::Image => image = Some(staged.tree),
+            Output::Initramfs => initramfs = Some(staged.tree),
+        }
+    }
+    let below = base.as_ref().map(|base| base.image.configuration.settings()).unwrap_or_default();
+    let mut settings = below.changed(&order.recipe.config_for(platform));
+    let bundled = bundle.map(|bundle| Bundled {
+        platform: platform.clone(),
+        reasons: bundle.reasons,
+        programs: bundle.programs,
+        size: contents(&bundle.tree),
+    });
+    // An image of one program is an image that runs it, unless somebody says otherwise.
+    if let (true, true, Some(first)) = (
+        settings.entrypoint.is_empty(),
+        settings.cmd.is_empty(),
+        bundled.as_ref().and_then(|bundled| bundled.programs.first()),
+    ) {
+        settings.entrypoint = vec![display_bytes(first.as_bytes())];
+    }
+    Ok(Staged { platform: platform.clone(), image, initramfs, settings, base, bundled })
+}
+
+impl Staged {
+    /// The tree for one kind of output, where it was asked for.
+    pub fn tree(&self, output: Output) -> Option<&Tree> {
+        match output {
+            Output::Image => self.image.as_ref(),
+            Output::Initramfs => self.initramfs.as_ref(),
+        }
+    }
+
+    /// The programs that were bundled, where they are, in order.
+    pub fn programs(&self) -> &[ImagePath] {
+        self.bundled.as_ref().map_or(&[], |bundled| &bundled.programs)
+    }
+}
+
+/// How large the regular files of a tree are, each counted once.
+fn contents(tree: &Tree) -> u64 {
+    let mut seen = vec![false; tree.inode_count()];
+    let mut size = 0;
+    for entry in tree.walk() {
+        if let Kind::File(content) = &entry.inode.kind
+            && !std::mem::replace(&mut seen[entry.id.index()], true)
+        {
+            size += content.size();
+        }
+    }
+    size
+}
+
+/// The base image of one platform, merged into a tree.
+fn open_base(
+    base: &recipe::Base,
+    platform: &Platform,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Base, BuildError> {
+    let text = format!("{}:{}", base.scheme, base.path.text_for(platform));
+    progress.event(Event::Step(&format!("{platform}: reading {text}")));
+    let place = Place::for_reading(&text).map_err(TransportError::from)?.seen_from(base.path.folder());
+    let Opened::Image { image, blobs, notes } = transport::open(&place, scratch)? else {
+        return Err(BuildError::NoImage(text));
+    };
+    for note in &notes {
+        progress.event(Event::Note(&format!("{text}: {note}")));
+    }
+    let found: Vec<String> = image.platforms.iter().map(|image| image.platform.clone()).collect();
+    let wanted = image.platforms.into_iter().find(|image| is_platform(&image.platform, platform));
+    let image = wanted.ok_or_else(|| BuildError::NoPlatform {
+        place: text,
+        wanted: platform.to_string(),
+        found: found.join(", "),
+    })?;
+    let tree = image::flatten(&image, &*blobs, scratch)?;
+    Ok(Base { image, blobs, tree })
+}
