@@ -7,7 +7,7 @@ use super::extras;
 use super::packing::Packing;
 use super::reason::{Reason, Reasons};
 use super::search;
-use super::trace::Traced;
+use super::trace::{Traced, Use};
 use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
 use crate::path::ImagePath;
@@ -148,19 +148,19 @@ impl Gathering<'_> {
                 self.notes.push(format!("the root has nothing of `{}`", extra.word()));
             }
             for path in paths {
-                self.take_all(&path, &Reason::Extra(extra.word()));
+                self.take_all(&path, &Reason::Extra(*extra));
             }
         }
     }
 
     /// Takes what a run used. What is gone since, or was never in the root (another mount), is left out.
     fn add_traced(&mut self, traced: &BTreeSet<Traced>) {
-        for Traced { path, follow, deed } in traced {
+        for Traced { path, follow, used } in traced {
             let follow = if *follow { Follow::Yes } else { Follow::No };
             let Ok(found) = self.root.resolve(&ImagePath::root(), path, follow) else { continue };
             match &self.root.inode(found.id).kind {
                 Kind::File(_) | Kind::Directory(_) | Kind::Symlink(_) => {
-                    let _ = self.packing.take(&ImagePath::root(), path, follow, &Reason::Traced(deed));
+                    let _ = self.packing.take(&ImagePath::root(), path, follow, &Reason::Traced(*used));
                 }
                 Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
             }
@@ -199,7 +199,7 @@ impl Gathering<'_> {
     /// taken without that: which zone it is belongs to the machine.
     fn take_link(&mut self, path: &ImagePath, why: &Reason) {
         let root = ImagePath::root();
-        let zone = *why == Reason::Extra(Extra::Zoneinfo.word());
+        let zone = *why == Reason::Extra(Extra::Zoneinfo);
         let leads_out = |found: &Resolved| zone && found.path.components().next() == Some(b"etc");
         match self.root.resolve(&root, path.as_bytes(), Follow::Yes) {
             Ok(found) if !leads_out(&found) => {
@@ -294,7 +294,7 @@ fn move_to(
     let found = packing.tree.resolve(&ImagePath::root(), spelled, Follow::Yes)?;
     let inode = packing.tree.inode(found.id).clone();
     // That it was executed in the trace is the same reason once more.
-    let own = |reason: &Reason| matches!(reason, Reason::Named | Reason::Traced("executed"));
+    let own = |reason: &Reason| matches!(reason, Reason::Named | Reason::Traced(Use::Executed));
     let alone = packing.reasons.get(here).is_some_and(|reasons| reasons.iter().all(own));
     if *here == found.path && alone && !depends_on_its_place(&inode) {
         packing.drop_name(here);
@@ -510,12 +510,12 @@ mod tests {
             .text("/etc/app/unused", 0o644, "")
             .link("/etc/conf", "app/conf")
             .link("/etc/look", "app/unused");
-        let traced = |path: &str, follow, deed| Traced { path: path.as_bytes().to_vec(), follow, deed };
+        let traced = |path: &str, follow, used| Traced { path: path.as_bytes().to_vec(), follow, used };
         let traced = BTreeSet::from([
-            traced("/usr/../etc/conf", true, "opened"),
-            traced("/etc/look", false, "read as a link"),
-            traced("/usr/lib64", true, "looked at"),
-            traced("/gone", true, "opened"),
+            traced("/usr/../etc/conf", true, Use::Opened),
+            traced("/etc/look", false, Use::LinkRead),
+            traced("/usr/lib64", true, Use::LookedAt),
+            traced("/gone", true, Use::Opened),
         ]);
         let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));
         let request = Request { root: &sample.tree, platform: &platform, rules: &rules, traced: &traced };
@@ -525,7 +525,7 @@ mod tests {
             assert!(names.contains(&name.to_string()), "{name} in {names:?}");
         }
         assert!(!names.contains(&"/etc/app/unused".to_string()));
-        assert_eq!(bundle.reasons[&"/etc/app/conf".parse().unwrap()], [Reason::Traced("opened")]);
+        assert_eq!(bundle.reasons[&"/etc/app/conf".parse().unwrap()], [Reason::Traced(Use::Opened)]);
     }
 
     #[test]

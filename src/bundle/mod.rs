@@ -30,5 +30,5 @@ mod gather;
 pub use error::BundleError;
 pub use extras::places;
 pub use gather::{Bundle, Request, gather};
-pub use reason::{REASONS, Reason, Reasons, kept, remembered};
+pub use reason::{REASONS, Reason, Reasons, read_recorded, recorded};
 pub use why::why;

@@ -49,7 +49,7 @@ impl<'a> Packing<'a> {
         why: &Reason,
     ) -> Result<Resolved, ResolveError> {
         let found = self.root.resolve(from, spelled, follow)?;
-        let way = Reason::Way(display_bytes(spelled));
+        let way = Reason::Link(display_bytes(spelled));
         self.left_again(from, spelled, &way);
         let last = spelled.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         for link in &found.links {
@@ -64,7 +64,7 @@ impl<'a> Packing<'a> {
             }
         }
         let taken = self.copy(&found.path, why);
-        if taken.is_some() && spelled.starts_with(b"/") && !matches!(why, Reason::Library { .. } | Reason::Way(_)) {
+        if taken.is_some() && spelled.starts_with(b"/") && !matches!(why, Reason::Library { .. } | Reason::Link(_)) {
             self.ways.push((spelled.to_vec(), found.path.clone()));
         }
         Ok(found)

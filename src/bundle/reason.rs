@@ -1,12 +1,24 @@
 //! Why a name is in a bundle.
+//!
+//! An image records the reasons that its files do not show by themselves, in an annotation of its manifest. They are
+//! recorded as data, never as sentences: a better wording must not change a digest. The value is a JSON array with one
+//! object for each reason, with its paths:
+//!
+//! ```text
+//! [{"kind":"named","paths":["/usr/bin/app"]},{"call":"opened","kind":"traced","paths":["/etc/app.conf"]}]
+//! ```
+//!
+//! The first images had an object from sentence to paths instead. It is still read; its sentences are shown as they are.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Value, json};
 
+use super::trace::Use;
 use crate::link::{Need, Role};
 use crate::path::{ImagePath, display_bytes};
+use crate::recipe::Extra;
 
 /// Why a name is in a bundle. Paths are as a person reads them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,20 +41,20 @@ pub enum Reason {
     /// `env` runs it for this script.
     Command(String),
     /// It is a link on the way to this path.
-    Way(String),
-    /// It lets a loader find what it would not find without.
+    Link(String),
+    /// The loader needs it to find another library.
     Search,
     /// This glob asked for it.
     Included(String),
     /// This kind of extra was asked for.
-    Extra(&'static str),
-    /// A run used it so.
-    Traced(&'static str),
+    Extra(Extra),
+    /// A traced run used it in this way.
+    Traced(Use),
     /// It is an empty directory that was asked for.
     Made,
 }
 
-/// The names of a bundle that are no directories on the way, and why each is there.
+/// The names of a bundle that are not directories on the way, and why each is there.
 pub type Reasons = BTreeMap<ImagePath, Vec<Reason>>;
 
 impl Reason {
@@ -64,56 +76,100 @@ impl Reason {
             | Reason::Library { .. }
             | Reason::Interpreter(_)
             | Reason::Command(_)
-            | Reason::Way(_)
+            | Reason::Link(_)
             | Reason::Search => true,
             Reason::Named | Reason::Included(_) | Reason::Extra(_) | Reason::Traced(_) | Reason::Made => false,
         }
     }
 
-    /// One word for it, and the parts of it, for programs.
-    pub fn json(&self) -> Value {
-        let mut value = match self {
+    /// Its code with its arguments: the same in every release.
+    fn data(&self) -> Value {
+        match self {
             Reason::Named => json!({"kind": "named"}),
             Reason::Loader(by) => json!({"kind": "loader", "by": by}),
             Reason::Library { name, by, rule } => json!({"kind": "library", "name": name, "by": by, "rule": rule}),
             Reason::Interpreter(by) => json!({"kind": "interpreter", "by": by}),
             Reason::Command(by) => json!({"kind": "command", "by": by}),
-            Reason::Way(to) => json!({"kind": "link", "to": to}),
+            Reason::Link(to) => json!({"kind": "link", "to": to}),
             Reason::Search => json!({"kind": "search"}),
             Reason::Included(glob) => json!({"kind": "included", "glob": glob}),
-            Reason::Extra(word) => json!({"kind": "with", "with": word}),
-            Reason::Traced(call) => json!({"kind": "traced", "call": call}),
+            Reason::Extra(extra) => json!({"kind": "with", "with": extra.word()}),
+            Reason::Traced(used) => json!({"kind": "traced", "call": used.code()}),
             Reason::Made => json!({"kind": "made"}),
-        };
+        }
+    }
+
+    /// A recorded reason; `None` for one that this release does not know.
+    fn from_data(data: &Value) -> Option<Reason> {
+        let text = |name: &str| data.get(name)?.as_str();
+        match text("kind")? {
+            "named" => Some(Reason::Named),
+            "included" => Some(Reason::Included(text("glob")?.to_string())),
+            "with" => {
+                let word = text("with")?;
+                Extra::ALL.into_iter().find(|extra| extra.word() == word).map(Reason::Extra)
+            }
+            "traced" => Use::from_code(text("call")?).map(Reason::Traced),
+            "made" => Some(Reason::Made),
+            _ => None,
+        }
+    }
+
+    /// Its code, its arguments and its sentence, for programs.
+    pub fn json(&self) -> Value {
+        let mut value = self.data();
         value["text"] = json!(self.to_string());
         value
     }
 }
 
-/// The annotation of an image that tells why names of a bundle are in it, where the files themselves do not show it.
+/// The annotation of an image that records why names of a bundle are in it, if the files themselves do not show it.
 pub const REASONS: &str = "io.github.kazuki-0731.sazare.reasons";
 
-/// The largest value of that annotation, in bytes: registries take manifests of 4 MB.
+/// The largest value of that annotation, in bytes: registries accept manifests of 4 MB.
 const REASONS_MAX: usize = 1 << 20;
 
-/// What the annotation says: each reason with the paths that it is true for. `None` when there is nothing to say, or too
-/// much of it.
-pub fn kept(reasons: &Reasons) -> Option<String> {
-    let mut paths: BTreeMap<String, Vec<String>> = BTreeMap::new();
+/// The value of the annotation. `None` if there is nothing to record, or too much.
+pub fn recorded(reasons: &Reasons) -> Option<String> {
+    let mut paths: BTreeMap<&Reason, Vec<String>> = BTreeMap::new();
     for (path, reasons) in reasons {
         for reason in reasons.iter().filter(|reason| !reason.is_linkage()) {
-            paths.entry(reason.to_string()).or_default().push(path.to_string());
+            paths.entry(reason).or_default().push(path.to_string());
         }
     }
-    let text = serde_json::to_string(&paths).ok()?;
-    (!paths.is_empty() && text.len() <= REASONS_MAX).then_some(text)
+    let entry = |(reason, paths): (&Reason, Vec<String>)| {
+        let mut entry = reason.data();
+        entry["paths"] = json!(paths);
+        entry
+    };
+    let entries: Vec<Value> = paths.into_iter().map(entry).collect();
+    let text = serde_json::to_string(&entries).ok()?;
+    (!entries.is_empty() && text.len() <= REASONS_MAX).then_some(text)
 }
 
-/// What the annotation says about a path, in words; nothing when it is none of ours.
-pub fn remembered(annotation: &str, path: &ImagePath) -> Vec<String> {
-    let paths: BTreeMap<String, Vec<String>> = serde_json::from_str(annotation).unwrap_or_default();
+/// The reasons that the annotation records for a path, as sentences. None if the annotation is not one of ours.
+pub fn read_recorded(annotation: &str, path: &ImagePath) -> Vec<String> {
     let shown = path.to_string();
-    paths.into_iter().filter(|(_, paths)| paths.contains(&shown)).map(|(reason, _)| reason).collect()
+    let names = |paths: &Value| {
+        paths.as_array().is_some_and(|paths| paths.iter().any(|path| path.as_str() == Some(shown.as_str())))
+    };
+    match serde_json::from_str(annotation) {
+        Ok(Value::Array(entries)) => {
+            let about = entries.iter().filter(|entry| entry.get("paths").is_some_and(names));
+            about.filter_map(sentence).collect()
+        }
+        // The old form.
+        Ok(Value::Object(sentences)) => {
+            sentences.into_iter().filter(|(_, paths)| names(paths)).map(|(sentence, _)| sentence).collect()
+        }
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// A recorded reason as a sentence. A later release may have recorded one that this one does not know.
+fn sentence(entry: &Value) -> Option<String> {
+    let unknown = || Some(format!("recorded as `{}`", entry.get("kind")?.as_str()?));
+    Reason::from_data(entry).map(|reason| reason.to_string()).or_else(unknown)
 }
 
 impl fmt::Display for Reason {
@@ -124,11 +180,11 @@ impl fmt::Display for Reason {
             Reason::Library { name, by, rule } => write!(f, "{name}, needed by {by} ({rule})"),
             Reason::Interpreter(by) => write!(f, "interprets {by} (first line)"),
             Reason::Command(by) => write!(f, "is run by `env` for {by} (first line)"),
-            Reason::Way(to) => write!(f, "is a link on the way to {to}"),
-            Reason::Search => f.write_str("lets the loader find what it would not find without"),
+            Reason::Link(to) => write!(f, "is a link on the way to {to}"),
+            Reason::Search => f.write_str("needed so that the loader finds another library"),
             Reason::Included(glob) => write!(f, "included by {glob}"),
-            Reason::Extra(word) => write!(f, "part of `{word}`"),
-            Reason::Traced(call) => write!(f, "{call} in the trace"),
+            Reason::Extra(extra) => write!(f, "part of `{}`", extra.word()),
+            Reason::Traced(used) => write!(f, "{used} in the traced run"),
             Reason::Made => f.write_str("made as an empty directory"),
         }
     }
@@ -138,19 +194,46 @@ impl fmt::Display for Reason {
 mod tests {
     use super::*;
 
+    fn path(text: &str) -> ImagePath {
+        text.parse().unwrap()
+    }
+
     #[test]
-    fn what_files_do_not_show_is_remembered() {
-        let path = |text: &str| text.parse::<ImagePath>().unwrap();
+    fn what_files_do_not_show_is_recorded_as_data_and_read_as_sentences() {
         let reasons = Reasons::from([
             (path("/a"), vec![Reason::Named, Reason::Loader("/b".into())]),
-            (path("/c"), vec![Reason::Traced("opened")]),
-            (path("/d"), vec![Reason::Traced("opened"), Reason::Way("/e".into())]),
+            (path("/c"), vec![Reason::Traced(Use::Opened)]),
+            (path("/d"), vec![Reason::Traced(Use::Opened), Reason::Link("/e".into())]),
         ]);
-        let text = kept(&reasons).unwrap();
-        assert_eq!(text, r#"{"asked for by name":["/a"],"opened in the trace":["/c","/d"]}"#);
-        assert_eq!(remembered(&text, &path("/a")), ["asked for by name"]);
-        assert_eq!(remembered(&text, &path("/d")), ["opened in the trace"]);
-        assert_eq!(remembered("no JSON", &path("/d")), Vec::<String>::new());
-        assert_eq!(kept(&Reasons::from([(path("/a"), vec![Reason::Search])])), None);
+        let text = recorded(&reasons).unwrap();
+        assert_eq!(text, r#"[{"kind":"named","paths":["/a"]},{"call":"opened","kind":"traced","paths":["/c","/d"]}]"#);
+        assert_eq!(read_recorded(&text, &path("/a")), ["asked for by name"]);
+        assert_eq!(read_recorded(&text, &path("/d")), ["opened in the traced run"]);
+        assert_eq!(read_recorded("no JSON", &path("/d")), Vec::<String>::new());
+        assert_eq!(recorded(&Reasons::from([(path("/a"), vec![Reason::Search])])), None);
+    }
+
+    #[test]
+    fn every_reason_that_is_recorded_is_read_as_itself() {
+        let mut all = vec![Reason::Named, Reason::Included("/a/*".into()), Reason::Made];
+        all.extend(Extra::ALL.map(Reason::Extra));
+        all.extend(Use::ALL.map(Reason::Traced));
+        for reason in all {
+            assert!(!reason.is_linkage());
+            assert_eq!(Reason::from_data(&reason.data()), Some(reason));
+        }
+    }
+
+    #[test]
+    fn annotations_of_other_releases_are_read() {
+        // Recorded from an image of the first version.
+        let old = r#"{"asked for by name":["/usr/bin/patchelf"],"included by /etc/debian_version":["/etc/debian_version"],"opened in the trace":["/etc/debian_version"]}"#;
+        assert_eq!(read_recorded(old, &path("/usr/bin/patchelf")), ["asked for by name"]);
+        let both = ["included by /etc/debian_version", "opened in the trace"];
+        assert_eq!(read_recorded(old, &path("/etc/debian_version")), both);
+        assert_eq!(read_recorded(old, &path("/bin")), Vec::<String>::new());
+        let later =
+            r#"[{"kind":"guessed","paths":["/a"]},{"kind":"with","with":"icons","paths":["/a"]},7,{"paths":["/a"]}]"#;
+        assert_eq!(read_recorded(later, &path("/a")), ["recorded as `guessed`", "recorded as `with`"]);
     }
 }

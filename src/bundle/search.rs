@@ -59,7 +59,7 @@ pub(super) fn shorten(
         .reasons
         .iter()
         .filter(|(path, reasons)| {
-            reasons.iter().all(|reason| matches!(reason, Reason::Way(_))) && leads_to_directory(path)
+            reasons.iter().all(|reason| matches!(reason, Reason::Link(_))) && leads_to_directory(path)
         })
         .map(|(path, _)| path.clone())
         .collect();

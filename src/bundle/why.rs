@@ -24,7 +24,7 @@ pub fn why(tree: &Tree, platform: &Platform, path: &ImagePath) -> Vec<Reason> {
             let reason = if found.path == *path {
                 Reason::of(&need)
             } else if found.links.contains(path) {
-                Reason::Way(display_bytes(&need.path))
+                Reason::Link(display_bytes(&need.path))
             } else {
                 continue;
             };

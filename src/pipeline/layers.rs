@@ -37,7 +37,7 @@ pub(super) fn package(
         layers.push((layer, HistoryEntry { created: order.when, created_by: "sazare build".into(), comment: name }));
     }
     let mut annotations = order.recipe.annotations.clone();
-    let reasons = staged.bundled.as_ref().and_then(|bundled| bundle::kept(&bundled.reasons));
+    let reasons = staged.bundled.as_ref().and_then(|bundled| bundle::recorded(&bundled.reasons));
     annotations.extend(reasons.map(|reasons| (bundle::REASONS.to_string(), reasons)));
     let assembled = Assembled {
         platform,

@@ -134,7 +134,7 @@ pub fn why(seen: &[Seen], path: &ImagePath) -> Vec<Why> {
         let annotations = seen.image.as_ref().and_then(|image| image.manifest.annotations().clone());
         let annotation = annotations.and_then(|annotations| annotations.get(bundle::REASONS).cloned());
         let mut because: Vec<String> =
-            annotation.map(|text| bundle::remembered(&text, &found.path)).unwrap_or_default();
+            annotation.map(|text| bundle::read_recorded(&text, &found.path)).unwrap_or_default();
         let own = seen.platform.parse::<Platform>().ok();
         // A root file system does not name its platform; programs of each are told by their files.
         let platforms = own.map_or_else(|| Arch::ALL.map(Platform::new).to_vec(), |own| vec![own]);

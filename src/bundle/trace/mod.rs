@@ -23,7 +23,7 @@ mod start;
 
 mod watch;
 
-pub use call::Traced;
+pub use call::{Traced, Use};
 pub use error::TraceError;
 pub use start::Run;
 pub use watch::{Ended, LIMIT, Trace, trace};

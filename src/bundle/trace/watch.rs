@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use nix::libc;
 
-use super::call::{Call, Deed, Follow, Traced, call};
+use super::call::{Action, Call, Follow, Traced, call};
 use super::error::TraceError;
 use super::start::{Run, report, start};
 use super::tracee::{self, At, EVENT_STOP, Number, Told};
@@ -122,12 +122,13 @@ struct Watch<'a> {
 struct Pending {
     path: Vec<u8>,
     follow: bool,
-    deed: Deed,
+    action: Action,
 }
 
 impl Pending {
-    fn use_of(&self) -> Traced {
-        Traced { path: self.path.clone(), follow: self.follow, deed: self.deed.word() }
+    fn traced(&self) -> Option<Traced> {
+        let used = self.action.used()?;
+        Some(Traced { path: self.path.clone(), follow: self.follow, used })
     }
 }
 
@@ -191,7 +192,9 @@ impl Watch<'_> {
                 self.pending.remove(&tracee);
                 let begun = call(number).and_then(|call| begin(tracee, call, &arguments));
                 // How a call ends that was seen to succeed before is not waited for: each stop costs time.
-                if let Some(pending) = begun.filter(|pending| !self.trace.seen.contains(&pending.use_of())) {
+                let known =
+                    |pending: &Pending| pending.traced().is_some_and(|traced| self.trace.seen.contains(&traced));
+                if let Some(pending) = begun.filter(|pending| !known(pending)) {
                     self.pending.insert(tracee, pending);
                 }
             }
@@ -209,10 +212,14 @@ impl Watch<'_> {
         if KERNEL.iter().any(|kernel| is_below(&pending.path, kernel)) {
             return;
         }
-        if pending.deed == Deed::Make {
-            self.made.insert(pending.path);
-        } else if !self.is_made(&pending.path) {
-            self.trace.seen.insert(pending.use_of());
+        match pending.traced() {
+            None => {
+                self.made.insert(pending.path);
+            }
+            Some(traced) if !self.is_made(&pending.path) => {
+                self.trace.seen.insert(traced);
+            }
+            Some(_) => {}
         }
     }
 
@@ -236,10 +243,10 @@ fn begin(tracee: Number, call: &Call, arguments: &[u64; 6]) -> Option<Pending> {
     } else {
         plain(&[directory(tracee, call.directory.and_then(argument))?.as_slice(), b"/", &spelled].concat())
     };
-    let flags = match call.deed {
-        Deed::Open(position) => argument(position)?,
-        Deed::OpenHow(position) => tracee::number(tracee, argument(position)?)?,
-        Deed::Execute | Deed::Look | Deed::ReadLink | Deed::Enter | Deed::Make => 0,
+    let flags = match call.action {
+        Action::Open(position) => argument(position)?,
+        Action::OpenHow(position) => tracee::number(tracee, argument(position)?)?,
+        Action::Execute | Action::Look | Action::ReadLink | Action::Enter | Action::Make => 0,
     };
     let has = |flag: i32| flags & flag as u64 == flag as u64;
     let follow = match call.follow {
@@ -253,7 +260,7 @@ fn begin(tracee: Number, call: &Call, arguments: &[u64; 6]) -> Option<Pending> {
     }
     let is_new = has(libc::O_TRUNC)
         || (has(libc::O_CREAT) && std::fs::symlink_metadata(Path::new(OsStr::from_bytes(&path))).is_err());
-    Some(Pending { path, follow, deed: if is_new { Deed::Make } else { call.deed } })
+    Some(Pending { path, follow, action: if is_new { Action::Make } else { call.action } })
 }
 
 /// The directory that a relative path starts from: a handle, or the working directory.
@@ -281,6 +288,7 @@ pub const LIMIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use super::super::call::Use;
     use super::*;
 
     fn traced(script: &str, folder: &Path) -> Option<Trace> {
@@ -305,8 +313,8 @@ mod tests {
         }
     }
 
-    fn has(trace: &Trace, path: &Path, deed: &str) -> bool {
-        trace.seen.iter().any(|traced| traced.path == path.as_os_str().as_bytes() && traced.deed == deed)
+    fn has(trace: &Trace, path: &Path, used: Use) -> bool {
+        trace.seen.iter().any(|traced| traced.path == path.as_os_str().as_bytes() && traced.used == used)
     }
 
     #[test]
@@ -322,11 +330,13 @@ mod tests {
                       echo made > mine; cat mine; mkdir dir; echo > dir/x; cat dir/x; exit 7";
         let Some(trace) = traced(script, folder.path()) else { return };
         assert_eq!(trace.ended, Ended::Status(7));
-        for (path, deed) in [("one", "opened"), ("a", "entered"), ("a/two", "opened"), ("a/b/three", "opened")] {
-            assert!(has(&trace, &at(path), deed), "{path} in {:#?}", trace.seen);
+        for (path, used) in
+            [("one", Use::Opened), ("a", Use::Entered), ("a/two", Use::Opened), ("a/b/three", Use::Opened)]
+        {
+            assert!(has(&trace, &at(path), used), "{path} in {:#?}", trace.seen);
         }
-        assert!(has(&trace, &at("a/b/../b"), "looked at"));
-        assert!(trace.seen.iter().any(|traced| traced.path.ends_with(b"/cat") && traced.deed == "executed"));
+        assert!(has(&trace, &at("a/b/../b"), Use::LookedAt));
+        assert!(trace.seen.iter().any(|traced| traced.path.ends_with(b"/cat") && traced.used == Use::Executed));
         let text =
             format!("{:?}", trace.seen.iter().map(|traced| String::from_utf8_lossy(&traced.path)).collect::<Vec<_>>());
         for absent in ["gone", "mine", "dir/x", "/dev", "/proc"] {
