@@ -10,10 +10,10 @@ use super::search;
 use super::trace::{Traced, Use};
 use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
-use crate::path::ImagePath;
+use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
 use crate::recipe::{self, Extra};
-use crate::tree::{Content, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
+use crate::tree::{Content, Errno, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
 
 /// What to bundle.
 pub struct Request<'a> {
@@ -39,6 +39,9 @@ pub struct Bundle {
     /// Paths that somebody looked at beyond the programs' own: whoever reads a root in parts sees from it whether he has
     /// read enough. Directories of search paths, and what is not there.
     pub looked_at: BTreeSet<ImagePath>,
+    /// Directories that the programs' own searches came to and that could not be read when the root was: what is in them may
+    /// change what a program loads.
+    pub closed: Vec<ImagePath>,
     /// What the user should know, one line each.
     pub notes: Vec<String>,
 }
@@ -74,6 +77,7 @@ pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
     // From here on every file that a start asks for is there; what is left is how loaders find them.
 
     let Gathering { mut packing, programs, looked_at, notes, .. } = gathering;
+    let closed = closures.closed();
     search::settle(&mut packing, root, platform, &programs, &closures);
     search::shorten(&mut packing, root, platform, &programs, &closures);
     let programs = install(&mut packing, rules, platform, &named)?;
@@ -83,7 +87,7 @@ pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
             .put(path, inode, Reason::Made)
             .map_err(|error| BundleError::NotFound(rules.origin.clone(), path.to_string(), error))?;
     }
-    Ok(Bundle { tree: packing.tree, reasons: packing.reasons, programs, looked_at, notes })
+    Ok(Bundle { tree: packing.tree, reasons: packing.reasons, programs, looked_at, closed, notes })
 }
 
 struct Gathering<'a> {
@@ -130,6 +134,12 @@ impl Gathering<'_> {
         let mut matched = vec![false; include.patterns().len()];
         let root = self.root;
         for entry in root.walk() {
+            if root.is_closed(entry.id) {
+                let hidden = include.patterns().iter().filter(|glob| may_match_below(glob, &entry.path));
+                hidden.for_each(|glob| {
+                    self.note(format!("cannot read {}, so {glob} includes nothing there", entry.path))
+                });
+            }
             for number in include.matching(&entry.path) {
                 matched[number] = true;
                 let glob = include.patterns().get(number).cloned().unwrap_or_default();
@@ -138,6 +148,13 @@ impl Gathering<'_> {
         }
         for (_, glob) in matched.iter().zip(include.patterns()).filter(|(matched, _)| !**matched) {
             self.notes.push(format!("nothing of the root is included by {glob}"));
+        }
+    }
+
+    /// Notes something once.
+    fn note(&mut self, note: String) {
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
         }
     }
 
@@ -157,7 +174,19 @@ impl Gathering<'_> {
     fn add_traced(&mut self, traced: &BTreeSet<Traced>) {
         for Traced { path, follow, used } in traced {
             let follow = if *follow { Follow::Yes } else { Follow::No };
-            let Ok(found) = self.root.resolve(&ImagePath::root(), path, follow) else { continue };
+            let found = match self.root.resolve(&ImagePath::root(), path, follow) {
+                Ok(found) => found,
+                Err(error) => {
+                    if error.errno == Errno::NoAccess {
+                        self.note(format!(
+                            "{used} in the traced run, but {} cannot be read: {}",
+                            error.at,
+                            display_bytes(path)
+                        ));
+                    }
+                    continue;
+                }
+            };
             match &self.root.inode(found.id).kind {
                 Kind::File(_) | Kind::Directory(_) | Kind::Symlink(_) => {
                     let _ = self.packing.take(&ImagePath::root(), path, follow, &Reason::Traced(*used));
@@ -178,6 +207,9 @@ impl Gathering<'_> {
         let mut pending = vec![(found.path, found.id)];
         while let Some((directory, id)) = pending.pop() {
             let Some(entries) = self.root.entries(id) else { continue };
+            if self.root.is_closed(id) {
+                self.note(format!("cannot read {directory}, so nothing in it is included"));
+            }
             for (name, id) in entries {
                 let path = directory.join(&name);
                 match &self.root.inode(id).kind {
@@ -248,6 +280,20 @@ impl Gathering<'_> {
             });
         }
     }
+}
+
+/// Whether a glob could name something below a directory: as far as both go, each part of the one may be that of the other.
+fn may_match_below(glob: &str, directory: &ImagePath) -> bool {
+    let mut parts = glob.split('/').filter(|part| !part.is_empty());
+    for component in directory.components() {
+        match parts.next() {
+            // It names a directory above, with all that this holds; or it goes down any number of directories.
+            None | Some("**") => return true,
+            Some(part) if part.contains(['*', '?', '[', '{', '\\']) || part.as_bytes() == component => {}
+            Some(_) => return false,
+        }
+    }
+    true
 }
 
 /// Moves the programs to where they should be. A program that finds its libraries by its own place stays there, and so
@@ -526,6 +572,31 @@ mod tests {
         }
         assert!(!names.contains(&"/etc/app/unused".to_string()));
         assert_eq!(bundle.reasons[&"/etc/app/conf".parse().unwrap()], [Reason::Traced(Use::Opened)]);
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_read_hides_only_what_is_searched_there() {
+        let search = |runpath: &str| Forge { runpath: Some(runpath.into()), ..needing(&["liba.so.1"]) };
+        let sample = |runpath: &str| {
+            let mut sample = root().elf("/usr/bin/app", &search(runpath)).directory("/opt/closed").directory("/srv");
+            for path in ["/opt/closed", "/srv"] {
+                let id = sample.tree.get(&path.parse().unwrap()).unwrap();
+                sample.tree.close(id);
+            }
+            sample
+        };
+        let all = bundle(&sample("/usr/lib"), &rules(&["app"]));
+        assert!(all.closed.is_empty() && all.notes.is_empty(), "{:?} {:?}", all.closed, all.notes);
+        let searched = bundle(&sample("/opt/closed/lib"), &rules(&["app"]));
+        assert_eq!(searched.closed, ["/opt/closed".parse().unwrap()]);
+        let include = Globs::new(["/opt/*/x", "/srv/**"]).unwrap();
+        let globs = bundle(&sample("/usr/lib"), &recipe::Bundle { include, ..rules(&["app"]) });
+        let hidden = |path: &str, glob: &str| format!("cannot read {path}, so {glob} includes nothing there");
+        let unused = |glob: &str| format!("nothing of the root is included by {glob}");
+        assert_eq!(
+            globs.notes,
+            [hidden("/opt/closed", "/opt/*/x"), hidden("/srv", "/srv/**"), unused("/opt/*/x"), unused("/srv/**")]
+        );
     }
 
     #[test]

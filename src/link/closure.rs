@@ -47,6 +47,12 @@ impl<'t> Closures<'t> {
         &self.files
     }
 
+    /// The directories that a search of these programs came to and that could not be read when the tree was: what is in
+    /// them may change every answer.
+    pub fn closed(&self) -> Vec<ImagePath> {
+        self.files.closed()
+    }
+
     /// What the program at a path would load, started by root from `/` with an empty environment; `None` when it is no
     /// program of this platform that could start, or its loader is none whose rules are known. A static program has an
     /// empty closure.

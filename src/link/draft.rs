@@ -73,6 +73,7 @@ impl From<crate::tree::Errno> for ExecError {
     fn from(errno: crate::tree::Errno) -> ExecError {
         match errno {
             crate::tree::Errno::NotFound => ExecError::NotFound,
+            crate::tree::Errno::NoAccess => ExecError::Denied,
             crate::tree::Errno::NotADirectory => ExecError::NotADirectory,
             crate::tree::Errno::Loop => ExecError::Loop,
             crate::tree::Errno::NameTooLong => ExecError::NameTooLong,

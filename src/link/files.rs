@@ -1,7 +1,7 @@
 //! The files of one tree as programs see them: found by path, looked into once each.
 
-use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::slots::Slots;
 use super::user::Person;
@@ -22,6 +22,8 @@ pub(super) struct Files<'t> {
     deep: Slots<Deep>,
     answerers: Slots<Box<[InodeId]>>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
+    /// Directories that a lookup came to and that could not be read when the tree was.
+    closed: Mutex<BTreeSet<ImagePath>>,
 }
 
 /// What the beginning of a file tells.
@@ -61,7 +63,7 @@ impl<'t> Files<'t> {
     pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
         let count = tree.inode_count();
         let (probes, deep, answerers) = (Slots::new(count), Slots::new(count), Slots::new(count));
-        Files { tree, arch, probes, deep, answerers, names: OnceLock::new() }
+        Files { tree, arch, probes, deep, answerers, names: OnceLock::new(), closed: Mutex::default() }
     }
 
     /// `e_machine` of this platform.
@@ -123,7 +125,16 @@ impl<'t> Files<'t> {
 
     /// Follows a path as a system call would.
     pub fn find(&self, from: &ImagePath, path: &[u8]) -> Result<Resolved, ResolveError> {
-        self.tree.resolve(from, path, Follow::Yes)
+        let found = self.tree.resolve(from, path, Follow::Yes);
+        if let Err(ResolveError { errno: Errno::NoAccess, at, .. }) = &found {
+            self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(at.clone());
+        }
+        found
+    }
+
+    /// The directories that some lookup came to and that could not be read when the tree was, sorted.
+    pub fn closed(&self) -> Vec<ImagePath> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Opens a path as execve(2) opens a program or an interpreter.
@@ -178,6 +189,7 @@ pub(super) fn words_of(error: &ResolveError) -> String {
     match error.errno {
         Errno::NotFound if !error.links.is_empty() => format!("a link to {}, which does not exist", error.at),
         Errno::NotFound => "absent".to_string(),
+        Errno::NoAccess => format!("{} cannot be read by the user who runs sazare", error.at),
         Errno::NotADirectory => format!("{} is not a directory", error.at),
         Errno::Loop => "a loop of links".to_string(),
         Errno::NameTooLong => "name too long".to_string(),

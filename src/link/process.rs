@@ -151,6 +151,7 @@ impl<'a> Process<'a> {
             let words = words_of(&error);
             match error.errno {
                 Errno::NotFound => OpenError::NotFound(words),
+                Errno::NoAccess => OpenError::Denied(words),
                 Errno::NotADirectory => OpenError::NotADirectory(words),
                 Errno::Loop => OpenError::Loop(words),
                 Errno::NameTooLong => OpenError::NameTooLong(words),

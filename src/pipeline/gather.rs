@@ -11,7 +11,7 @@ use super::read::read;
 use crate::bundle::trace::Traced;
 use crate::bundle::{self, Bundle, BundleError, Request};
 use crate::codec::Scratch;
-use crate::codec::dir::{self, ScanOptions};
+use crate::codec::dir::{self, DirError, ScanOptions, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
 use crate::link::Closures;
 use crate::path::{ImagePath, Name};
@@ -137,9 +137,13 @@ fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleEr
     let folder = view.folder.clone();
     for _ in 0..LOOKS_MAX {
         let skip = |path: &ImagePath, _: bool| !view.keeps(path);
-        let root = dir::scan(&folder, &ScanOptions { skip: Some(&skip), ..ScanOptions::ALL })?.tree;
+        let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
+        let root = dir::scan(&folder, &options)?.tree;
         match gather(&root) {
             Ok(bundle) => {
+                if let Some(closed) = bundle.closed.first() {
+                    return Err(unreadable(&folder, closed).into());
+                }
                 let wider = bundle.looked_at.iter().filter(|path| view.widen(path)).count();
                 if wider == 0 {
                     return Ok(bundle);
@@ -149,8 +153,16 @@ fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleEr
             Err(error) => return Err(error.into()),
         }
     }
-    let root = dir::scan(&folder, &ScanOptions::ALL)?.tree;
-    Ok(gather(&root)?)
+    let root = dir::scan(&folder, &ScanOptions { unreadable: Unreadable::IsClosed, ..ScanOptions::ALL })?.tree;
+    let bundle = gather(&root)?;
+    bundle.closed.first().map_or(Ok(()), |closed| Err(unreadable(&folder, closed)))?;
+    Ok(bundle)
+}
+
+/// A directory of a root that a program's own search passes through, and that this user may not read.
+pub(super) fn unreadable(root: &Path, closed: &ImagePath) -> DirError {
+    let host = root.join(OsStr::from_bytes(closed.relative_bytes()));
+    DirError::Io(host, rustix::io::Errno::ACCESS.into())
 }
 
 /// The parts of a root directory that are read.

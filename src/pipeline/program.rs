@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::error::BuildError;
+use super::gather::unreadable;
 use super::read::Verdict;
-use crate::codec::dir::{self, ScanOptions, Scanned};
+use crate::codec::dir::{self, ScanOptions, Scanned, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
-use crate::link::{self, Policy, Portrait, Purpose, Subject};
+use crate::link::{self, Closures, Policy, Portrait, Purpose, Subject};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
@@ -25,7 +26,13 @@ pub fn verify_program(
 ) -> Result<(Portrait, Verdict), BuildError> {
     progress.event(Event::Step(&format!("{platform}: verifying {program}")));
     let skip = |path: &ImagePath, directory: bool| !may_be_loaded(path, directory, program);
-    let Scanned { tree, .. } = dir::scan(root, &ScanOptions { skip: Some(&skip), ..ScanOptions::ALL })?;
+    let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
+    let Scanned { tree, .. } = dir::scan(root, &options)?;
+    let closures = Closures::new(&tree, platform);
+    closures.needs(program);
+    if let Some(closed) = closures.closed().first() {
+        return Err(unreadable(root, closed).into());
+    }
     let portrait = link::portrait(&tree, platform, program).ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
     let subject = Subject { tree: &tree, platform, settings: None, purpose, policy };

@@ -120,7 +120,8 @@ impl Sources<'_> {
                 let skip: Option<&Skip<'_>> = if source.exclude.is_empty() { None } else { Some(&skip) };
                 // Times of this machine are an accident, unless somebody asks for them.
                 let times = !matches!(source.times, None | Some(Times::Epoch));
-                let options = ScanOptions { xattrs: source.xattrs, times, skip, threads: self.threads };
+                let options =
+                    ScanOptions { xattrs: source.xattrs, times, skip, threads: self.threads, ..ScanOptions::ALL };
                 let scanned = scan(host, &options).map_err(Problem::Directory)?;
                 Ok(Found { tree: scanned.tree, notes: scanned.notes, times: Times::Epoch })
             }

@@ -47,6 +47,8 @@ pub struct DeviceNumber {
 #[derive(Clone, Debug)]
 pub struct Tree {
     inodes: Vec<Inode>,
+    /// Directories that could not be read when the tree was.
+    closed: BTreeSet<InodeId>,
     sharing: Sharing,
 }
 
@@ -76,7 +78,7 @@ impl Inode {
 impl Tree {
     /// A tree that holds only its root directory.
     pub fn new(root: Metadata) -> Tree {
-        Tree { inodes: vec![Inode::directory(root)], sharing: Sharing::default() }
+        Tree { inodes: vec![Inode::directory(root)], closed: BTreeSet::new(), sharing: Sharing::default() }
     }
 
     /// The root directory.
@@ -111,6 +113,16 @@ impl Tree {
             Kind::Directory(entries) => Some(entries),
             Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
         }
+    }
+
+    /// Says of a directory that what it holds could not be read: a lookup in it ends with `EACCES`, not with `ENOENT`.
+    pub fn close(&mut self, directory: InodeId) {
+        self.closed.insert(directory);
+    }
+
+    /// Whether what a directory holds could not be read.
+    pub fn is_closed(&self, directory: InodeId) -> bool {
+        self.closed.contains(&directory)
     }
 
     /// The entry `name` of a directory.
@@ -267,6 +279,8 @@ impl Tree {
                 next += 1;
             }
         }
+        let closed = self.closed.iter().map(|id| InodeId(numbers.get(id.index())));
+        self.closed = closed.filter(|id| id.index() < named).collect();
         for inode in &mut self.inodes {
             if let Kind::Directory(entries) = &mut inode.kind {
                 entries.renumber(|id| InodeId(numbers.get(id.index())));

@@ -39,6 +39,8 @@ pub struct Resolved {
 pub enum Errno {
     /// `ENOENT`.
     NotFound,
+    /// `EACCES`: whoever read the tree could not see what this directory holds.
+    NoAccess,
     /// `ENOTDIR`.
     NotADirectory,
     /// `ELOOP`.
@@ -64,6 +66,7 @@ impl fmt::Display for ResolveError {
         let text = match self.errno {
             Errno::NotFound if !self.links.is_empty() => "a link points to nothing",
             Errno::NotFound => "does not exist",
+            Errno::NoAccess => "permission denied",
             Errno::NotADirectory => "not a directory",
             Errno::Loop => "too many levels of symbolic links",
             Errno::NameTooLong => "name too long",
@@ -184,6 +187,9 @@ impl Tree {
                 return Err(fail(Errno::NotFound, &here, &links));
             };
             let Some(id) = self.child(current, &part) else {
+                if self.is_closed(current) {
+                    return Err(fail(Errno::NoAccess, &here, &links));
+                }
                 return Ok(End::Missing { directory: current, path: here, name, rest, links });
             };
             match &self.inode(id).kind {

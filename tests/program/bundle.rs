@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::engines::{Docker, Store};
-use crate::outside::{SAZARE, checkout, command, missing, must, run, sazare};
+use crate::outside::{SAZARE, checkout, command, install, missing, must, run, sazare};
 
 const PATCHELF: &str = "/usr/bin/patchelf";
 
@@ -360,6 +360,64 @@ fn a_bundle_that_could_not_start_is_refused() {
     fs::write(folder.path().join("out/x"), "").unwrap();
     let answer = sazare(["bundle", PATCHELF, "-o", &place]);
     assert!(answer.code == 5 && answer.err.contains("the folder is not empty"), "{}", answer.text());
+}
+
+/// A command line of somebody who is not root.
+fn as_ordinary_user(words: &[&str]) -> Command {
+    let mut line = vec!["setpriv", "--reuid", "12345", "--regid", "12345", "--clear-groups"];
+    if !rustix::process::geteuid().is_root() {
+        line.clear();
+    }
+    line.extend(words);
+    command(line[0], &line[1..])
+}
+
+#[test]
+fn an_ordinary_user_bundles_and_verifies_programs_beside_directories_that_he_cannot_read() {
+    if missing(&[PATCHELF, "setpriv"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let mode = |name: &str, mode| fs::set_permissions(at(name), PermissionsExt::from_mode(mode)).unwrap();
+    mode("", 0o777);
+    install(SAZARE, at("sazare"));
+    // README's own lines, on this machine: its /root is closed.
+    let temporary = |command: &mut Command| run(command.env("TMPDIR", folder.path()).env_remove("XDG_CACHE_HOME"));
+    let bundle = |words: &[&str]| temporary(&mut as_ordinary_user(&[&[&at("sazare"), "bundle"], words].concat()));
+    let answer = bundle(&["patchelf", "--no-cache", "-o", &at("patchelf.tar")]);
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    let verify = |words: &[&str]| temporary(&mut as_ordinary_user(&[&[&at("sazare"), "verify"], words].concat()));
+    assert_eq!(verify(&[PATCHELF]).code, 0);
+    // A root with closed directories in which nobody looks.
+    let root = at("root");
+    must(
+        command(SAZARE, ["bundle", PATCHELF, "--mkdir", "/opt/closed", "--mkdir", "/opt/listed", "-o"])
+            .arg(format!("rootfs:{root}")),
+    );
+    fs::write(at("root/opt/closed/file"), "").unwrap();
+    fs::write(at("root/opt/listed/file"), "").unwrap();
+    mode("root/opt/closed", 0);
+    mode("root/opt/listed", 0o444);
+    let out = format!("rootfs:{}", at("out"));
+    let answer =
+        bundle(&[PATCHELF, "--root", &root, "--include", "/opt/closed/*.dat", "--include", "/opt/listed", "-o", &out]);
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    for note in [
+        "cannot read /opt/closed, so /opt/closed/*.dat includes nothing there",
+        "cannot read /opt/listed, so nothing in it is included",
+    ] {
+        assert!(answer.err.contains(note), "{note} in {}", answer.err);
+    }
+    // The program's own search leads there: whether it finds something is not known.
+    must(command(PATCHELF, ["--set-rpath", "/opt/closed/lib"]).arg(format!("{root}{PATCHELF}")));
+    let answer = bundle(&[PATCHELF, "--root", &root, "-o", &at("searched.tar")]);
+    let words = format!("cannot read {root}/opt/closed: Permission denied\n");
+    assert!(answer.code == 4 && answer.err.contains(&words), "{}", answer.text());
+    let answer = verify(&["--root", &root, &format!("{root}{PATCHELF}")]);
+    assert!(answer.code == 4 && answer.err.contains(&words), "{}", answer.text());
+    mode("root/opt/closed", 0o755);
+    mode("root/opt/listed", 0o755);
 }
 
 #[test]

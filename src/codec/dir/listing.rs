@@ -29,12 +29,22 @@ const SPARE_MAX: usize = 64;
 /// Answers for a path, and whether it is a directory, whether it is left out and not descended into.
 pub type Skip<'a> = dyn Fn(&ImagePath, bool) -> bool + Sync + 'a;
 
+/// What is done about a directory that the user may not read or search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It is an error.
+    Fails,
+    /// It becomes an empty directory that is [closed](crate::tree::Tree::close): for whoever needs only some of what is there.
+    IsClosed,
+}
+
 /// What is read, and how.
 pub(super) struct Source<'a> {
     root: &'a Path,
     xattrs: bool,
     times: bool,
     skip: Option<&'a Skip<'a>>,
+    unreadable: Unreadable,
     /// Lists that can be used again.
     pub spare: SpareLists,
 }
@@ -75,6 +85,8 @@ pub(super) struct Listing {
     pub parts: Vec<usize>,
     /// What could not be taken along.
     pub notes: Vec<String>,
+    /// The user may not read the directory, or not search it.
+    pub is_closed: bool,
     /// Why nothing was looked at behind that.
     pub error: Option<DirError>,
 }
@@ -114,8 +126,14 @@ pub(super) struct Reader<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub fn new(root: &'a Path, xattrs: bool, times: bool, skip: Option<&'a Skip<'a>>) -> Source<'a> {
-        Source { root, xattrs, times, skip, spare: SpareLists::default() }
+    pub fn new(
+        root: &'a Path,
+        xattrs: bool,
+        times: bool,
+        skip: Option<&'a Skip<'a>>,
+        unreadable: Unreadable,
+    ) -> Source<'a> {
+        Source { root, xattrs, times, skip, unreadable, spare: SpareLists::default() }
     }
 
     /// Metadata of the root, through links.
@@ -154,7 +172,7 @@ impl<'a> Reader<'a> {
         let read = open(&path, &host).and_then(|file| Ok((self.names(file.as_fd(), &host)?, file)));
         let ((folder, names), file) = match read {
             Ok(read) => read,
-            Err(error) => return Listing { error: Some(DirError::Io(host, error.into())), ..Listing::default() },
+            Err(error) => return self.unread(&host, error),
         };
         let count = names.len();
         let opened = Opened { path, folder, names };
@@ -174,11 +192,16 @@ impl<'a> Reader<'a> {
     pub fn part(&mut self, directory: &Opened, range: Range<usize>, queue: &Queue<Task, Listing>) -> Listing {
         match open(&directory.path, directory.folder.path()) {
             Ok(file) => self.look_at(directory, file.as_fd(), range, queue),
-            Err(error) => Listing {
-                error: Some(DirError::Io(directory.folder.path().into(), error.into())),
-                ..Listing::default()
-            },
+            Err(error) => self.unread(directory.folder.path(), error),
         }
+    }
+
+    /// What there is of a directory that cannot be read.
+    fn unread(&self, host: &Path, error: Errno) -> Listing {
+        if error == Errno::ACCESS && self.source.unreadable == Unreadable::IsClosed {
+            return Listing { is_closed: true, ..Listing::default() };
+        }
+        Listing { error: Some(DirError::Io(host.into(), error.into())), ..Listing::default() }
     }
 
     /// The names in a directory, and where each begins, sorted.
@@ -212,6 +235,13 @@ impl<'a> Reader<'a> {
                 Ok(Ok(Some(entry))) => listing.entries.push(entry),
                 Ok(Ok(None)) => {}
                 Ok(Err(note)) => listing.notes.push(note),
+                // It may be listed, but not searched: no name in it can be looked at.
+                Err(DirError::Io(_, error))
+                    if error.kind() == std::io::ErrorKind::PermissionDenied
+                        && self.source.unreadable == Unreadable::IsClosed =>
+                {
+                    listing.is_closed = true;
+                }
                 Err(error) => {
                     listing.error = Some(error);
                     break;

@@ -16,5 +16,5 @@ mod reading;
 mod scan;
 
 pub use error::DirError;
-pub use listing::Skip;
+pub use listing::{Skip, Unreadable};
 pub use scan::{ScanOptions, Scanned, scan};

@@ -55,6 +55,7 @@ impl<'a> Work for Reading<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::listing::Unreadable;
     use super::*;
 
     #[test]
@@ -63,7 +64,7 @@ mod tests {
         for number in 0..2100 {
             std::fs::create_dir(folder.path().join(number.to_string())).unwrap();
         }
-        let source = Source::new(folder.path(), false, false, None);
+        let source = Source::new(folder.path(), false, false, None, Unreadable::Fails);
         with_readers(&source, 1, |listings, first| {
             let parts = listings.fetch(first).unwrap().parts;
             let lengths: Vec<usize> = parts.iter().map(|part| listings.fetch(*part).unwrap().entries.len()).collect();

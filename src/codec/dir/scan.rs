@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::error::DirError;
-use super::listing::{DirEntry, Found, Listing, Skip, Source};
+use super::listing::{DirEntry, Found, Listing, Skip, Source, Unreadable};
 use super::reading::{Listings, with_readers};
 use crate::tree::{Entries, InodeId, Kind, Tree};
 
@@ -16,13 +16,16 @@ pub struct ScanOptions<'a> {
     pub times: bool,
     /// What is left out; nothing without it.
     pub skip: Option<&'a Skip<'a>>,
+    /// What is done about a directory that the user may not read or search.
+    pub unreadable: Unreadable,
     /// How many threads read. The result does not depend on it.
     pub threads: usize,
 }
 
 impl ScanOptions<'_> {
     /// Everything, by one thread.
-    pub const ALL: ScanOptions<'static> = ScanOptions { xattrs: true, times: true, skip: None, threads: 1 };
+    pub const ALL: ScanOptions<'static> =
+        ScanOptions { xattrs: true, times: true, skip: None, unreadable: Unreadable::Fails, threads: 1 };
 }
 
 /// What was read.
@@ -39,7 +42,7 @@ pub struct Scanned {
 /// # Errors
 /// On the first entry that cannot be read, or that no image could hold. Which one is the first depends on names only.
 pub fn scan(root: &Path, options: &ScanOptions<'_>) -> Result<Scanned, DirError> {
-    let source = Source::new(root, options.xattrs, options.times, options.skip);
+    let source = Source::new(root, options.xattrs, options.times, options.skip, options.unreadable);
     let (tree, links) = (Tree::new(source.root_metadata()?), BTreeMap::new());
     let mut scan = Scan { source: &source, tree, links, notes: Vec::new() };
     with_readers(&source, options.threads, |listings, first| scan.everything(listings, first))?;
@@ -78,6 +81,9 @@ impl Scan<'_> {
         mut listing: Listing,
         pending: &mut Vec<(InodeId, usize)>,
     ) -> Result<(), DirError> {
+        if listing.is_closed {
+            self.tree.close(id);
+        }
         if let Some(folder) = listing.folder.as_ref().filter(|_| !listing.entries.is_empty()) {
             self.tree.expect(id, folder, listing.entries.len());
             for DirEntry { name, meta, found, link } in listing.entries.drain(..) {
@@ -167,6 +173,23 @@ mod tests {
             let scanned = scan(folder.path(), &ScanOptions { skip: Some(&skip), ..ScanOptions::ALL });
             assert_eq!(scanned.map(|scanned| scanned.tree.walk().count()).ok(), skipped.then_some(2));
         }
+    }
+
+    #[test]
+    fn a_directory_that_the_user_may_not_read_is_an_error_or_closed() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("closed/below")).unwrap();
+        std::fs::set_permissions(folder.path().join("closed"), PermissionsExt::from_mode(0o311)).unwrap();
+        let closed = ScanOptions { unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
+        let (all, closed) = (scan(folder.path(), &ScanOptions::ALL), scan(folder.path(), &closed).unwrap().tree);
+        if rustix::process::geteuid().is_root() {
+            // Who may read everything finds nothing closed.
+            assert_eq!(all.unwrap().tree.walk().count(), closed.walk().count());
+            return;
+        }
+        assert!(all.unwrap_err().to_string().ends_with("/closed: Permission denied (os error 13)"));
+        let error = closed.resolve(&ImagePath::root(), b"/closed/below", crate::tree::Follow::Yes).unwrap_err();
+        assert_eq!(error.to_string(), "permission denied: /closed");
     }
 
     /// All that can be seen of what was scanned.

@@ -248,7 +248,7 @@ impl<'a> Scene<'a> {
                 let draft = Draft::error(INTERP_MISSING, message).refused(error.errno.into());
                 let draft = match error.errno {
                     Errno::NotFound => draft,
-                    Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
+                    Errno::NoAccess | Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
                         draft.because(shown.clone(), words_of(error))
                     }
                 };

@@ -134,7 +134,7 @@ impl Scene<'_> {
                         format!("is interpreted by {shown}, which leads to nothing: {} is absent", error.at)
                     }
                     Errno::NotFound => format!("is interpreted by {shown}, which {} does not contain", self.whole),
-                    Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
+                    Errno::NoAccess | Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
                         format!("is interpreted by {shown}, which cannot be reached: {}", words_of(error))
                     }
                 };
