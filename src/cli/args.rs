@@ -81,7 +81,7 @@ pub enum Verb {
     Inspect(Inspect),
     /// Run a command inside a place, by the strongest way that this machine allows
     #[command(
-        after_help = "Ways, the strongest first: a user namespace with the tree as its root; chroot as root; the tree's own\nloader, run directly. Each runs programs of another architecture by qemu-user, when it is installed.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
+        after_help = "Methods, the strongest first: namespace (new namespaces with the tree as the root), chroot (root only), loader (the\ntree's own loader, run directly). Only namespace confines the command; the others need --trust or --method. If\nqemu-user is installed, each runs programs of another architecture.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
     )]
     Try(Box<Try>),
     /// Find out what this machine allows, by doing it
@@ -405,9 +405,15 @@ pub struct Try {
     /// Working directory; without, the image's
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
-    /// Only this way (repeatable); without, all, the strongest first
-    #[arg(long, value_name = "WAY")]
-    pub way: Vec<WayWord>,
+    /// Use only this method, also if it confines nothing (repeatable). Default: namespace; with --trust all, strongest first
+    #[arg(long, alias = "way", value_name = "METHOD")]
+    pub method: Vec<MethodWord>,
+    /// Trust the tree as you trust your own programs: if namespaces are not available, use a method that confines nothing
+    #[arg(long)]
+    pub trust: bool,
+    /// Give the command the network of this machine. Default: none
+    #[arg(long)]
+    pub network: bool,
 }
 
 /// Flags of `generate`.
@@ -449,9 +455,9 @@ pub enum Format {
     Github,
 }
 
-/// A way to run a command inside a tree.
+/// A method to run a command inside a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum WayWord {
+pub enum MethodWord {
     /// A user namespace with the tree as its root.
     Namespace,
     /// chroot as root.

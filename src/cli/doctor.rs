@@ -13,7 +13,7 @@ use sazare::pipeline::BuildError;
 use sazare::platform::{Arch, Platform};
 use sazare::render;
 use sazare::render::trial::{Ability, Need};
-use sazare::trial::{Ended, Machine, Trial, Way, attempt, probe};
+use sazare::trial::{Ended, Machine, Method, Trial, attempt, probe};
 
 use super::args::{Format, Global};
 use super::build::example;
@@ -35,10 +35,10 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let mut archs = Arch::ALL;
     archs.sort_by_key(|arch| Some(*arch) != here);
     for arch in archs {
-        for way in Way::ALL {
-            let room = folder.join(format!("room-{}-{}", arch.facts().oci, way.word()));
-            let result = greet(&folder.join(arch.facts().oci), &room, arch, way, &machine);
-            abilities.push(Ability { way, platform: Platform::new(arch).to_string(), result });
+        for method in Method::ALL {
+            let room = folder.join(format!("room-{}-{}", arch.facts().oci, method.word()));
+            let result = greet(&folder.join(arch.facts().oci), &room, arch, method, &machine);
+            abilities.push(Ability { method, platform: Platform::new(arch).to_string(), result });
         }
     }
     let needs = needs(&folder, here);
@@ -52,9 +52,9 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the example's program, which is part of this one, by one way.
-fn greet(root: &Path, room: &Path, arch: Arch, way: Way, machine: &Machine) -> Result<(), String> {
-    probe(way).map_err(|refusal| refusal.reason)?;
+/// Runs the example's program, which is part of this one, with one method.
+fn greet(root: &Path, room: &Path, arch: Arch, method: Method, machine: &Machine) -> Result<(), String> {
+    probe(method).map_err(|refusal| refusal.reason)?;
     fs::create_dir(room).map_err(|error| error.to_string())?;
     let tree = scan(root, &ScanOptions { xattrs: false, ..ScanOptions::ALL }).map_err(|error| error.to_string())?.tree;
     let trial = Trial {
@@ -65,14 +65,16 @@ fn greet(root: &Path, room: &Path, arch: Arch, way: Way, machine: &Machine) -> R
         input: None,
         catch: Some(1 << 16),
         limit: Some(LIMIT),
-        ways: &[way],
+        methods: &[method],
+        trusted: true,
+        network: false,
         machine,
     };
     match attempt(&trial, room) {
         Ok(outcome) if outcome.ended == Ended::Status(0) && !outcome.output.is_empty() => Ok(()),
         Ok(outcome) => Err(format!("a program {}", render::trial::ended(&outcome.ended))),
         Err(error) => Err(match error {
-            sazare::trial::TrialError::NoWay(refusals) if !refusals.is_empty() => refusals[0].reason.clone(),
+            sazare::trial::TrialError::NoMethod { refused, .. } if !refused.is_empty() => refused[0].reason.clone(),
             other => other.to_string(),
         }),
     }
@@ -83,7 +85,7 @@ fn needs(folder: &Path, here: Option<Arch>) -> Vec<Need> {
     let temporary = Scratch::new(folder).file().map(drop).map_err(|error| error.to_string());
     let traced = match here {
         Some(arch) => watch(&folder.join(arch.facts().oci).join("bin/hello")),
-        None => Err("no program is at hand for this architecture".into()),
+        None => Err("there is no example program for this architecture".into()),
     };
     let verbs = "build, verify, inspect, bundle, generate";
     vec![
@@ -98,7 +100,7 @@ fn watch(program: &Path) -> Result<(), String> {
     let run = Run { program, arguments: &[], environment: &[], folder, stdin: None, limit: LIMIT, shown: false };
     match trace(&run) {
         Ok(_) => Ok(()),
-        // Its own words say what the line says already.
+        // Its whole message would say what the line says already.
         Err(TraceError::Forbidden(error)) => Err(error.to_string()),
         Err(error) => Err(error.to_string()),
     }

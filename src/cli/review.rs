@@ -14,7 +14,7 @@ use sazare::pipeline::{BuildError, Candidate, Ready};
 use sazare::platform::Platform;
 use sazare::render;
 use sazare::tree::{Backing, Content, Follow, Inode, Kind, Metadata, Mode, Tree};
-use sazare::trial::{Ended, Machine, Trial, Way, attempt};
+use sazare::trial::{Ended, Machine, Method, Trial, attempt};
 
 use super::args::BundleCheck;
 use super::console::Console;
@@ -97,7 +97,10 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, console: &Console) -> Result<boo
         input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), &room)?),
         catch: Some(OUTPUT_MAX),
         limit: Some(LIMIT),
-        ways: &Way::ALL,
+        // The user names the root that the bundle comes from, and asks for its program to be run.
+        methods: &Method::ALL,
+        trusted: true,
+        network: false,
         machine: &machine,
     };
     let outcome = attempt(&trial, &room).map_err(BuildError::Trial)?;

@@ -11,9 +11,9 @@ use sazare::image::Staging;
 use sazare::pipeline::{self, BuildError};
 use sazare::render;
 use sazare::transport::Place;
-use sazare::trial::{Ended, Outcome, Way};
+use sazare::trial::{Ended, Method, TrialOutcome};
 
-use super::args::{Format, Global, Try, WayWord};
+use super::args::{Format, Global, MethodWord, Try};
 use super::console::Console;
 use super::request;
 use super::trouble::{REFUSED, Trouble};
@@ -24,11 +24,14 @@ const OUTPUT_MAX: u64 = 64 << 20;
 /// Runs the verb.
 pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     if matches!(global.format, Format::Sarif | Format::Github) {
-        return Err(Trouble::usage("try has no findings to report in this form", "use --format human or json"));
+        return Err(Trouble::usage(
+            "`try` has no findings that this format could report",
+            "use --format human or json",
+        ));
     }
     let expected = args.expect_stdout.as_deref().map(text).transpose()?;
-    let ways: Vec<Way> =
-        if args.way.is_empty() { Way::ALL.to_vec() } else { args.way.iter().map(|word| word.way()).collect() };
+    let named: Vec<Method> = args.method.iter().map(|word| word.method()).collect();
+    let methods = if named.is_empty() { Method::ALL.to_vec() } else { named };
     let place = Place::for_reading(&args.place)?;
     let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
     let scratch = Scratch::new(staging.scratch_folder());
@@ -42,7 +45,10 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
         input: args.stdin.as_deref().map(|stdin| input(stdin, &scratch)).transpose()?,
         catch: (expected.is_some() || global.format == Format::Json).then_some(OUTPUT_MAX),
         limit: args.timeout.as_deref().map(|text| request::duration("--timeout", text)).transpose()?,
-        ways: &ways,
+        methods: &methods,
+        // Who names a method knows what it confines.
+        trusted: args.trust || !args.method.is_empty(),
+        network: args.network,
         machine: &request::machine(),
     };
     let outcome = pipeline::try_out(asked, &scratch, &staging.scratch_folder(), console)?;
@@ -59,8 +65,8 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }
 
-/// What was expected and did not come.
-fn problems(outcome: &Outcome, args: &Try, expected: Option<&[u8]>) -> Vec<String> {
+/// What was expected and is not so.
+fn problems(outcome: &TrialOutcome, args: &Try, expected: Option<&[u8]>) -> Vec<String> {
     let mut problems = Vec::new();
     if outcome.ended != Ended::Status(args.expect_status) {
         let wanted = match (&outcome.ended, args.expect_status) {
@@ -72,7 +78,7 @@ fn problems(outcome: &Outcome, args: &Try, expected: Option<&[u8]>) -> Vec<Strin
     if let Some(expected) = expected {
         let trimmed = |bytes: &[u8]| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec();
         if trimmed(expected) != trimmed(&outcome.output) {
-            problems.push(format!("its standard output is not the expected one: {:?}", shown(&outcome.output)));
+            problems.push(format!("unexpected standard output: {:?}", shown(&outcome.output)));
         }
     }
     problems
@@ -104,12 +110,12 @@ fn input(value: &str, scratch: &Scratch) -> Result<File, Trouble> {
     write().map_err(|error| Trouble::Output("a temporary file".into(), error))
 }
 
-impl WayWord {
-    fn way(self) -> Way {
+impl MethodWord {
+    fn method(self) -> Method {
         match self {
-            WayWord::Namespace => Way::Namespace,
-            WayWord::Chroot => Way::Chroot,
-            WayWord::Loader => Way::Loader,
+            MethodWord::Namespace => Method::Namespace,
+            MethodWord::Chroot => Method::Chroot,
+            MethodWord::Loader => Method::Loader,
         }
     }
 }

@@ -30,11 +30,21 @@ use crate::tree::{Content, ContentError, DeviceNumber, Inode, InodeId, Kind, Met
 /// How much of a file is copied at once, in bytes.
 const READ: usize = 1 << 18;
 
+/// Who owns what is written.
+#[derive(Clone, Copy)]
+pub enum Owners<'a> {
+    /// The user who writes.
+    Writer,
+    /// The owner that the tree names; only the superuser can give it.
+    AsInTree,
+    /// The user and group that this makes of those that the tree names.
+    Mapped(&'a dyn Fn(u32, u32) -> (u32, u32)),
+}
+
 /// What is written, and how.
 pub struct FolderOptions<'a> {
-    /// Give each entry the owner that the tree names; only the superuser can. Without, everything belongs to the user
-    /// who writes.
-    pub owners: bool,
+    /// Who owns each entry.
+    pub owners: Owners<'a>,
     /// Told a path; what it answers `false` to is left out, but for the directories above what is written.
     pub wanted: &'a dyn Fn(&ImagePath) -> bool,
 }
@@ -224,9 +234,13 @@ impl Writing<'_> {
     /// Gives an entry its owner, attributes, mode and time, in this order: a change of owner takes special bits and
     /// capabilities away.
     fn dress(&mut self, path: &ImagePath, place: &Path, meta: &Metadata, link: bool) -> Result<(), FolderError> {
-        if self.options.owners {
-            let owner = (Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)));
-            match chownat(CWD, place, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW) {
+        let owner = match self.options.owners {
+            Owners::Writer => None,
+            Owners::AsInTree => Some((meta.uid, meta.gid)),
+            Owners::Mapped(map) => Some(map(meta.uid, meta.gid)),
+        };
+        if let Some((uid, gid)) = owner {
+            match chownat(CWD, place, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(()) => {}
                 Err(Errno::PERM | Errno::INVAL) => self.lose("owners, which only the superuser can give", path),
                 Err(error) => return Err(failed(place, error.into())),
@@ -316,7 +330,7 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
-        let options = FolderOptions { owners: false, wanted: &|_| true };
+        let options = FolderOptions { owners: Owners::Writer, wanted: &|_| true };
         assert_eq!(write_folder(&sample(), folder.path(), &options).unwrap(), Vec::<String>::new());
         let read = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         let without_numbers = |tree: &Tree| -> Vec<String> {
@@ -329,7 +343,7 @@ mod tests {
     #[test]
     fn only_what_is_wanted_is_written_and_the_directories_above_it() {
         let folder = tempfile::tempdir().unwrap();
-        let options = FolderOptions { owners: false, wanted: &|path| path.as_bytes() == b"/bin/link" };
+        let options = FolderOptions { owners: Owners::Writer, wanted: &|path| path.as_bytes() == b"/bin/link" };
         write_folder(&sample(), folder.path(), &options).unwrap();
         let read = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         let paths: Vec<String> = read.walk().map(|entry| entry.path.to_string()).collect();
@@ -344,7 +358,7 @@ mod tests {
         fs::write(folder.path().join("in/file"), "one").unwrap();
         let tree = scan(&folder.path().join("in"), &ScanOptions::ALL).unwrap().tree;
         fs::write(folder.path().join("in/file"), "another").unwrap();
-        let options = FolderOptions { owners: false, wanted: &|_| true };
+        let options = FolderOptions { owners: Owners::Writer, wanted: &|_| true };
         let error = write_folder(&tree, &folder.path().join("out"), &options).unwrap_err().to_string();
         assert!(error.starts_with("the file changed while it was read: "), "{error}");
     }

@@ -1,4 +1,4 @@
-//! A place to the outcome of a command in it.
+//! From a place to the outcome of a command in it.
 
 use std::fs::File;
 use std::path::Path;
@@ -10,16 +10,16 @@ use crate::codec::Scratch;
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::transport::Place;
-use crate::trial::{Machine, Outcome, Trial, Way, attempt};
+use crate::trial::{Machine, Method, Trial, TrialOutcome, attempt};
 
-/// A command that is to be tried inside a place.
+/// A command that is to be run inside a place.
 #[derive(Debug)]
 pub struct Try<'a> {
     /// The place.
     pub place: &'a Place,
-    /// The platform; without, this machine's where the place has it, else the first of the place.
+    /// The platform. Default: this machine's if the place has it, otherwise the first of the place.
     pub platform: Option<Platform>,
-    /// The command; without, that of the image.
+    /// The command. Default: that of the image.
     pub command: Vec<Vec<u8>>,
     /// Environment over that of the image.
     pub env: Vec<(String, String)>,
@@ -27,14 +27,18 @@ pub struct Try<'a> {
     pub user: Option<String>,
     /// The working directory, instead of the image's.
     pub workdir: Option<String>,
-    /// What the command reads; without, our own standard input.
+    /// What the command reads. Default: our own standard input.
     pub input: Option<File>,
-    /// How many bytes of its standard output are kept; without, it is our own.
+    /// How many bytes of its standard output are kept. Default: it is our own.
     pub catch: Option<u64>,
     /// How long it may take.
     pub limit: Option<Duration>,
-    /// The ways that may be gone.
-    pub ways: &'a [Way],
+    /// The methods that may be used.
+    pub methods: &'a [Method],
+    /// Whether methods that confine nothing may be used too.
+    pub trusted: bool,
+    /// Whether the command gets the network of this machine.
+    pub network: bool,
     /// What may be used of this machine.
     pub machine: &'a Machine,
 }
@@ -45,8 +49,13 @@ pub struct Try<'a> {
 /// **The calling process must have one thread**: it forks.
 ///
 /// # Errors
-/// When the place cannot be read, or this machine allows no way. How the command ends is no error.
-pub fn try_out(asked: Try<'_>, scratch: &Scratch, room: &Path, progress: &dyn Progress) -> Result<Outcome, BuildError> {
+/// When the place cannot be read, or no method can be used. How the command ends is not an error.
+pub fn try_out(
+    asked: Try<'_>,
+    scratch: &Scratch,
+    room: &Path,
+    progress: &dyn Progress,
+) -> Result<TrialOutcome, BuildError> {
     let (platform, seen) = choose(&asked, scratch, progress)?;
     let mut settings = seen.image.map(|image| image.configuration.settings()).unwrap_or_default();
     for (name, value) in asked.env {
@@ -63,7 +72,9 @@ pub fn try_out(asked: Try<'_>, scratch: &Scratch, room: &Path, progress: &dyn Pr
         input: asked.input,
         catch: asked.catch,
         limit: asked.limit,
-        ways: asked.ways,
+        methods: asked.methods,
+        trusted: asked.trusted,
+        network: asked.network,
         machine: asked.machine,
     };
     Ok(attempt(&trial, room)?)

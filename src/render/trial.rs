@@ -1,19 +1,19 @@
-//! What a trial run and a look at the machine gave, as text.
+//! The result of a trial run, and of a look at the machine, as text.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::trial::{Ended, Outcome, Refusal, Way};
+use crate::trial::{Ended, Method, Refusal, TrialOutcome};
 
-/// What one way gives on this machine, for one architecture.
+/// What one method gives on this machine, for one architecture.
 #[derive(Clone, Debug)]
 pub struct Ability {
-    /// The way.
-    pub way: Way,
+    /// The method.
+    pub method: Method,
     /// The platform whose programs were tried.
     pub platform: String,
-    /// Why it cannot be gone; `Ok` when a program really ran.
+    /// Why it cannot be used; `Ok` if a program really ran.
     pub result: Result<(), String>,
 }
 
@@ -34,38 +34,42 @@ pub fn ended(ended: &Ended) -> String {
         Ended::Status(status) => format!("ended with status {status}"),
         Ended::Signal(signal) => format!("was ended by signal {signal}"),
         Ended::TimedOut => "took too long and was ended, with all that it had started".into(),
+        Ended::TooManyProcesses => "had too many processes and was ended, with all that it had started".into(),
         Ended::NotStarted(words) => format!("could not be started: {words}"),
     }
 }
 
-/// A trial for people: the way that was taken, and what it leaves open.
-pub fn human(outcome: &Outcome) -> String {
+/// A trial for people: the method that was used, and what it does not show.
+pub fn human(outcome: &TrialOutcome) -> String {
     let mut out = String::new();
-    for Refusal { way, reason } in &outcome.refused {
-        let _ = writeln!(out, "not by {way}: {reason}");
+    for Refusal { method, reason } in &outcome.refused {
+        let _ = writeln!(out, "{method} not available: {reason}");
     }
-    let _ = write!(out, "ran by {}", outcome.way);
+    let _ = write!(out, "ran with {}", outcome.method);
     if let Some(emulator) = &outcome.emulator {
         let _ = write!(out, ", under {}", emulator.display());
     }
     out.push('\n');
-    for line in outcome.unproved() {
-        let _ = writeln!(out, "  not proved: {line}");
+    for line in outcome.not_shown() {
+        let _ = writeln!(out, "  not shown: {line}");
     }
     out
 }
 
 /// A trial as JSON. `problems` says what was expected and did not come.
-pub fn json(outcome: &Outcome, problems: &[String]) -> String {
-    let refused: Vec<Value> =
-        outcome.refused.iter().map(|refusal| json!({"way": refusal.way.word(), "reason": refusal.reason})).collect();
+pub fn json(outcome: &TrialOutcome, problems: &[String]) -> String {
+    let refused: Vec<Value> = outcome
+        .refused
+        .iter()
+        .map(|refusal| json!({"method": refusal.method.word(), "reason": refusal.reason}))
+        .collect();
     let document = json!({
-        "way": outcome.way.word(),
+        "method": outcome.method.word(),
         "emulator": outcome.emulator.as_ref().map(|path| path.display().to_string()),
         "ended": outcome.ended,
         "stdout": String::from_utf8_lossy(&outcome.output),
         "refused": refused,
-        "unproved": outcome.unproved(),
+        "not_shown": outcome.not_shown(),
         "notes": outcome.notes,
         "problems": problems,
     });
@@ -74,9 +78,11 @@ pub fn json(outcome: &Outcome, problems: &[String]) -> String {
 
 /// What a machine allows, for people.
 pub fn doctor(abilities: &[Ability], needs: &[Need]) -> String {
-    let mut out = String::from("sazare try runs a command by the first of these that is there:\n");
+    let mut out = String::from(
+        "sazare try uses the first available method; chroot and loader confine nothing and need --trust:\n",
+    );
     for ability in abilities {
-        let _ = writeln!(out, "  {:<12} {:<10} {}", ability.platform, ability.way.word(), verdict(&ability.result));
+        let _ = writeln!(out, "  {:<12} {:<10} {}", ability.platform, ability.method.word(), verdict(&ability.result));
     }
     out.push_str("\nother verbs:\n");
     for need in needs {
@@ -95,11 +101,11 @@ fn verdict(result: &Result<(), String>) -> String {
 /// What a machine allows, as JSON.
 pub fn doctor_json(abilities: &[Ability], needs: &[Need]) -> String {
     let row = |result: &Result<(), String>| (result.is_ok(), result.clone().err());
-    let ways: Vec<Value> = abilities
+    let methods: Vec<Value> = abilities
         .iter()
         .map(|ability| {
             let (allowed, reason) = row(&ability.result);
-            json!({"way": ability.way.word(), "platform": ability.platform, "allowed": allowed, "reason": reason})
+            json!({"method": ability.method.word(), "platform": ability.platform, "allowed": allowed, "reason": reason})
         })
         .collect();
     let needs: Vec<Value> = needs
@@ -109,5 +115,5 @@ pub fn doctor_json(abilities: &[Ability], needs: &[Need]) -> String {
             json!({"what": need.what, "verbs": need.verbs, "allowed": allowed, "reason": reason})
         })
         .collect();
-    serde_json::to_string_pretty(&json!({"ways": ways, "needs": needs})).unwrap_or_default() + "\n"
+    serde_json::to_string_pretty(&json!({"methods": methods, "needs": needs})).unwrap_or_default() + "\n"
 }

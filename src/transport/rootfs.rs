@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::error::TransportError;
 use super::pending::{Pending, Renamed, Step, Written, WrittenRootfs};
-use crate::codec::folder::{FolderError, FolderOptions, write_folder};
+use crate::codec::folder::{FolderError, FolderOptions, Owners, write_folder};
 use crate::tree::Tree;
 
 /// Tells before the work begins whether a tree could be written to a folder at all.
@@ -37,7 +37,8 @@ pub fn prepare_rootfs(tree: &Tree, folder: &Path) -> Result<Pending<'static>, Tr
     check_rootfs(folder)?;
     let (renamed, notes) = Renamed::new(folder, |temporary| {
         fs::create_dir(temporary).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
-        let options = FolderOptions { owners: rustix::process::geteuid().is_root(), wanted: &|_| true };
+        let owners = if rustix::process::geteuid().is_root() { Owners::AsInTree } else { Owners::Writer };
+        let options = FolderOptions { owners, wanted: &|_| true };
         write_folder(tree, temporary, &options).map_err(|error| match error {
             FolderError::Write(path, error) => TransportError::Write(path, error),
             FolderError::Content(error) => TransportError::Content(error),

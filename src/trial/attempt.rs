@@ -1,20 +1,20 @@
-//! From a tree and a command to an outcome: the ways, one after the other.
+//! From a tree and a command to an outcome: the methods, one after the other.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::copy;
 use super::error::TrialError;
 use super::machine::Machine;
-use super::process::{Ended, Ran, probe, run};
+use super::method::{Method, Refusal};
 use super::ready::Ready;
-use super::room;
-use super::way::{Refusal, Way};
+use super::run::{Ended, Ran, probe, run};
 use crate::oci::Settings;
 use crate::platform::Platform;
 use crate::tree::Tree;
 
-/// What is to be tried.
+/// What is to be run.
 pub struct Trial<'a> {
     /// The tree.
     pub tree: &'a Tree,
@@ -25,24 +25,28 @@ pub struct Trial<'a> {
     pub settings: Settings,
     /// The command and its arguments.
     pub command: Vec<Vec<u8>>,
-    /// What it reads; without, our own standard input.
+    /// What it reads; our own standard input by default.
     pub input: Option<File>,
-    /// How many bytes of its standard output are kept; without, it is our own.
+    /// How many bytes of its standard output are kept; by default it is our own.
     pub catch: Option<u64>,
     /// How long it may take, with all that it starts.
     pub limit: Option<Duration>,
-    /// The ways that may be gone.
-    pub ways: &'a [Way],
+    /// The methods that may be used.
+    pub methods: &'a [Method],
+    /// Whether the tree is trusted as programs of this machine are: then methods that confine nothing may be used too.
+    pub trusted: bool,
+    /// Whether the command gets the network of this machine; otherwise it has none, with a method that can see to that.
+    pub network: bool,
     /// What may be used of this machine.
     pub machine: &'a Machine,
 }
 
 /// What came of it.
 #[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The way that was taken.
-    pub way: Way,
-    /// The ways that would have been stronger, and why they were not taken.
+pub struct TrialOutcome {
+    /// The method that was used.
+    pub method: Method,
+    /// The methods that would have been stronger, and why they were not used.
     pub refused: Vec<Refusal>,
     /// The emulator that ran it, for a tree of another architecture.
     pub emulator: Option<PathBuf>,
@@ -54,52 +58,48 @@ pub struct Outcome {
     pub notes: Vec<String>,
 }
 
-impl Outcome {
-    /// What the run did not prove, one line each.
-    pub fn unproved(&self) -> Vec<&'static str> {
+impl TrialOutcome {
+    /// What the run did not show, one line each.
+    pub fn not_shown(&self) -> Vec<&'static str> {
         let emulated = "the other architecture's kernel and CPU: an emulator stood for them";
-        self.way.unproved().iter().copied().chain(self.emulator.is_some().then_some(emulated)).collect()
+        self.method.not_shown().iter().copied().chain(self.emulator.is_some().then_some(emulated)).collect()
     }
 }
 
-/// Runs the command by the strongest way that this machine allows. `room` is an existing folder of the caller's own, who
-/// also removes it; copies of the tree are made in it.
+/// Runs the command with the strongest method that this machine allows. `room` is an existing folder of the caller's own,
+/// who also removes it; copies of the tree are made in it.
 ///
 /// **The calling process must have one thread**: it forks.
 ///
 /// # Errors
-/// When no way is open, or the tree cannot be copied. A command that fails, or cannot be started, is an outcome.
-pub fn attempt(trial: &Trial<'_>, room: &Path) -> Result<Outcome, TrialError> {
-    let ready = Ready::new(trial.tree, trial.platform, &trial.settings, &trial.command, trial.machine)?;
-    let mut refused = Vec::new();
-    let mut notes = Vec::new();
-    let mut copied = false;
-    for &way in trial.ways {
-        if let Err(refusal) = probe(way).and_then(|()| ready.emulator_for(way)) {
+/// When no method can be used, or the tree cannot be copied. A command that fails, or cannot be started, is an outcome.
+pub fn attempt(trial: &Trial<'_>, room: &Path) -> Result<TrialOutcome, TrialError> {
+    let ready = Ready::new(trial.tree, trial.platform, &trial.settings, &trial.command, trial.machine, trial.network)?;
+    let (mut refused, mut only_trusted) = (Vec::new(), Vec::new());
+    for &method in trial.methods {
+        if !method.confines() && !trial.trusted {
+            only_trusted.push(method);
+            continue;
+        }
+        if let Err(refusal) = probe(method).and_then(|()| ready.check(method)) {
             refused.push(refusal);
             continue;
         }
-        let whole = room.join("root");
-        if way != Way::Loader && !copied {
-            notes = room::whole(trial.tree, &whole)?;
-            copied = true;
-        }
-        let launch = match way {
-            Way::Namespace | Way::Chroot => ready.inside(way, &whole)?,
-            Way::Loader if copied => ready.beside(&whole)?,
-            Way::Loader => {
-                let parts = room.join("parts");
-                notes = room::parts(trial.tree, &parts, &ready.needed())?;
-                ready.beside(&parts)?
+        let copied = room.join(method.word());
+        let (notes, launch) = match method {
+            Method::Namespace | Method::Chroot => {
+                let notes = copy::whole(trial.tree, &copied, ready.owner(method))?;
+                (notes, ready.inside(method, &copied)?)
             }
+            Method::Loader => (copy::parts(trial.tree, &copied, &ready.needed())?, ready.beside(&copied)?),
         };
         match run(&launch, trial.input.as_ref(), trial.limit, trial.catch)? {
             Ran::Ended(ended, output) => {
                 let emulator = ready.emulator().map(|emulator| emulator.path.clone());
-                return Ok(Outcome { way, refused, emulator, ended, output, notes });
+                return Ok(TrialOutcome { method, refused, emulator, ended, output, notes });
             }
-            Ran::Refused(reason) => refused.push(Refusal { way, reason }),
+            Ran::Refused(reason) => refused.push(Refusal { method, reason }),
         }
     }
-    Err(TrialError::NoWay(refused))
+    Err(TrialError::NoMethod { refused, only_trusted })
 }

@@ -1,21 +1,23 @@
 //! What the command's process does between fork(2) and execve(2): it makes the tree its root and the user its own.
 
 use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, symlink};
-use std::path::Path;
+use std::fs::File;
 
 use nix::errno::Errno;
 use nix::fcntl::AtFlags;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::libc;
+use nix::mount::{MntFlags, umount2};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{
     Gid, Uid, chdir, chroot, dup2_stdin, dup2_stdout, execve, execveat, pivot_root, setgroups, setresgid, setresuid,
 };
 
+use super::confine::{self, Confinement};
+use super::filter::filter;
 use super::launch::{Enter, Launch, Program};
+use super::mounts;
 
 /// A step that this machine may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,12 +80,9 @@ impl Step {
 /// A refused step, and the error number.
 pub(super) type Refused = (Step, Errno);
 
-/// The device nodes that runc gives every container (runtime-spec, config-linux.md, "Default Devices").
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-
 /// Enters, and becomes the program. Comes back only when a step is refused.
-pub(super) fn enter(launch: &Launch, input: Option<&File>, output: Option<&File>) -> Refused {
-    match all_steps(launch, input, output) {
+pub(super) fn enter(launch: &Launch, own_network: bool, input: Option<&File>, output: Option<&File>) -> Refused {
+    match all_steps(launch, own_network, input, output) {
         Err(refused) => refused,
         Ok(never) => match never {},
     }
@@ -91,35 +90,50 @@ pub(super) fn enter(launch: &Launch, input: Option<&File>, output: Option<&File>
 
 fn all_steps(
     launch: &Launch,
+    own_network: bool,
     input: Option<&File>,
     output: Option<&File>,
 ) -> Result<std::convert::Infallible, Refused> {
+    // Modes are exactly what is asked for.
+    umask(Mode::empty());
+    let mut confinement = Confinement { in_namespaces: false, processes: launch.processes, filter: filter() };
     let mut registered = false;
     match &launch.enter {
-        Enter::Namespaces(root, _) => {
+        Enter::Namespaces(root, users) => {
+            confinement.in_namespaces = true;
             let registration = match &launch.program {
                 Program::Emulated { registration, .. } => registration.as_deref(),
                 Program::Path(_) => None,
             };
-            registered = mounts(root, registration).map_err(|error| (Step::Mount, error))?;
+            mounts::own_root(root).map_err(|error| (Step::Mount, error))?;
+            if users.superuser {
+                // What is made from here on belongs to a user of the namespace. Until now we were root outside.
+                become_user(users.uids.inside, &[users.gids.inside]).map_err(|error| (Step::User, error))?;
+            }
+            registered = mounts::inside(registration).map_err(|error| (Step::Mount, error))?;
             // pivot_root(2): with both at the same place, the old root lies over the new one and is taken away.
-            chdir(root).and_then(|()| pivot_root(".", ".")).map_err(|error| (Step::Pivot, error))?;
+            pivot_root(".", ".").map_err(|error| (Step::Pivot, error))?;
             umount2(".", MntFlags::MNT_DETACH).map_err(|error| (Step::Pivot, error))?;
             chdir("/").map_err(|error| (Step::Pivot, error))?;
         }
         Enter::Root(root) => {
-            devices(&root.join("dev"));
+            mounts::devices(root);
             chroot(root).and_then(|()| chdir("/")).map_err(|error| (Step::Root, error))?;
         }
         Enter::Nothing => {}
     }
+    if own_network {
+        loopback_up();
+    }
     streams(input, output).map_err(|error| (Step::Process, error))?;
+    confine::before_user(&confinement);
     if let Some((uid, gids)) = &launch.user {
         become_user(*uid, gids).map_err(|error| (Step::User, error))?;
     }
-    // After the change of user, which would take it back. The keeper ends us too, but it may be killed itself.
+    // After the change of user, which would take it back. The supervisor ends us too, but it may be killed itself.
     prctl::set_pdeathsig(Signal::SIGKILL).map_err(|error| (Step::Process, error))?;
     chdir(&launch.folder).map_err(|error| (Step::Folder, error))?;
+    confine::after_user(&mut confinement).map_err(|error| (Step::Process, error))?;
     let failed = |error| (Step::Program, error);
     match &launch.program {
         Program::Path(path) => execve(path, &launch.words, &launch.environment).map_err(failed),
@@ -151,52 +165,22 @@ fn become_user(uid: u32, gids: &[u32]) -> nix::Result<()> {
     setresuid(uid, uid, uid)
 }
 
-/// Makes `root` a mount of its own, with `/proc` and a few devices as every container has them. Says whether the kernel
-/// now runs foreign programs by the emulator.
-fn mounts(root: &Path, registration: Option<&[u8]>) -> nix::Result<bool> {
-    const NONE: Option<&str> = None;
-    mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
-    mount(Some(root), root, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE)?;
-    let (proc, dev) = (root.join("proc"), root.join("dev"));
-    let safe = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    if mount(Some("proc"), &proc, Some("proc"), safe, NONE).is_err() {
-        // In a container whose own /proc is partly hidden a new one is refused; the old one is not.
-        let _ = mount(Some("/proc"), &proc, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE);
-    }
-    let registered = registration.is_some_and(|line| register(&proc.join("sys/fs/binfmt_misc"), line).is_ok());
-    if mount(Some("tmpfs"), &dev, Some("tmpfs"), MsFlags::MS_NOSUID, Some("mode=755")).is_ok() {
-        for name in DEVICES {
-            let place = dev.join(name);
-            let bound = File::create(&place).is_ok()
-                && mount(Some(&Path::new("/dev").join(name)), &place, NONE, MsFlags::MS_BIND, NONE).is_ok();
-            if !bound {
-                let _ = fs::remove_file(&place);
-            }
+/// Starts the network device `lo`, as an engine does for a container that has no other network: programs speak to
+/// themselves through it. If that is refused, they cannot.
+#[expect(unsafe_code, reason = "the requests for network devices have no safe form")]
+fn loopback_up() {
+    // SAFETY: `request` is a whole `ifreq`, for which zeros are a value, and lives until the calls are over.
+    unsafe {
+        let socket = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
+        if socket == -1 {
+            return;
         }
-        for (name, target) in [("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")] {
-            let _ = symlink(format!("/proc/self/fd{target}"), dev.join(name));
+        let mut request: libc::ifreq = std::mem::zeroed();
+        for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+            *to = *from as libc::c_char;
         }
-        let _ = fs::create_dir(dev.join("shm"));
-    }
-    Ok(registered)
-}
-
-/// Tells the kernel about the emulator, for this user namespace only (binfmt_misc.rst in the kernel's documentation). It
-/// forgets when the last mount is gone, so this one stays.
-fn register(folder: &Path, line: &[u8]) -> io::Result<()> {
-    mount(Some("binfmt_misc"), folder, Some("binfmt_misc"), MsFlags::empty(), None::<&str>)?;
-    fs::OpenOptions::new().write(true).open(folder.join("register"))?.write_all(line)
-}
-
-/// Makes the devices that programs expect, where the superuser may; they go with the private folder.
-fn devices(folder: &Path) {
-    const NUMBERS: [(u32, u32); 6] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)];
-    for (name, (major, minor)) in DEVICES.iter().zip(NUMBERS) {
-        let (kind, mode) = (rustix::fs::FileType::CharacterDevice, rustix::fs::Mode::from_raw_mode(0o666));
-        let place = folder.join(name);
-        if rustix::fs::mknodat(rustix::fs::CWD, &place, kind, mode, rustix::fs::makedev(major, minor)).is_err() {
-            // Writing to it works at least; what is read is empty.
-            let _ = fs::OpenOptions::new().write(true).create_new(true).mode(0o666).open(&place);
-        }
+        request.ifr_ifru.ifru_flags = libc::IFF_UP as libc::c_short;
+        libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request);
+        libc::close(socket);
     }
 }

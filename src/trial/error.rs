@@ -1,83 +1,90 @@
 //! Why there is no trial.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
-use super::way::Refusal;
+use super::method::{Method, Refusal};
 use crate::codec::folder::FolderError;
 use crate::failure::{Failure, Kind};
 use crate::link::Nobody;
 use crate::tree::ContentError;
 
-/// Why a command was not tried. That it fails, or cannot be started, is no error but an outcome.
-#[derive(Debug)]
+/// Why a command was not run. That it fails, or cannot be started, is not an error but an outcome.
+#[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// There is no command: none was given, and the image names none.
+    #[error("there is nothing to run: the place names no command")]
     NoCommand,
     /// A word that no system call can carry.
+    #[error("a word with a zero byte cannot be passed to a program: {0:?}")]
     Nul(String),
     /// The user is not in the tree.
+    #[error("{0}")]
     User(Nobody),
-    /// Every way is closed on this machine.
-    NoWay(Vec<Refusal>),
+    /// This machine refuses every method that may be used.
+    #[error("{}", no_method(.refused, .only_trusted))]
+    NoMethod {
+        /// The methods that this machine refuses.
+        refused: Vec<Refusal>,
+        /// The methods that were not used because they confine nothing and the tree is not trusted.
+        only_trusted: Vec<Method>,
+    },
+    /// Programs cannot be executed where the private copy would be.
+    #[error("programs cannot be executed in the temporary directory, which is mounted noexec: {}", .0.display())]
+    NoExec(PathBuf),
+    /// Processes of the command go on, whatever is done about them.
+    #[error("not all processes of the command could be ended")]
+    StillRunning,
     /// A program of the tree cannot be read.
+    #[error(transparent)]
     Content(ContentError),
     /// The private copy of the tree cannot be made.
+    #[error(transparent)]
     Folder(FolderError),
-    /// The system refuses what every way needs.
-    System(&'static str, io::Error),
+    /// The system refuses what every method needs.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, #[source] io::Error),
 }
 
-impl fmt::Display for TrialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TrialError::NoCommand => f.write_str("there is nothing to run: the place names no command"),
-            TrialError::Nul(word) => write!(f, "a word with a zero byte cannot be passed to a program: {word:?}"),
-            TrialError::User(nobody) => nobody.fmt(f),
-            TrialError::NoWay(refusals) => {
-                f.write_str("this machine allows no way to run the command")?;
-                refusals.iter().try_for_each(|refusal| write!(f, "; {}: {}", refusal.way.word(), refusal.reason))
-            }
-            TrialError::Content(error) => error.fmt(f),
-            TrialError::Folder(error) => error.fmt(f),
-            TrialError::System(what, error) => write!(f, "cannot {what}: {error}"),
-        }
+fn no_method(refused: &[Refusal], only_trusted: &[Method]) -> String {
+    let mut text = "this machine allows no method to run the command".to_string();
+    for Refusal { method, reason } in refused {
+        text += &format!("; {method}: {reason}");
     }
-}
-
-impl Error for TrialError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            TrialError::Content(error) => Some(error),
-            TrialError::Folder(error) => Some(error),
-            TrialError::System(_, error) => Some(error),
-            TrialError::NoCommand | TrialError::Nul(_) | TrialError::User(_) | TrialError::NoWay(_) => None,
-        }
+    for method in only_trusted {
+        text += &format!("; {method}: not used, because it confines nothing");
     }
+    text
 }
 
 impl Failure for TrialError {
     fn kind(&self) -> Kind {
         match self {
             TrialError::NoCommand | TrialError::Nul(_) | TrialError::User(_) => Kind::Usage,
-            TrialError::NoWay(_) => Kind::Output,
+            TrialError::NoMethod { .. } | TrialError::NoExec(_) | TrialError::StillRunning | TrialError::System(..) => {
+                Kind::Output
+            }
             TrialError::Content(error) => error.kind(),
             TrialError::Folder(error) => error.kind(),
-            TrialError::System(..) => Kind::Output,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             TrialError::NoCommand => Some("name one after `--`: sazare try PLACE -- /bin/sh -c 'echo hello'".into()),
-            TrialError::NoWay(_) => {
-                Some("`sazare doctor` tells what this machine allows; `sazare verify` needs none of it".into())
+            TrialError::NoMethod { only_trusted, .. } if !only_trusted.is_empty() => Some(
+                "if you trust the tree as you trust your own programs, add --trust; `sazare doctor` says what this machine \
+                 allows, and `sazare verify` needs none of it"
+                    .into(),
+            ),
+            TrialError::NoMethod { .. } => {
+                Some("`sazare doctor` says what this machine allows; `sazare verify` needs none of it".into())
             }
+            TrialError::NoExec(_) => Some("set TMPDIR to a directory in which programs can be executed".into()),
             TrialError::User(_) => Some("name a number, or a user of the tree's own /etc/passwd".into()),
             TrialError::Content(error) => error.hint(),
             TrialError::Folder(error) => error.hint(),
-            TrialError::Nul(_) | TrialError::System(..) => None,
+            TrialError::Nul(_) | TrialError::StillRunning | TrialError::System(..) => None,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! One start, ready for execve(2): everything is made before the first fork, so that little is left to do behind it.
+//! One start, ready for execve(2): everything is made before the first fork, so that little is left to do after it.
 
 use std::ffi::CString;
 use std::fs::File;
 use std::path::PathBuf;
 
 use super::error::TrialError;
+use super::users::Users;
 
 /// A program to start, and where.
 #[derive(Debug)]
@@ -21,31 +22,21 @@ pub(super) struct Launch {
     pub folder: PathBuf,
     /// Who it becomes: user and groups, where this process may choose.
     pub user: Option<(u32, Vec<u32>)>,
+    /// Whether it gets the network of this machine; otherwise it has none.
+    pub network: bool,
+    /// Most processes and threads that its user may have.
+    pub processes: u64,
 }
 
 /// What is entered before the program starts.
 #[derive(Clone, Debug)]
 pub(super) enum Enter {
-    /// New namespaces, with this folder as the root and these users.
+    /// New namespaces, with this directory as the root and these users.
     Namespaces(PathBuf, Users),
-    /// This folder, by chroot(2).
+    /// This directory, with chroot(2).
     Root(PathBuf),
     /// Nothing.
     Nothing,
-}
-
-/// Which users exist inside a user namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Users {
-    /// All that exist outside: only the superuser can ask for it.
-    All,
-    /// One, which is us.
-    One {
-        /// Its number inside.
-        uid: u32,
-        /// The number of its group inside.
-        gid: u32,
-    },
 }
 
 /// What execve(2) gets.
@@ -53,7 +44,7 @@ pub(super) enum Users {
 pub(super) enum Program {
     /// The file at a path inside what is entered.
     Path(CString),
-    /// An emulator that is open already, since it lies outside; and the file that it shall run.
+    /// An emulator that is open already, since it lies outside; and the file that it runs.
     Emulated {
         /// The emulator.
         emulator: File,

@@ -1,41 +1,47 @@
-//! A trial run: a command started inside a tree, by the strongest way that this machine allows.
+//! A trial run: a command started inside a tree, with the strongest method that this machine allows.
 //!
-//! The verifier proves without running anything; this runs, and says what it did not prove. The tree is written to a
-//! private folder first, so nothing that the command does reaches the place it came from. Then the ways are tried in
-//! the order of [`Way::ALL`], the strongest first; each that this machine refuses is told with the reason.
+//! The verifier checks without running anything; this runs, and says what the run does not show. The tree is first written
+//! to a private directory, so nothing that the command does reaches the place it came from. Then the methods are tried in the
+//! order of [`Method::ALL`], the strongest first; each that this machine refuses is reported with the reason. A method that
+//! confines nothing is used only if the caller asks for it.
 //!
-//! This is one of the two places in the library that execute anything (design law 7), and needs `unsafe` for one call:
-//! fork(2). Two processes stand between us and the command:
+//! Apart from the trace of a bundle, this is the only place in the library that executes anything. Two processes stand between
+//! us and the command, and with some methods a third:
 //!
 //! ```text
-//! sazare ──fork──► keeper ──fork──► command
-//!    │  lifeline ───►│                 enters namespaces or the root, becomes the user, execve
+//! sazare ──fork──► supervisor ──fork──► command             enters namespaces or the root, becomes the user, execve
+//!    │  lifeline ───►│        └─fork──► init ──fork──► command      chroot and loader as root: a process namespace
 //!    │◄── report ────│
 //! ```
 //!
-//! The keeper adopts whatever the command leaves behind, and ends the whole family when the command is over, when its
-//! time is, or when the lifeline breaks because sazare itself was killed.
+//! The supervisor adopts the processes that the command leaves behind, and ends all of them when the command ends, when its
+//! time is over, or when the lifeline breaks because sazare itself was killed.
 
 mod machine;
-mod way;
+mod method;
+mod users;
 
 mod error;
+mod filter;
 
+mod command;
+mod confine;
+mod copy;
 mod launch;
-mod room;
-mod start;
+mod mounts;
 
 mod enter;
+mod family;
 mod ready;
 
-mod keeper;
+mod supervisor;
 
-mod process;
+mod run;
 
 mod attempt;
 
-pub use attempt::{Outcome, Trial, attempt};
+pub use attempt::{Trial, TrialOutcome, attempt};
 pub use error::TrialError;
 pub use machine::{Emulator, Machine};
-pub use process::{Ended, probe};
-pub use way::{Refusal, Way};
+pub use method::{Method, Refusal};
+pub use run::{Ended, probe};

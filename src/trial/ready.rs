@@ -1,4 +1,4 @@
-//! A trial with everything looked up: who runs what, with which words, and by which files.
+//! A trial with everything looked up: who runs what, with which words and files.
 
 use std::collections::BTreeSet;
 use std::ffi::{CString, OsStr};
@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::Uid;
 
+use super::command::{Start, Word, start};
+use super::confine::{PROCESSES_MAX, processes};
+use super::copy::Owner;
 use super::error::TrialError;
-use super::launch::{Enter, Launch, Program, Users, word};
+use super::launch::{Enter, Launch, Program, word};
 use super::machine::{Emulator, Machine};
-use super::start::{Start, Word, start};
-use super::way::{Refusal, Way};
+use super::method::{Method, Refusal};
+use super::users::Users;
 use crate::link::{Closures, Person};
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::ImagePath;
@@ -21,8 +24,9 @@ use crate::tree::{Follow, Tree};
 
 /// A trial with everything looked up.
 pub(super) struct Ready {
-    /// The command as it was said.
+    /// The command as it was given.
     command: Vec<Vec<u8>>,
+    network: bool,
     start: Start,
     person: Person,
     folder: ImagePath,
@@ -43,6 +47,7 @@ impl Ready {
         settings: &Settings,
         command: &[Vec<u8>],
         machine: &Machine,
+        network: bool,
     ) -> Result<Ready, TrialError> {
         let own = settings.entrypoint.iter().chain(&settings.cmd).map(|word| word.as_bytes().to_vec());
         let command: Vec<Vec<u8>> = if command.is_empty() { own.collect() } else { command.to_vec() };
@@ -62,7 +67,8 @@ impl Ready {
         let emulator = foreign.and_then(|arch| machine.emulator(arch));
         let mut ready = Ready {
             command,
-            files: start.way.iter().cloned().collect(),
+            network,
+            files: start.files.iter().cloned().collect(),
             start,
             person,
             folder,
@@ -87,40 +93,64 @@ impl Ready {
         }
     }
 
+    /// Who owns the copy of the tree.
+    pub fn owner(&self, method: Method) -> Owner {
+        match method {
+            _ if !Uid::effective().is_root() => Owner::Caller,
+            Method::Namespace => Owner::Inside(self.users()),
+            Method::Chroot | Method::Loader => Owner::AsInTree,
+        }
+    }
+
+    fn users(&self) -> Users {
+        Users::choose(self.person.uid, self.person.gids.first().copied().unwrap_or(0))
+    }
+
     /// The emulator, where one is needed and there.
     pub fn emulator(&self) -> Option<&Emulator> {
         self.emulator.as_ref()
     }
 
-    /// What a way beside the tree needs of it: the program, its loader and libraries, and the links that lead there.
+    /// What a start beside the tree needs of it: the program, its loader and libraries, and the links that lead there.
     pub fn needed(&self) -> BTreeSet<ImagePath> {
         self.files.iter().cloned().chain([self.folder.clone()]).collect()
     }
 
-    /// Whether a way has the emulator that it needs.
-    pub fn emulator_for(&self, way: Way) -> Result<(), Refusal> {
+    /// Whether a method has the users and the emulator that it needs.
+    pub fn check(&self, method: Method) -> Result<(), Refusal> {
+        let Person { uid, gids } = &self.person;
+        if method == Method::Namespace && !self.users().uids.has(*uid) {
+            return Err(Refusal { method, reason: format!("its users do not include number {uid}") });
+        }
+        if method == Method::Namespace && !gids.first().is_none_or(|gid| self.users().gids.has(*gid)) {
+            return Err(Refusal { method, reason: format!("its groups do not include number {}", gids[0]) });
+        }
         let Some(arch) = self.foreign else { return Ok(()) };
         let name = format!("qemu-{}", arch.facts().qemu);
         let reason = match &self.emulator {
             None => format!("programs for {} need {name}-static, which is not in PATH", arch.facts().oci),
-            Some(emulator) if !emulator.is_static && way != Way::Loader => {
+            Some(emulator) if !emulator.is_static && method != Method::Loader => {
                 format!("{name} is not static here, so it cannot run inside another root")
             }
             Some(_) => return Ok(()),
         };
-        Err(Refusal { way, reason })
+        Err(Refusal { method, reason })
     }
 
     /// A start with the copy at `root` as its root.
-    pub fn inside(&self, way: Way, root: &Path) -> Result<Launch, TrialError> {
+    pub fn inside(&self, method: Method, root: &Path) -> Result<Launch, TrialError> {
         let Person { uid, gids } = &self.person;
         let superuser = Uid::effective().is_root();
-        let users =
-            if superuser { Users::All } else { Users::One { uid: *uid, gid: gids.first().copied().unwrap_or(0) } };
-        let enter = match way {
-            Way::Namespace => Enter::Namespaces(root.to_path_buf(), users),
-            Way::Chroot | Way::Loader => Enter::Root(root.to_path_buf()),
+        let users = self.users();
+        let (enter, gids) = match method {
+            Method::Namespace => {
+                let gids = gids.iter().copied().filter(|gid| users.gids.has(*gid)).collect();
+                (Enter::Namespaces(root.to_path_buf(), users), gids)
+            }
+            Method::Chroot | Method::Loader => (Enter::Root(root.to_path_buf()), gids.clone()),
         };
+        // In a namespace of its own range a user has no other processes.
+        let others = if method == Method::Namespace && users.superuser { 0 } else { processes() };
         let file = word(self.start.file.clone())?;
         let program = match (&self.emulator, self.foreign) {
             (Some(emulator), Some(arch)) => Program::Emulated {
@@ -137,7 +167,9 @@ impl Ready {
             words: words(&self.command)?,
             environment: self.environment()?,
             folder: OsStr::from_bytes(self.folder.as_bytes()).into(),
-            user: superuser.then(|| (*uid, gids.clone())),
+            user: superuser.then_some((*uid, gids)),
+            network: self.network,
+            processes: others + PROCESSES_MAX,
         })
     }
 
@@ -173,10 +205,10 @@ impl Ready {
         }
         let program = host(&self.start.program);
         let arguments = self.start.words.iter().skip(1).map(|word| match word {
-            Word::Said(bytes) => bytes.clone(),
+            Word::Given(bytes) => bytes.clone(),
             Word::Script(path) => host(path),
         });
-        // Who is run by another gets its own path as its name; who runs alone, the name that was said.
+        // A program that another one runs gets its own path as its name; one that runs alone, the name that was given.
         let (file, line): (Vec<u8>, Vec<Vec<u8>>) = match runner.first() {
             Some(first) => (first.clone(), runner.iter().cloned().chain([program]).chain(arguments).collect()),
             None => {
@@ -192,6 +224,8 @@ impl Ready {
             environment: self.environment()?,
             folder: PathBuf::from(OsStr::from_bytes(&host(self.folder.as_bytes()))),
             user: None,
+            network: self.network,
+            processes: processes() + PROCESSES_MAX,
         })
     }
 
@@ -204,7 +238,7 @@ fn words(list: &[Vec<u8>]) -> Result<Vec<CString>, TrialError> {
     list.iter().map(|bytes| word(bytes.clone())).collect()
 }
 
-/// The line by which the kernel learns to run an architecture's programs by an emulator: the first twenty bytes of an ELF
+/// The line with which the kernel learns to run an architecture's programs with an emulator: the first twenty bytes of an ELF
 /// file with the machine's number, and which of their bits count. `F` opens the emulator now, so that it need not be
 /// there inside another root.
 fn registration(arch: Arch, emulator: &Path) -> Vec<u8> {

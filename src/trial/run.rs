@@ -1,4 +1,4 @@
-//! Our side of a run: the keeper is forked, its users are mapped, and what it reports is heard.
+//! Our side of a run: the supervisor is forked, its users are mapped, and what it reports is read.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -14,9 +14,10 @@ use serde::Serialize;
 
 use super::enter::Step;
 use super::error::TrialError;
-use super::keeper::{Message, Task, keep};
-use super::launch::{Enter, Launch, Users};
-use super::way::{Refusal, Way};
+use super::launch::{Enter, Launch};
+use super::method::{Method, Refusal};
+use super::supervisor::{Message, Namespaces, Task, supervise};
+use super::users::Users;
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +29,8 @@ pub enum Ended {
     Signal(i32),
     /// By us, when its time was over.
     TimedOut,
+    /// By us, when it had more processes than it may.
+    TooManyProcesses,
     /// It never began: what the system said.
     NotStarted(String),
 }
@@ -50,48 +53,54 @@ pub(super) fn run(
     limit: Option<Duration>,
     catch: Option<u64>,
 ) -> Result<Ran, TrialError> {
-    let users = match launch.enter {
-        Enter::Namespaces(_, users) => Some(users),
-        Enter::Root(_) | Enter::Nothing => None,
+    let root = Uid::effective().is_root();
+    let (namespaces, users) = match launch.enter {
+        Enter::Namespaces(_, users) => (Namespaces::All, users),
+        Enter::Nothing if !root => {
+            // Everybody stays who he is.
+            (Namespaces::Users, Users::choose(Uid::effective().as_raw(), Gid::effective().as_raw()))
+        }
+        Enter::Root(_) | Enter::Nothing => (Namespaces::Processes, Users::choose(0, 0)),
     };
-    let mut keeper = Keeper::fork(Some(launch), users, input, limit, catch.is_some())?;
-    let output = keeper.read_output(catch.unwrap_or(0));
+    let mut supervisor = Supervisor::fork(Some(launch), namespaces, &users, input, limit, catch.is_some())?;
+    let output = supervisor.read_output(catch.unwrap_or(0));
     let ended = loop {
-        match keeper.hear() {
+        match supervisor.hear() {
             Some(Message::Exited(status)) => break Ended::Status(status),
             Some(Message::Signalled(signal)) => break Ended::Signal(signal),
             Some(Message::TimedOut) => break Ended::TimedOut,
-            Some(Message::Unshared) => {}
+            Some(Message::TooMany) => break Ended::TooManyProcesses,
+            Some(Message::StillRunning) => return Err(TrialError::StillRunning),
+            Some(Message::Unshared | Message::NotUnshared) => {}
             Some(Message::Refused(step @ (Step::Folder | Step::Program), errno)) => {
                 break Ended::NotStarted(words(step, errno));
             }
             Some(Message::Refused(step, errno)) => return Ok(Ran::Refused(words(step, errno))),
-            None => return Err(system("run the command", io::Error::other("its keeper was killed"))),
+            None => return Err(system("run the command", io::Error::other("its supervisor was killed"))),
         }
     };
     Ok(Ran::Ended(ended, output))
 }
 
-/// Tries whether a way can be gone on this machine, without running anything.
+/// Tries whether this machine allows a method, without running anything.
 ///
 /// # Errors
 /// With the reason, when it cannot.
-pub fn probe(way: Way) -> Result<(), Refusal> {
-    let refusal = |reason: String| Refusal { way, reason };
-    match way {
-        Way::Namespace => {
-            let users = if Uid::effective().is_root() { Users::All } else { Users::One { uid: 0, gid: 0 } };
-            let mut keeper =
-                Keeper::fork(None, Some(users), None, None, false).map_err(|error| refusal(error.to_string()))?;
-            match keeper.hear() {
+pub fn probe(method: Method) -> Result<(), Refusal> {
+    let refusal = |reason: String| Refusal { method, reason };
+    match method {
+        Method::Namespace => {
+            let mut supervisor = Supervisor::fork(None, Namespaces::All, &Users::choose(0, 0), None, None, false)
+                .map_err(|error| refusal(error.to_string()))?;
+            match supervisor.hear() {
                 Some(Message::Refused(step, errno)) => Err(refusal(words(step, errno))),
                 Some(_) => Ok(()),
-                None => Err(refusal("its keeper was killed".into())),
+                None => Err(refusal("its supervisor was killed".into())),
             }
         }
-        Way::Chroot if Uid::effective().is_root() => Ok(()),
-        Way::Chroot => Err(refusal("only root may call chroot".into())),
-        Way::Loader => Ok(()),
+        Method::Chroot if Uid::effective().is_root() => Ok(()),
+        Method::Chroot => Err(refusal("only root may call chroot".into())),
+        Method::Loader => Ok(()),
     }
 }
 
@@ -103,8 +112,8 @@ fn system(what: &'static str, error: io::Error) -> TrialError {
     TrialError::System(what, error)
 }
 
-/// The keeper, as we see it. Dropping it breaks its lifeline and waits until it and its family are gone.
-struct Keeper {
+/// The supervisor, as we see it. Dropping it breaks its lifeline and waits until it and all processes below it are gone.
+struct Supervisor {
     pid: Pid,
     lifeline: Option<File>,
     report: File,
@@ -115,14 +124,15 @@ struct Keeper {
     early: Option<Message>,
 }
 
-impl Keeper {
+impl Supervisor {
     fn fork(
         launch: Option<&Launch>,
-        users: Option<Users>,
+        namespaces: Namespaces,
+        users: &Users,
         input: Option<&File>,
         limit: Option<Duration>,
         catch: bool,
-    ) -> Result<Keeper, TrialError> {
+    ) -> Result<Supervisor, TrialError> {
         let pipe = || {
             let ends = pipe2(OFlag::O_CLOEXEC).map_err(|error| system("make a pipe", error.into()))?;
             Ok((File::from(ends.0), File::from(ends.1)))
@@ -136,8 +146,7 @@ impl Keeper {
         match forked {
             ForkResult::Child => {
                 drop((lifeline, report, output));
-                let namespaces = users.is_some();
-                keep(&Task { launch, namespaces, limit, lifeline: heard, report: told, input, output: caught });
+                supervise(&Task { launch, namespaces, limit, lifeline: heard, report: told, input, output: caught });
                 #[expect(unsafe_code, reason = "no exit handler of the parent's may run a second time")]
                 // SAFETY: ends the process; nothing follows.
                 unsafe {
@@ -148,36 +157,31 @@ impl Keeper {
                 #[expect(unsafe_code, reason = "signal(2) is unsafe for handlers that run code; this runs none")]
                 // SAFETY: ignoring a signal calls nothing of ours.
                 let old = unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) }.ok();
-                let mut keeper = Keeper { pid: child, lifeline: Some(lifeline), report, output, old, early: None };
+                let mut supervisor =
+                    Supervisor { pid: child, lifeline: Some(lifeline), report, output, old, early: None };
                 drop((heard, told, caught));
-                if let Some(users) = users {
-                    keeper.map(users);
+                if namespaces.have_users() {
+                    supervisor.map(users);
                 }
-                Ok(keeper)
+                Ok(supervisor)
             }
         }
     }
 
-    /// Waits for the keeper's new namespace and says which users it has (user_namespaces(7)).
-    fn map(&mut self, users: Users) {
+    /// Waits for the supervisor's new namespace and says which users it has (user_namespaces(7)).
+    fn map(&mut self, users: &Users) {
         self.early = self.hear();
         if self.early != Some(Message::Unshared) {
             return;
         }
         let folder = format!("/proc/{}", self.pid);
         let folder = Path::new(&folder);
-        let mapped = match users {
-            Users::All => same(folder, "uid_map").and_then(|()| same(folder, "gid_map")),
-            Users::One { uid, gid } => {
-                let line = |name: &str, inside: u32, outside: u32| {
-                    fs::write(folder.join(name), format!("{inside} {outside} 1"))
-                };
-                // Without it the map of groups is refused, so that nobody drops a group that takes rights away.
-                let _ = fs::write(folder.join("setgroups"), "deny");
-                line("uid_map", uid, Uid::effective().as_raw())
-                    .and_then(|()| line("gid_map", gid, Gid::effective().as_raw()))
-            }
-        };
+        if !users.superuser {
+            // Otherwise the map of groups is refused, so that nobody drops a group that takes rights away.
+            let _ = fs::write(folder.join("setgroups"), "deny");
+        }
+        let mapped = fs::write(folder.join("uid_map"), users.uids.line())
+            .and_then(|()| fs::write(folder.join("gid_map"), users.gids.line()));
         match mapped {
             Ok(()) => {
                 let _ = self.lifeline.as_mut().map(|line| line.write_all(&[1]));
@@ -206,7 +210,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for Supervisor {
     fn drop(&mut self) {
         self.lifeline = None;
         let _ = waitpid(self.pid, None);
@@ -219,17 +223,4 @@ impl Drop for Keeper {
             let _ = unsafe { signal(Signal::SIGINT, old) };
         }
     }
-}
-
-/// Maps every user that exists here to itself.
-fn same(folder: &Path, name: &str) -> io::Result<()> {
-    let own = fs::read_to_string(format!("/proc/self/{name}"))?;
-    let mut map = String::new();
-    for line in own.lines() {
-        let mut numbers = line.split_whitespace();
-        if let (Some(inside), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next()) {
-            map += &format!("{inside} {inside} {count}\n");
-        }
-    }
-    fs::write(folder.join(name), map)
 }

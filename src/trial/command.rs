@@ -1,6 +1,6 @@
 //! What is started: a command, followed through scripts to the program that the kernel would run, and to its loader.
 //!
-//! Inside namespaces or a root the kernel follows scripts by itself; without them, and under an emulator, it is us.
+//! Inside namespaces or a root the kernel follows scripts itself; beside the tree, and under an emulator, we do.
 
 use crate::elf::{ElfFacts, Interpreter};
 use crate::link::{FirstLine, Person, SCRIPT_HEAD, SCRIPTS_MAX};
@@ -19,21 +19,21 @@ pub(super) struct Start {
     pub words: Vec<Word>,
     /// Its loader, unless it is static.
     pub loader: Option<Vec<u8>>,
-    /// Every file on the way, and the links that lead to it.
-    pub way: Vec<ImagePath>,
+    /// Every file that the kernel opens for it, and the links that lead there.
+    pub files: Vec<ImagePath>,
 }
 
 /// One word of a command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
-    /// As the user said it, or a script's first line.
-    Said(Vec<u8>),
+    /// As the user gave it, or a script's first line.
+    Given(Vec<u8>),
     /// The path of a script inside the tree, which the kernel puts there.
     Script(Vec<u8>),
 }
 
 /// Looks a command up as runc does, in `PATH` when its name has no slash, and follows it. What does not lead anywhere
-/// ends the walk early: the kernel's own words about it are better than ours.
+/// ends the search early: the kernel's own message about it is better than ours.
 pub(super) fn start(
     tree: &Tree,
     words: &[Vec<u8>],
@@ -46,9 +46,9 @@ pub(super) fn start(
     let mut start = Start {
         program: file.clone(),
         file,
-        words: words.iter().cloned().map(Word::Said).collect(),
+        words: words.iter().cloned().map(Word::Given).collect(),
         loader: None,
-        way: Vec::new(),
+        files: Vec::new(),
     };
     for _ in 0..=SCRIPTS_MAX {
         let Ok(found) = tree.resolve(cwd, &start.program, Follow::Yes) else { return Ok(start) };
@@ -66,7 +66,7 @@ pub(super) fn start(
         // binfmt_script(5): the interpreter, its argument, the script's path, and the words after the first.
         let script = std::mem::replace(&mut start.program, path.clone());
         let rest = start.words.split_off(1.min(start.words.len()));
-        let own = [path].into_iter().chain(argument).map(Word::Said);
+        let own = [path].into_iter().chain(argument).map(Word::Given);
         start.words = own.chain([Word::Script(script)]).chain(rest).collect();
     }
     Ok(start)
@@ -74,8 +74,8 @@ pub(super) fn start(
 
 impl Start {
     fn remember(&mut self, found: &Resolved) {
-        self.way.extend(found.links.iter().cloned());
-        self.way.push(found.path.clone());
+        self.files.extend(found.links.iter().cloned());
+        self.files.push(found.path.clone());
     }
 }
 
@@ -102,7 +102,7 @@ impl Word {
     /// The word as a program inside the tree gets it.
     pub fn inside(&self) -> &[u8] {
         match self {
-            Word::Said(bytes) | Word::Script(bytes) => bytes,
+            Word::Given(bytes) | Word::Script(bytes) => bytes,
         }
     }
 }
@@ -134,8 +134,8 @@ mod tests {
         let words: Vec<&[u8]> = start.words.iter().map(Word::inside).collect();
         assert_eq!(words, [b"/bin/sh".as_slice(), b"-e", b"/usr/bin/run", b"one"]);
         assert_eq!(start.words[2], Word::Script(b"/usr/bin/run".to_vec()));
-        let way: Vec<String> = start.way.iter().map(ImagePath::to_string).collect();
-        assert_eq!(way, ["/usr/bin/run", "/bin/sh", "/bin/busybox"]);
+        let files: Vec<String> = start.files.iter().map(ImagePath::to_string).collect();
+        assert_eq!(files, ["/usr/bin/run", "/bin/sh", "/bin/busybox"]);
     }
 
     #[test]
