@@ -1,54 +1,31 @@
 //! Why programs cannot be bundled.
 
-use std::error::Error;
-use std::fmt;
-
 use crate::failure::{Failure, Kind};
 use crate::path::PathError;
 use crate::recipe::Origin;
-use crate::tree::ResolveError;
+use crate::tree::{ContentError, ResolveError};
 
 /// Why programs cannot be bundled.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// A name that no directory of PATH has.
+    #[error("{0}: no directory of the root's PATH has this program: {1}")]
     NotInPath(Origin, String),
     /// A path that leads to no file.
-    NotFound(Origin, String, ResolveError),
-    /// A path that leads to something that is no regular file.
+    #[error("{0}: no such program in the root: {1}: {2}")]
+    NotFound(Origin, String, #[source] ResolveError),
+    /// A path that leads to something other than a regular file.
+    #[error("{0}: not a program, because it is not a regular file: {1}")]
     NotAFile(Origin, String),
-    /// A path that none is.
-    Path(Origin, PathError),
+    /// A path that is not valid.
+    #[error("{0}: {1}")]
+    Path(Origin, #[source] PathError),
+    /// A file cannot be read, so what the programs need is not known.
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// Several programs would be installed as one file.
+    #[error("{0}: several programs would be installed as one file: {1}")]
     OneInstall(Origin, String),
-}
-
-impl fmt::Display for BundleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BundleError::NotInPath(origin, name) => {
-                write!(f, "{origin}: no directory of the root's PATH has such a program: {name}")
-            }
-            BundleError::NotFound(origin, path, error) => {
-                write!(f, "{origin}: no such program in the root: {path}: {error}")
-            }
-            BundleError::NotAFile(origin, path) => write!(f, "{origin}: no regular file, so no program: {path}"),
-            BundleError::Path(origin, error) => write!(f, "{origin}: {error}"),
-            BundleError::OneInstall(origin, path) => {
-                write!(f, "{origin}: several programs would be installed as one file: {path}")
-            }
-        }
-    }
-}
-
-impl Error for BundleError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            BundleError::NotFound(_, _, error) => Some(error),
-            BundleError::Path(_, error) => Some(error),
-            BundleError::NotInPath(..) | BundleError::NotAFile(..) | BundleError::OneInstall(..) => None,
-        }
-    }
 }
 
 impl Failure for BundleError {
@@ -56,6 +33,7 @@ impl Failure for BundleError {
         match self {
             BundleError::NotInPath(..) | BundleError::NotFound(..) | BundleError::NotAFile(..) => Kind::Input,
             BundleError::Path(..) | BundleError::OneInstall(..) => Kind::Usage,
+            BundleError::Content(error) => error.kind(),
         }
     }
 
@@ -64,6 +42,7 @@ impl Failure for BundleError {
             BundleError::NotInPath(..) => Some("name it by its path in the root".into()),
             BundleError::NotFound(..) => Some("paths are those inside the root; `--root` names it".into()),
             BundleError::OneInstall(..) => Some("end `install-to` with `/`: then it is a directory".into()),
+            BundleError::Content(error) => error.hint(),
             BundleError::NotAFile(..) | BundleError::Path(..) => None,
         }
     }

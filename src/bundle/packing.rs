@@ -15,17 +15,17 @@ pub(super) struct Packing<'a> {
     pub(super) reasons: Reasons,
     /// Inodes of the root that arrived: a second name of one becomes a second name again.
     arrived: BTreeMap<InodeId, InodeId>,
-    /// Regular files that arrived, in order, and were not looked at yet.
+    /// Regular files that arrived, in order, whose needs were not looked up yet.
     fresh: VecDeque<ImagePath>,
-    /// The absolute paths that must lead somewhere, and where; but for libraries, which are searched for.
-    ways: Vec<(Vec<u8>, ImagePath)>,
+    /// The absolute paths that must lead to a file, and to which; except for libraries, which are searched for.
+    leading: Vec<(Vec<u8>, ImagePath)>,
 }
 
 impl<'a> Packing<'a> {
     pub(super) fn new(root: &'a Tree, exclude: &'a Matcher) -> Packing<'a> {
         let tree = Tree::new(Metadata::clone(&root.inode(root.root()).meta));
         let arrived = BTreeMap::from([(root.root(), tree.root())]);
-        Packing { root, exclude, tree, reasons: Reasons::new(), arrived, fresh: VecDeque::new(), ways: Vec::new() }
+        Packing { root, exclude, tree, reasons: Reasons::new(), arrived, fresh: VecDeque::new(), leading: Vec::new() }
     }
 
     /// The next file to look at.
@@ -40,8 +40,8 @@ impl<'a> Packing<'a> {
         loaded && !reasons.contains(&Reason::Named)
     }
 
-    /// Takes what a path leads to, with every link and directory that the walk comes through.
-    pub(super) fn take(
+    /// Includes what a path leads to, with every link and directory that the lookup passes through.
+    pub(super) fn include(
         &mut self,
         from: &ImagePath,
         spelled: &[u8],
@@ -49,48 +49,48 @@ impl<'a> Packing<'a> {
         why: &Reason,
     ) -> Result<Resolved, ResolveError> {
         let found = self.root.resolve(from, spelled, follow)?;
-        let way = Reason::Link(display_bytes(spelled));
-        self.left_again(from, spelled, &way);
+        let on_the_way = Reason::Link(display_bytes(spelled));
+        self.left_again(from, spelled, &on_the_way);
         let last = spelled.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         for link in &found.links {
             // The link of that very name is what was asked for; others are on the way.
             let itself = link.file_name().is_some_and(|name| name.as_bytes() == last);
-            self.copy(link, if itself { why } else { &way });
+            self.copy(link, if itself { why } else { &on_the_way });
             if let (Some(Kind::Symlink(target)), Some(directory)) =
                 (self.root.get(link).map(|id| &self.root.inode(id).kind), link.parent())
             {
                 let target = target.clone();
-                self.left_again(&directory, &target, &way);
+                self.left_again(&directory, &target, &on_the_way);
             }
         }
         let taken = self.copy(&found.path, why);
         if taken.is_some() && spelled.starts_with(b"/") && !matches!(why, Reason::Library { .. } | Reason::Link(_)) {
-            self.ways.push((spelled.to_vec(), found.path.clone()));
+            self.leading.push((spelled.to_vec(), found.path.clone()));
         }
         Ok(found)
     }
 
     /// Whether every path that was taken still leads to the same file.
     pub(super) fn leads_as_before(&self) -> bool {
-        self.ways.iter().all(|(spelled, file)| {
+        self.leading.iter().all(|(spelled, file)| {
             let found = self.tree.resolve(&ImagePath::root(), spelled, Follow::Yes);
             found.is_ok_and(|found| found.path == *file)
         })
     }
 
-    /// Takes the directories that a path enters only to leave them by `..`: they must be there to be walked through.
-    fn left_again(&mut self, from: &ImagePath, spelled: &[u8], way: &Reason) {
+    /// Includes the directories that a path enters and leaves again with `..`: the lookup passes through them.
+    fn left_again(&mut self, from: &ImagePath, spelled: &[u8], on_the_way: &Reason) {
         let parts: Vec<&[u8]> = spelled.split(|&byte| byte == b'/').collect();
         for (number, part) in parts.iter().enumerate() {
             let entered = &parts[..number];
             if *part == b".." && entered.iter().any(|part| !matches!(*part, b"" | b"." | b"..")) {
                 // Shorter than the path that it is a part of, so this ends.
-                let _ = self.take(from, &entered.join(&b'/'), Follow::Yes, way);
+                let _ = self.include(from, &entered.join(&b'/'), Follow::Yes, on_the_way);
             }
         }
     }
 
-    /// Takes one name, with the directories above it. The path must be one without links among its parents.
+    /// Includes one name, with the directories above it. The path must be one without links among its parents.
     pub(super) fn copy(&mut self, path: &ImagePath, why: &Reason) -> Option<InodeId> {
         let id = self.root.get(path)?;
         if path.is_root() || self.exclude.covers(path) {
@@ -173,7 +173,7 @@ impl<'a> Packing<'a> {
         Ok(self.tree.insert(directory, name, inode))
     }
 
-    /// Takes a name away again, with the directories above that are empty without it.
+    /// Removes a name again, with the directories above it that are then empty.
     pub(super) fn drop_name(&mut self, path: &ImagePath) {
         self.reasons.remove(path);
         let mut here = path.clone();

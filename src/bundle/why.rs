@@ -1,4 +1,4 @@
-//! Why a name is in a tree: asked of the tree itself, whoever made it.
+//! Why a name is in a tree, as the tree itself shows, no matter which tool made it.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::platform::Platform;
 use crate::tree::{Follow, Kind, Tree};
 
 /// Which programs of a tree need a path, and how: as loader, library or interpreter, or as a link on the way to one.
-/// `path` must be one without links among its parents, as a walk of the tree gives it.
+/// `path` must be one without links among its parents, as [`Tree::walk`] gives it.
 pub fn why(tree: &Tree, platform: &Platform, path: &ImagePath) -> Vec<Reason> {
     let closures = Closures::new(tree, platform);
     let mut seen = BTreeSet::new();
@@ -44,7 +44,7 @@ mod tests {
     use crate::platform::Arch;
 
     #[test]
-    fn a_tree_tells_who_needs_a_name() {
+    fn a_tree_shows_who_needs_a_name() {
         const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
         let sample = Sample::new()
             .elf("/usr/lib64/ld-linux-x86-64.so.2", &Forge::glibc())

@@ -153,16 +153,16 @@ pub struct Bundle {
     /// The root that the programs are in: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
     #[arg(long, value_name = "PLACE")]
     pub root: Option<String>,
-    /// Platforms [default: those of the image that the root is, else the one that the first program is for]
+    /// Platforms [default: those of the --root image, otherwise that of the first program]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Take what matches too, with the libraries that it needs (repeatable)
+    /// Also include what matches, with the libraries that it needs (repeatable)
     #[arg(short, long, value_name = "GLOB")]
     pub include: Vec<String>,
-    /// Leave out what matches, whoever needs it (repeatable)
+    /// Exclude matching paths, even if something needs them (repeatable)
     #[arg(short, long, value_name = "GLOB")]
     pub exclude: Vec<String>,
-    /// Take what programs open without saying so before (repeatable, or a comma list)
+    /// Also include files that programs load at run time and that cannot be detected (repeatable, or a comma list)
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub with: Vec<ExtraKind>,
     /// Make an empty directory (repeatable)
@@ -183,10 +183,10 @@ pub struct Bundle {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Before it is written")]
 pub struct BundleCheck {
-    /// Run the program inside the bundle, by the strongest way that this machine allows; nothing is written if it fails
+    /// Run the program inside the bundle, with the strongest method that this machine allows; nothing is written if it fails
     #[arg(short, long)]
     pub test: bool,
-    /// The command to run instead: words split at blanks; with anything that only a shell understands, by a shell
+    /// The command to run instead: split at spaces; run through a shell if it contains shell syntax
     #[arg(long, value_name = "COMMAND", requires = "test")]
     pub test_command: Option<String>,
     /// What it reads from standard input
@@ -198,7 +198,7 @@ pub struct BundleCheck {
     /// The shell for tests, where the bundle has none: BusyBox, linked statically
     #[arg(long, value_name = "PATH|NAME", default_value = "busybox")]
     pub busybox: String,
-    /// Pack the programs by UPX, after they were judged
+    /// Pack the programs with UPX, after they were verified
     #[arg(short, long)]
     pub compress: bool,
     /// UPX
@@ -207,10 +207,10 @@ pub struct BundleCheck {
     /// An argument for UPX (repeatable)
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "compress")]
     pub upx_arg: Vec<String>,
-    /// Taken for magicpak's sake; no compiler is needed
+    /// Accepted for magicpak; no compiler is needed
     #[arg(long, hide = true)]
     pub cc: Option<String>,
-    /// Taken for magicpak's sake; see --quiet and --verbose
+    /// Accepted for magicpak; see --quiet and --verbose
     #[arg(long, hide = true)]
     pub log_level: Option<String>,
     /// Taken for magicpak's sake; nothing is ever loaded
@@ -367,7 +367,7 @@ pub struct Inspect {
     /// List every file, with mode, owner, size and date
     #[arg(long)]
     pub files: bool,
-    /// Tell only why this path is there: which programs need it, and what a bundle wrote down
+    /// Say only why this path is there: which programs need it, and what a bundle recorded
     #[arg(long, value_name = "PATH", conflicts_with = "files")]
     pub why: Option<String>,
 }
@@ -378,10 +378,10 @@ pub struct Try {
     /// Where the tree is: an image, an archive, a root file system or an initramfs
     #[arg(value_name = "PLACE")]
     pub place: String,
-    /// The command and its arguments, after --; without, the image's own
+    /// The command and its arguments, after --. Default: the image's own
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-    /// The platform to run; without, this machine's, else the first of the image
+    /// The platform to run. Default: this machine's if the image has it, otherwise its first
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Vec<String>,
     /// What the command reads: a text, or @FILE
@@ -393,16 +393,16 @@ pub struct Try {
     /// The status it must end with
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub expect_status: i32,
-    /// How long it may take, as in 30s, 500ms or 2m; then it is ended with all that it started
+    /// Time limit, such as 30s, 500ms or 2m; then it is ended with all that it started
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     /// Environment variable, over those of the image (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
-    /// User, as name or number, and group; without, the image's
+    /// User, as name or number, and group. Default: the image's
     #[arg(short, long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
-    /// Working directory; without, the image's
+    /// Working directory. Default: the image's
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Use only this method, also if it confines nothing (repeatable). Default: namespace; with --trust all, strongest first

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
-use sazare::bundle::trace::{self, Ended, Run, TraceError, Traced};
+use sazare::bundle::trace::{self, Run, RunEnd, TraceError, Traced};
 use sazare::codec::Scratch;
 use sazare::image::{LayerOptions, Staging};
 use sazare::oci::{Changes, DEFAULT_PATH};
@@ -51,7 +51,7 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
     job.run(global, console)
 }
 
-/// What to bundle and where to. As with magicpak, the last word is the folder to write when no output is named.
+/// What to bundle, and where to. As with magicpak, the last word is the folder to write when no output is named.
 fn programs_and_places(bundle: &Bundle) -> Result<(&[String], Vec<Place>), Trouble> {
     if !bundle.output.is_empty() {
         let places = bundle.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
@@ -60,7 +60,7 @@ fn programs_and_places(bundle: &Bundle) -> Result<(&[String], Vec<Place>), Troub
     match bundle.programs.split_last() {
         Some((folder, programs)) if !programs.is_empty() => Ok((programs, vec![Place::Rootfs(PathBuf::from(folder))])),
         _ => Err(Trouble::usage(
-            "where the bundle goes is not named",
+            "no output is named for the bundle",
             "add -o PLACE, such as -o rootfs:DIR or -o app.tar, or the folder to write as the last word",
         )),
     }
@@ -96,12 +96,12 @@ fn plain(path: &Path) -> String {
     parts.to_string_lossy().into_owned()
 }
 
-/// Runs the program once, and tells what it used.
+/// Runs the program once; gives what it used.
 fn traced(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<BTreeSet<Traced>, Trouble> {
     let ([program], true) = (rules.programs.as_slice(), bundle.root.is_none()) else {
         return Err(Trouble::usage(
             "--trace is for one program of this machine's own root",
-            "bundle programs one by one, or name what they open by --include",
+            "bundle programs one by one, or name what they open with --include",
         ));
     };
     let program = in_path(program.as_str());
@@ -121,13 +121,13 @@ fn traced(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
     let trace = trace::trace(&run).map_err(BuildError::Trace)?;
     let failed = |how: String| Err(BuildError::Trace(TraceError::Failed(how)).into());
     match trace.ended {
-        Ended::Status(0) => {}
-        Ended::Status(status) => return failed(format!("status {status}")),
-        Ended::Signal(signal) => return failed(format!("signal {signal}")),
-        Ended::TimedOut if limit.is_some() => {
-            console.event(Event::Note("the run was ended when its time was over"));
+        RunEnd::Status(0) => {}
+        RunEnd::Status(status) => return failed(format!("status {status}")),
+        RunEnd::Signal(signal) => return failed(format!("signal {signal}")),
+        RunEnd::TimedOut if limit.is_some() => {
+            console.event(Event::Note("the run was ended after its time limit"));
         }
-        Ended::TimedOut => return Err(BuildError::Trace(TraceError::TimedOut(trace::LIMIT.as_secs())).into()),
+        RunEnd::TimedOut => return Err(BuildError::Trace(TraceError::TimedOut(trace::LIMIT.as_secs())).into()),
     }
     Ok(trace.seen)
 }
@@ -158,8 +158,8 @@ fn recipe(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
     }
     if platforms.is_empty() {
         return Err(Trouble::usage(
-            "the platform is not clear from the first program: it is no program for linux/amd64 or linux/arm64",
-            "name it by --platform",
+            "the first program does not show the platform: it is not a program for linux/amd64 or linux/arm64",
+            "name it with --platform",
         ));
     }
     let (name, tags) = request::names(&bundle.image.tag)?;
@@ -183,7 +183,7 @@ fn config(image: &BundleImage) -> Result<Changes, Trouble> {
     })
 }
 
-/// The name of an image that nobody named: that of its first program, in the registry `localhost`.
+/// The name of an image that has no tag: that of its first program, in the registry `localhost`.
 fn fallback_name(rules: &recipe::Bundle) -> Option<Repository> {
     let first = rules.programs.first()?.as_str();
     let name = Path::new(first).file_name()?.to_str()?;

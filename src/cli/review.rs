@@ -48,8 +48,8 @@ fn pack(
 ) -> Result<(), Trouble> {
     let upx = request::tool(&check.upx).ok_or_else(|| {
         Trouble::usage(
-            format!("--compress needs UPX, and there is no such program: {}", check.upx),
-            "install it (Debian: upx-ucl), name it by --upx, or leave --compress out",
+            format!("--compress needs UPX, and this program does not exist: {}", check.upx),
+            "install it (Debian: upx-ucl), name it with --upx, or leave out --compress",
         )
     })?;
     let (plain, small) = (room.join("plain"), room.join("packed"));
@@ -68,8 +68,8 @@ fn pack(
         let answer = command.output().map_err(|error| Trouble::Input(upx.display().to_string(), error))?;
         if !answer.status.success() {
             let said = String::from_utf8_lossy(&answer.stderr);
-            let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("without a word").trim();
-            return Err(Trouble::usage(format!("UPX does not pack {program}: {line}"), "leave --compress out"));
+            let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
+            return Err(Trouble::usage(format!("UPX does not pack {program}: {line}"), "leave out --compress"));
         }
         let file = File::open(&small).map_err(output)?;
         let size = file.metadata().map_err(output)?.len();
@@ -108,7 +108,7 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, console: &Console) -> Result<boo
     let said = String::from_utf8_lossy(&outcome.output);
     let problem = match (&outcome.ended, &check.test_stdout) {
         (Ended::Status(0), Some(expected)) if said.trim() != expected.trim() => {
-            format!("the test wrote {:?}, and {:?} was expected", said.trim(), expected.trim())
+            format!("the test wrote {:?} instead of {:?}", said.trim(), expected.trim())
         }
         (Ended::Status(0), _) => return Ok(true),
         (ended, _) => format!("the test {}", render::trial::ended(ended)),
@@ -137,8 +137,8 @@ fn command(tree: &mut Tree, programs: &[ImagePath], check: &BundleCheck) -> Resu
 fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), Trouble> {
     let busybox = request::tool(&check.busybox).ok_or_else(|| {
         Trouble::usage(
-            format!("--test-command needs a shell, the bundle has none, and there is no {}", check.busybox),
-            "install BusyBox (Debian: busybox-static), name it by --busybox, or use words that need no shell",
+            format!("--test-command needs a shell, and neither the bundle nor this machine has one: {}", check.busybox),
+            "install BusyBox (Debian: busybox-static), name it with --busybox, or use words that need no shell",
         )
     })?;
     let failed = |error| Trouble::Input(busybox.display().to_string(), error);

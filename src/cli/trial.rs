@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
 use sazare::codec::Scratch;
@@ -93,9 +94,23 @@ fn shown(bytes: &[u8]) -> String {
 /// A text, or with `@` before it the file that holds it.
 fn text(value: &str) -> Result<Vec<u8>, Trouble> {
     match value.strip_prefix('@') {
-        Some(file) => std::fs::read(file).map_err(|error| Trouble::Input(file.to_string(), error)),
+        Some(file) => read(file).map_err(|error| Trouble::Input(file.to_string(), error)),
         None => Ok(value.as_bytes().to_vec()),
     }
+}
+
+/// The contents of a file. It is opened without waiting for a writer, and no more is read than can be compared.
+fn read(path: &str) -> io::Result<Vec<u8>> {
+    let file = File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(OUTPUT_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > OUTPUT_MAX {
+        return Err(io::Error::other(format!("larger than {} MiB", OUTPUT_MAX >> 20)));
+    }
+    Ok(bytes)
 }
 
 /// A file that gives a text to the command, and vanishes with it.

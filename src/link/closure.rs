@@ -1,8 +1,8 @@
-//! What one program would load: for whoever gathers files, and for the tests against the real loaders.
+//! What one program would load: for whoever collects files, and for the tests against the real loaders.
 
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::tree::{InodeId, Resolved, Tree};
+use crate::tree::{ContentError, InodeId, Resolved, Tree};
 
 use super::files::Files;
 use super::kernel::exec::Scene;
@@ -45,6 +45,11 @@ impl<'t> Closures<'t> {
     /// The files of the tree, as programs see them.
     pub(super) fn files(&self) -> &Files<'t> {
         &self.files
+    }
+
+    /// Why a file of these programs could not be read, once: then no answer counts.
+    pub fn take_failure(&self) -> Option<ContentError> {
+        self.files.take_failure()
     }
 
     /// The directories that a search of these programs came to and that could not be read when the tree was: what is in

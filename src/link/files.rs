@@ -8,7 +8,7 @@ use super::user::Person;
 use crate::elf::{ElfFacts, Pages, Symbols, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
-use crate::tree::{Content, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Step, Tree};
+use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Step, Tree};
 
 /// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
 pub const HEAD: usize = 256;
@@ -24,6 +24,8 @@ pub(super) struct Files<'t> {
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
     /// Directories that a lookup came to and that could not be read when the tree was.
     closed: Mutex<BTreeSet<ImagePath>>,
+    /// The first failure of this machine while a file was read.
+    failure: Mutex<Option<ContentError>>,
 }
 
 /// What the beginning of a file tells.
@@ -63,7 +65,16 @@ impl<'t> Files<'t> {
     pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
         let count = tree.inode_count();
         let (probes, deep, answerers) = (Slots::new(count), Slots::new(count), Slots::new(count));
-        Files { tree, arch, probes, deep, answerers, names: OnceLock::new(), closed: Mutex::default() }
+        Files {
+            tree,
+            arch,
+            probes,
+            deep,
+            answerers,
+            names: OnceLock::new(),
+            closed: Mutex::default(),
+            failure: Mutex::default(),
+        }
     }
 
     /// `e_machine` of this platform.
@@ -82,7 +93,11 @@ impl<'t> Files<'t> {
     /// What the beginning of a file tells; `None` for what is no regular file.
     pub fn probe(&self, id: InodeId) -> Option<&Probe> {
         let content = self.content(id)?;
-        self.probes.get_or_init(id, || Probe::read(content))
+        self.probes.get_or_init(id, || {
+            let (probe, failure) = Probe::read(content);
+            self.remember_failure(failure);
+            probe
+        })
     }
 
     /// Facts of an ELF file.
@@ -94,7 +109,11 @@ impl<'t> Files<'t> {
     pub fn deep(&self, id: InodeId) -> Option<&Deep> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
-        self.deep.get_or_init(id, || Deep::read(content, facts))
+        self.deep.get_or_init(id, || {
+            let (deep, failure) = Deep::read(content, facts);
+            self.remember_failure(failure);
+            deep
+        })
     }
 
     /// The libraries that answered all that a library asks for, in some process: where it is together with them it need not ask
@@ -132,6 +151,22 @@ impl<'t> Files<'t> {
         found
     }
 
+    /// Keeps the first failure of this machine. That a file may not be read is not one: a loader gets the same answer.
+    fn remember_failure(&self, failure: Option<ContentError>) {
+        let of_machine = |error: &ContentError| match error {
+            ContentError::Io(_, error) => error.kind() != std::io::ErrorKind::PermissionDenied,
+            ContentError::Changed(_) => true,
+        };
+        if let Some(failure) = failure.filter(of_machine) {
+            self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failure);
+        }
+    }
+
+    /// Why some file could not be read, once: whatever was said about the tree since may be wrong.
+    pub fn take_failure(&self) -> Option<ContentError> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// The directories that some lookup came to and that could not be read when the tree was, sorted.
     pub fn closed(&self) -> Vec<ImagePath> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
@@ -158,28 +193,29 @@ impl<'t> Files<'t> {
 }
 
 impl Probe {
-    fn read(content: &Content) -> Probe {
+    fn read(content: &Content) -> (Probe, Option<ContentError>) {
         let mut probe = Probe { head: Vec::new(), size: content.size(), elf: None, error: None };
         let read = Pages::open(content).and_then(|pages| {
             probe.head = pages.read(0, HEAD)?;
             probe.elf = ElfFacts::read_pages(&pages)?;
             Ok(())
         });
-        probe.error = read.err().map(|error| error.to_string());
-        probe
+        let failure = read.err();
+        probe.error = failure.as_ref().map(ContentError::to_string);
+        (probe, failure)
     }
 }
 
 impl Deep {
-    fn read(content: &Content, facts: &ElfFacts) -> Deep {
+    fn read(content: &Content, facts: &ElfFacts) -> (Deep, Option<ContentError>) {
         let read = Pages::open(content).and_then(|pages| {
             Ok(Deep { versions: Versions::read(&pages, facts)?, symbols: Symbols::read(&pages, facts)? })
         });
-        read.unwrap_or_else(|_| {
+        read.map(|deep| (deep, None)).unwrap_or_else(|failure| {
             let mut deep = Deep::default();
             deep.versions.broken = true;
             deep.symbols.broken = true;
-            deep
+            (deep, Some(failure))
         })
     }
 }

@@ -9,7 +9,7 @@ mod abreast;
 mod order;
 mod read;
 
-mod gather;
+mod collect;
 mod merge;
 
 mod stage;
@@ -22,8 +22,8 @@ mod program;
 mod trial;
 
 pub use build::{Built, Candidate, Checked, Outcome, Ready, build, check};
+pub use collect::bundle_platforms;
 pub use error::BuildError;
-pub use gather::bundle_platforms;
 pub use merge::merged;
 pub use order::Order;
 pub use program::verify_program;

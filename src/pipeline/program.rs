@@ -1,9 +1,9 @@
-//! One program of a root to a description and a verdict.
+//! From one program of a root to a description and a verdict.
 
 use std::path::Path;
 
+use super::collect::unreadable;
 use super::error::BuildError;
-use super::gather::unreadable;
 use super::read::Verdict;
 use crate::codec::dir::{self, ScanOptions, Scanned, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
@@ -12,7 +12,7 @@ use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
 
-/// Describes and judges one program of a root file system. Only what a loader could look at is read of it: libraries,
+/// Describes and verifies one program of a root file system. Only what a loader could look at is read of it: libraries,
 /// the loader's own files, and the program's folder.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
 //! What every build begins with: a recipe and its sources to trees.
 
+use super::collect::collect;
 use super::error::BuildError;
-use super::gather::gather;
 use super::order::Order;
 use super::read::is_platform;
 use crate::bundle::Reasons;
@@ -61,7 +61,7 @@ pub(super) fn stage(
         None => None,
     };
     let bundle = match &order.recipe.bundle {
-        Some(rules) => Some(gather(rules, order.traced, platform, scratch, progress)?),
+        Some(rules) => Some(collect(rules, order.traced, platform, scratch, progress)?),
         None => None,
     };
     let (mut image, mut initramfs) = (None, None);

@@ -41,7 +41,7 @@ pub fn built(built: &Built, platforms: &[Platform], compression: Compression) ->
         Written::Image(_) | Written::Initramfs(_) => None,
     });
     if !built.bundled.is_empty() {
-        document["bundled"] = built.bundled.iter().map(gathered).collect();
+        document["bundled"] = built.bundled.iter().map(collected).collect();
     }
     if !built.checked.report.findings.is_empty() {
         document["findings"] = json!(built.checked.report.findings);
@@ -55,7 +55,7 @@ fn place(image: &WrittenImage) -> Value {
     json!({"place": image.place, "names": names, "references": image.references})
 }
 
-fn gathered(bundled: &Bundled) -> Value {
+fn collected(bundled: &Bundled) -> Value {
     let files: Vec<Value> = bundled
         .reasons
         .iter()

@@ -24,7 +24,7 @@ pub struct Need {
     pub what: &'static str,
     /// The verbs and flags that need it.
     pub verbs: &'static str,
-    /// Why it is not there.
+    /// Why it is missing.
     pub result: Result<(), String>,
 }
 

@@ -35,9 +35,9 @@ pub(super) struct Confinement {
 
 /// Takes everything that must be taken while the process still has its rights.
 pub(super) fn before_user(confinement: &Confinement) {
-    // A session of its own: the terminal of whoever runs us is not the command's to control.
+    // A session of its own: the command does not control the terminal of the caller.
     let _ = setsid();
-    // As containers have it, whoever runs us.
+    // As in a container; that of the caller does not matter.
     umask(Mode::S_IWGRP | Mode::S_IWOTH);
     for number in 0..=CAPABILITIES_MAX {
         let kept =

@@ -1,4 +1,4 @@
-//! Why there is no trial.
+//! Why a command is not run.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,19 +7,20 @@ use super::method::{Method, Refusal};
 use crate::codec::folder::FolderError;
 use crate::failure::{Failure, Kind};
 use crate::link::Nobody;
+use crate::path::display_bytes;
 use crate::tree::ContentError;
 
 /// Why a command was not run. That it fails, or cannot be started, is not an error but an outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
-    /// There is no command: none was given, and the image names none.
+    /// There is no command: none was given, and the image has none.
     #[error("there is nothing to run: the place names no command")]
     NoCommand,
     /// A word that no system call can carry.
     #[error("a word with a zero byte cannot be passed to a program: {0:?}")]
     Nul(String),
     /// The user is not in the tree.
-    #[error("{0}")]
+    #[error("{}", display_bytes(.0.to_string().as_bytes()))]
     User(Nobody),
     /// This machine refuses every method that may be used.
     #[error("{}", no_method(.refused, .only_trusted))]

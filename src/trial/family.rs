@@ -40,7 +40,7 @@ pub(super) fn signal(signal: Signal) {
     }
 }
 
-/// Waits for everything that has ended. `false` when there is no process left.
+/// Waits for everything that has ended. `false` if no process is left.
 pub(super) fn reap() -> bool {
     loop {
         match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {

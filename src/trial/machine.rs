@@ -1,4 +1,4 @@
-//! What the caller knows of this machine.
+//! What the caller knows about this machine.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::tree::{Backing, Content};
 /// What a trial may use of this machine.
 #[derive(Clone, Debug, Default)]
 pub struct Machine {
-    /// The folders in which emulators are sought, in order: those of `PATH`.
+    /// The folders in which emulators are looked up, in order: those of `PATH`.
     pub programs: Vec<PathBuf>,
 }
 
@@ -41,7 +41,7 @@ impl Machine {
     }
 }
 
-/// Whether a program needs no loader; `None` when it is no program of this machine.
+/// Whether a program is static; `None` if it is not a program of this machine.
 fn is_static(path: &Path) -> Option<bool> {
     let file = File::open(path).ok()?;
     let size = file.metadata().ok()?.len();

@@ -111,7 +111,7 @@ fn bind_device(dev: &File, name: &str) -> nix::Result<()> {
     bound
 }
 
-/// Tells the kernel about the emulator, for this user namespace only (binfmt_misc.rst in the kernel's documentation). It
+/// Registers the emulator in the kernel, for this user namespace only (binfmt_misc.rst in the kernel's documentation). It
 /// forgets when the last mount is gone, so this one stays.
 fn register(folder: &Path, line: &[u8]) -> io::Result<()> {
     mount(Some("binfmt_misc"), folder, Some("binfmt_misc"), MsFlags::empty(), NONE)?;

@@ -43,7 +43,7 @@ pub(super) enum Ran {
     Refused(String),
 }
 
-/// Runs a launch to its end. `catch` says how many bytes of standard output are kept; without, it is ours.
+/// Runs a launch to its end. `catch` says how many bytes of standard output are kept; by default it is ours.
 ///
 /// **The calling process must have one thread**: only that thread goes on behind fork(2), and a lock that another one
 /// holds would stay locked.
@@ -65,7 +65,7 @@ pub(super) fn run(
     let mut supervisor = Supervisor::fork(Some(launch), namespaces, &users, input, limit, catch.is_some())?;
     let output = supervisor.read_output(catch.unwrap_or(0));
     let ended = loop {
-        match supervisor.hear() {
+        match supervisor.next() {
             Some(Message::Exited(status)) => break Ended::Status(status),
             Some(Message::Signalled(signal)) => break Ended::Signal(signal),
             Some(Message::TimedOut) => break Ended::TimedOut,
@@ -92,7 +92,7 @@ pub fn probe(method: Method) -> Result<(), Refusal> {
         Method::Namespace => {
             let mut supervisor = Supervisor::fork(None, Namespaces::All, &Users::choose(0, 0), None, None, false)
                 .map_err(|error| refusal(error.to_string()))?;
-            match supervisor.hear() {
+            match supervisor.next() {
                 Some(Message::Refused(step, errno)) => Err(refusal(words(step, errno))),
                 Some(_) => Ok(()),
                 None => Err(refusal("its supervisor was killed".into())),
@@ -120,7 +120,7 @@ struct Supervisor {
     output: Option<File>,
     /// What we did about Ctrl-C before.
     old: Option<SigHandler>,
-    /// A message that was heard before its time.
+    /// A message that was broken before its time.
     early: Option<Message>,
 }
 
@@ -137,8 +137,8 @@ impl Supervisor {
             let ends = pipe2(OFlag::O_CLOEXEC).map_err(|error| system("make a pipe", error.into()))?;
             Ok((File::from(ends.0), File::from(ends.1)))
         };
-        let (heard, lifeline) = pipe()?;
-        let (report, told) = pipe()?;
+        let (other_end, lifeline) = pipe()?;
+        let (report, reporting) = pipe()?;
         let (output, caught) = if catch { pipe().map(|(a, b)| (Some(a), Some(b)))? } else { (None, None) };
         #[expect(unsafe_code, reason = "fork(2) has no safe form")]
         // SAFETY: the caller has one thread, as `run` asks; so nothing is locked, and the child may do what any program does.
@@ -146,7 +146,15 @@ impl Supervisor {
         match forked {
             ForkResult::Child => {
                 drop((lifeline, report, output));
-                supervise(&Task { launch, namespaces, limit, lifeline: heard, report: told, input, output: caught });
+                supervise(&Task {
+                    launch,
+                    namespaces,
+                    limit,
+                    lifeline: other_end,
+                    report: reporting,
+                    input,
+                    output: caught,
+                });
                 #[expect(unsafe_code, reason = "no exit handler of the parent's may run a second time")]
                 // SAFETY: ends the process; nothing follows.
                 unsafe {
@@ -159,7 +167,7 @@ impl Supervisor {
                 let old = unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) }.ok();
                 let mut supervisor =
                     Supervisor { pid: child, lifeline: Some(lifeline), report, output, old, early: None };
-                drop((heard, told, caught));
+                drop((other_end, reporting, caught));
                 if namespaces.have_users() {
                     supervisor.map(users);
                 }
@@ -170,7 +178,7 @@ impl Supervisor {
 
     /// Waits for the supervisor's new namespace and says which users it has (user_namespaces(7)).
     fn map(&mut self, users: &Users) {
-        self.early = self.hear();
+        self.early = self.next();
         if self.early != Some(Message::Unshared) {
             return;
         }
@@ -194,11 +202,11 @@ impl Supervisor {
         }
     }
 
-    fn hear(&mut self) -> Option<Message> {
+    fn next(&mut self) -> Option<Message> {
         self.early.take().or_else(|| Message::read(&self.report))
     }
 
-    /// What the command writes, until nobody is left who could write; no more than `limit` bytes of it are kept.
+    /// What the command writes, until no process is left that could write; no more than `limit` bytes of it are kept.
     fn read_output(&mut self, limit: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Some(output) = self.output.take() {

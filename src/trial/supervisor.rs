@@ -69,7 +69,7 @@ impl Message {
         let _ = (&*to).write_all(&bytes);
     }
 
-    /// The next message; `None` when nobody is left who could send one.
+    /// The next message; `None` when no process is left that could send one.
     pub fn read(from: &File) -> Option<Message> {
         let mut bytes = [0; Message::LENGTH];
         (&*from).read_exact(&mut bytes).ok()?;
@@ -101,7 +101,7 @@ pub(super) enum Namespaces {
 }
 
 impl Namespaces {
-    /// Whether the supervisor has to be told who its users are.
+    /// Whether we have to write the map of users.
     pub fn have_users(self) -> bool {
         match self {
             Namespaces::All | Namespaces::Users => true,
@@ -134,7 +134,7 @@ pub(super) struct Task<'a> {
     pub namespaces: Namespaces,
     /// How long the command may take.
     pub limit: Option<Duration>,
-    /// From us: one byte when the users are mapped; its end when we are no more.
+    /// From us: one byte when the users are mapped; its end when we are gone.
     pub lifeline: File,
     /// To us.
     pub report: File,

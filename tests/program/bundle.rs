@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sazare::bundle::trace::{Ended, Run, trace};
+use sazare::bundle::trace::{Run, RunEnd, trace};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -421,7 +421,7 @@ fn an_ordinary_user_bundles_and_verifies_programs_beside_directories_that_he_can
 }
 
 #[test]
-fn a_line_of_magicpak_works_by_another_name() {
+fn a_command_line_of_magicpak_works() {
     if missing(&["root", "chroot", PATCHELF, "busybox"]) {
         return;
     }
@@ -436,7 +436,7 @@ fn a_line_of_magicpak_works_by_another_name() {
         run(&mut line)
     };
     let answer = line(&["--test-command", "/bin/patchelf --version", "--test-stdout", "something else"]);
-    assert!(answer.code == 1 && answer.err.contains("and \"something else\" was expected"), "{}", answer.text());
+    assert!(answer.code == 1 && answer.err.contains("instead of \"something else\""), "{}", answer.text());
     let answer = line(&["--test-command", "exit 3 #"]);
     assert!(answer.code == 1 && answer.err.contains("the test ended with status 3"), "{}", answer.text());
     assert!(!out.exists());
@@ -449,14 +449,14 @@ fn a_line_of_magicpak_works_by_another_name() {
 }
 
 #[test]
-fn programs_are_packed_by_upx_after_they_were_judged() {
+fn programs_are_packed_with_upx_after_they_were_verified() {
     if missing(&[PATCHELF]) {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
     let out = format!("rootfs:{}", folder.path().join("out").display());
     let answer = sazare(["bundle", PATCHELF, "-c", "--upx", "/nowhere/upx", "-o", &out]);
-    let expected = "error: --compress needs UPX, and there is no such program: /nowhere/upx\n";
+    let expected = "error: --compress needs UPX, and this program does not exist: /nowhere/upx\n";
     assert!(answer.code == 2 && answer.err.contains(expected), "{}", answer.text());
     // Debian 12 has no UPX: this script replaces it, with UPX's command line.
     let upx = folder.path().join("upx");
@@ -475,7 +475,7 @@ fn programs_are_packed_by_upx_after_they_were_judged() {
 }
 
 #[test]
-fn an_image_tells_why_a_file_is_in_it() {
+fn an_image_says_why_a_file_is_in_it() {
     if missing(&[PATCHELF]) {
         return;
     }
@@ -551,7 +551,7 @@ fn a_trace_adds_less_than_five_times_the_time_of_a_run() {
                 shown: false,
             };
             let trace = trace(&run).unwrap();
-            assert_eq!(trace.ended, Ended::Status(0), "{program}");
+            assert_eq!(trace.ended, RunEnd::Status(0), "{program}");
             seen = trace.seen.len();
         });
         let _ = writeln!(std::io::stderr(), "{program}: {alone:?} alone, {traced:?} traced, {seen} paths");

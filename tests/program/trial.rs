@@ -368,6 +368,26 @@ fn a_command_that_starts_processes_for_ever_is_ended_with_every_method() {
 }
 
 #[test]
+fn what_is_read_from_a_file_is_a_regular_file_and_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    must(&mut command("mkfifo", [at("fifo")]));
+    fs::File::create(at("large")).unwrap().set_len((64 << 20) + 1).unwrap();
+    fs::create_dir(at("root")).unwrap();
+    for flag in ["--stdin", "--expect-stdout"] {
+        for (file, words) in [
+            ("/dev/zero", "not a regular file"),
+            (at("fifo").as_str(), "not a regular file"),
+            (at("large").as_str(), "larger than 64 MiB"),
+        ] {
+            let answer = run(&mut command(SAZARE, ["try", &at("root"), flag, &format!("@{file}"), "--", "/x"]));
+            let expected = format!("error: cannot read {file}: {words}\n");
+            assert!(answer.code == 4 && answer.err.starts_with(&expected), "{flag}: {}", answer.text());
+        }
+    }
+}
+
+#[test]
 fn a_temporary_directory_without_programs_is_named() {
     let Some(room) = Room::for_root() else { return };
     let script = "mount -t tmpfs -o noexec none \"$TMPDIR\" && exec \"$@\"";

@@ -32,7 +32,7 @@ pub struct Run<'a> {
     pub environment: &'a [Vec<u8>],
     /// Where it starts.
     pub folder: &'a Path,
-    /// What it reads; without, nothing.
+    /// What it reads. Default: nothing.
     pub stdin: Option<&'a [u8]>,
     /// How long it may run.
     pub limit: Duration,
@@ -56,7 +56,7 @@ struct Ready {
 const FILTERED: u8 = 1;
 const UNFILTERED: u8 = 0;
 
-/// Starts a run: its first process is traced and on its way to execve(2) when this is back. Gives its number, and where
+/// Starts a run: its first process is traced and on its way to execve(2) when this returns. Gives its number, and where
 /// its report comes from.
 pub(super) fn start(run: &Run<'_>) -> Result<(Number, File), TraceError> {
     let system = |what| move |error: io::Error| TraceError::System(what, error);
@@ -110,7 +110,7 @@ pub(super) fn start(run: &Run<'_>) -> Result<(Number, File), TraceError> {
     Ok((child, File::from(from_child)))
 }
 
-/// What the first process said before it became the program or ended: whether it has a filter, and why it is no program.
+/// What the first process reported before it became the program or ended: whether it has a filter, and why it did not become the program.
 pub(super) fn report(from_child: &mut File) -> (bool, Option<io::Error>) {
     let mut bytes = Vec::new();
     let _ = from_child.read_to_end(&mut bytes);
@@ -130,8 +130,8 @@ fn input(text: &[u8]) -> io::Result<OwnedFd> {
 
 /// The child's part.
 fn become_program(ready: &Ready) -> ! {
-    let tell = |bytes: &[u8]| {
-        // SAFETY: `bytes` is memory of ours. Nobody could be told that the pipe is broken.
+    let report = |bytes: &[u8]| {
+        // SAFETY: `bytes` is memory of ours. A broken pipe cannot be reported.
         unsafe { libc::write(ready.report, bytes.as_ptr().cast(), bytes.len()) };
     };
     // SAFETY: plain system calls on numbers, and on memory that was made before the fork and is not changed. `words` and
@@ -141,16 +141,16 @@ fn become_program(ready: &Ready) -> ! {
         libc::dup2(ready.stdin, libc::STDIN_FILENO);
         libc::dup2(ready.stdout, libc::STDOUT_FILENO);
         if libc::chdir(ready.folder.as_ptr()) == 0 {
-            // A filter is allowed to whoever gives up to gain rights by execve(2); traced programs gain none anyway.
+            // A process may set a filter if it gives up gaining rights with execve(2); traced programs gain none anyway.
             let filtered = libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
                 && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const ready.filter) == 0;
-            tell(&[if filtered { FILTERED } else { UNFILTERED }]);
+            report(&[if filtered { FILTERED } else { UNFILTERED }]);
             libc::execve(ready.program.as_ptr(), ready.words.as_ptr(), ready.environment.as_ptr());
         } else {
-            tell(&[UNFILTERED]);
+            report(&[UNFILTERED]);
         }
         let error = *libc::__errno_location();
-        tell(&error.to_le_bytes());
+        report(&error.to_le_bytes());
         libc::_exit(127)
     }
 }

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 /// `PTRACE_GET_SYSCALL_INFO`, since Linux 5.3.
 const GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 
-/// The stop that a new tracee begins with, and that group-stops are told by.
+/// The stop that a new tracee begins with, and that group-stops have.
 pub(super) const EVENT_STOP: i32 = 128;
 
 /// Memory is read page by page: a path may end right before one that is not there.
@@ -35,9 +35,9 @@ pub(super) enum At {
     None,
 }
 
-/// What waitpid(2) tells.
+/// What waitpid(2) reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum StateChange {
     /// It ended by itself.
     Ended(i32),
     /// It was ended by a signal.
@@ -70,7 +70,7 @@ pub(super) fn seize(tracee: Number) -> io::Result<()> {
     request(libc::PTRACE_SEIZE as _, tracee, 0, options as usize).map(drop)
 }
 
-/// Lets it go on, to the next stop of any call when `to_call`. A tracee that is gone is no error: its end is told.
+/// Lets it go on, to the next stop of any call when `to_call`. A tracee that is gone is not an error: its end is reported.
 pub(super) fn resume(tracee: Number, to_call: bool, signal: i32) {
     let how = if to_call { libc::PTRACE_SYSCALL } else { libc::PTRACE_CONT };
     let _ = request(how as _, tracee, 0, signal as usize);
@@ -110,7 +110,7 @@ pub(super) fn standing(tracee: Number) -> io::Result<At> {
 }
 
 /// Waits for any tracee of this thread. `None` when there is none any more.
-pub(super) fn wait() -> io::Result<Option<(Number, Told)>> {
+pub(super) fn wait() -> io::Result<Option<(Number, StateChange)>> {
     let mut status = 0;
     loop {
         // SAFETY: the kernel writes one number into `status`. `__WNOTHREAD` keeps children of other threads out of it.
@@ -123,22 +123,22 @@ pub(super) fn wait() -> io::Result<Option<(Number, Told)>> {
                 _ => return Err(error),
             }
         }
-        return Ok(Some((tracee, told(status))));
+        return Ok(Some((tracee, state_change(status))));
     }
 }
 
-fn told(status: i32) -> Told {
+fn state_change(status: i32) -> StateChange {
     if libc::WIFEXITED(status) {
-        return Told::Ended(libc::WEXITSTATUS(status));
+        return StateChange::Ended(libc::WEXITSTATUS(status));
     }
     if libc::WIFSIGNALED(status) {
-        return Told::Killed(libc::WTERMSIG(status));
+        return StateChange::Killed(libc::WTERMSIG(status));
     }
     let signal = libc::WSTOPSIG(status);
     match status >> 16 {
-        0 if signal == libc::SIGTRAP | 0x80 => Told::Call,
-        0 => Told::Signal(signal),
-        event => Told::Event(event),
+        0 if signal == libc::SIGTRAP | 0x80 => StateChange::Call,
+        0 => StateChange::Signal(signal),
+        event => StateChange::Event(event),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The watch over a run, from its first stop to the end of its last process.
+//! The tracer of a run, from its first stop to the end of its last process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -16,14 +16,14 @@ use nix::libc;
 use super::call::{Action, Call, Follow, Traced, call};
 use super::error::TraceError;
 use super::start::{Run, report, start};
-use super::tracee::{self, At, EVENT_STOP, Number, Told};
+use super::tracee::{self, At, EVENT_STOP, Number, StateChange};
 
-/// Never a part of a bundle: they belong to the kernel that runs.
+/// Never part of a bundle: they belong to the running kernel.
 const KERNEL: [&[u8]; 3] = [b"/dev", b"/proc", b"/sys"];
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum RunEnd {
     /// By itself, with this status.
     Status(i32),
     /// By this signal.
@@ -38,7 +38,7 @@ pub struct Trace {
     /// The paths.
     pub seen: BTreeSet<Traced>,
     /// How the first process ended.
-    pub ended: Ended,
+    pub ended: RunEnd,
 }
 
 /// Runs a program and notes what it uses, until the last process that it started is over or its time is.
@@ -46,7 +46,7 @@ pub struct Trace {
 /// # Errors
 /// When it cannot be started, or this machine does not let it be traced.
 pub fn trace(run: &Run<'_>) -> Result<Trace, TraceError> {
-    // A thread of its own: ptrace belongs to one thread, and waiting there takes nobody else's children away.
+    // A thread of its own: ptrace belongs to one thread, and waiting there does not reap children of other threads.
     let watched = std::thread::scope(|scope| scope.spawn(|| watch(run)).join());
     watched.unwrap_or_else(|_| Err(TraceError::System("the watch", io::Error::other("it broke"))))
 }
@@ -69,7 +69,7 @@ fn watch(run: &Run<'_>) -> Result<Trace, TraceError> {
             filtered: true,
             pending: BTreeMap::new(),
             made: BTreeSet::new(),
-            trace: Trace { seen: BTreeSet::new(), ended: Ended::TimedOut },
+            trace: Trace { seen: BTreeSet::new(), ended: RunEnd::TimedOut },
         }
         .run(run.program);
         // The timer ends with its channel.
@@ -85,7 +85,7 @@ struct Family {
 }
 
 impl Family {
-    /// Ends all of it. Whoever is born meanwhile is ended when it shows.
+    /// Ends all of it. A process that starts meanwhile is ended when it is seen.
     fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
         let alive = self.alive.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,23 +134,23 @@ impl Pending {
 
 impl Watch<'_> {
     fn run(mut self, program: &Path) -> Result<Trace, TraceError> {
-        while let Some((tracee, told)) = tracee::wait().map_err(|error| TraceError::System("waitpid", error))? {
+        while let Some((tracee, change)) = tracee::wait().map_err(|error| TraceError::System("waitpid", error))? {
             let mut signal = 0;
-            match told {
-                Told::Ended(status) => {
-                    self.over(tracee, Ended::Status(status), program)?;
+            match change {
+                StateChange::Ended(status) => {
+                    self.over(tracee, RunEnd::Status(status), program)?;
                     continue;
                 }
-                Told::Killed(number) => {
-                    self.over(tracee, Ended::Signal(number), program)?;
+                StateChange::Killed(number) => {
+                    self.over(tracee, RunEnd::Signal(number), program)?;
                     continue;
                 }
-                Told::Call => self.call(tracee),
-                Told::Event(libc::PTRACE_EVENT_SECCOMP) => self.call(tracee),
-                Told::Event(libc::PTRACE_EVENT_EXEC) => self.became(tracee),
-                Told::Event(EVENT_STOP) => self.family.add(tracee),
-                Told::Event(_) => {}
-                Told::Signal(number) => signal = number,
+                StateChange::Call => self.call(tracee),
+                StateChange::Event(libc::PTRACE_EVENT_SECCOMP) => self.call(tracee),
+                StateChange::Event(libc::PTRACE_EVENT_EXEC) => self.became(tracee),
+                StateChange::Event(EVENT_STOP) => self.family.add(tracee),
+                StateChange::Event(_) => {}
+                StateChange::Signal(number) => signal = number,
             }
             tracee::resume(tracee, !self.filtered || self.pending.contains_key(&tracee), signal);
         }
@@ -158,7 +158,7 @@ impl Watch<'_> {
     }
 
     /// A process is over.
-    fn over(&mut self, tracee: Number, ended: Ended, program: &Path) -> Result<(), TraceError> {
+    fn over(&mut self, tracee: Number, ended: RunEnd, program: &Path) -> Result<(), TraceError> {
         self.pending.remove(&tracee);
         self.family.remove(tracee);
         if tracee != self.first {
@@ -167,8 +167,8 @@ impl Watch<'_> {
         if let Some(error) = self.from_child.take().and_then(|mut from_child| report(&mut from_child).1) {
             return Err(TraceError::Start(program.display().to_string(), error));
         }
-        let timed_out = self.family.over.load(Ordering::SeqCst) && ended == Ended::Signal(libc::SIGKILL);
-        self.trace.ended = if timed_out { Ended::TimedOut } else { ended };
+        let timed_out = self.family.over.load(Ordering::SeqCst) && ended == RunEnd::Signal(libc::SIGKILL);
+        self.trace.ended = if timed_out { RunEnd::TimedOut } else { ended };
         Ok(())
     }
 
@@ -203,7 +203,7 @@ impl Watch<'_> {
                     self.note(pending);
                 }
             }
-            // Gone meanwhile: its end is told next.
+            // It has ended: that is reported next.
             Ok(At::None) | Err(_) => {}
         }
     }
@@ -283,7 +283,7 @@ fn plain(path: &[u8]) -> Vec<u8> {
     out
 }
 
-/// How long a run may take where nobody says it.
+/// How long a run may take by default.
 pub const LIMIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
@@ -329,7 +329,7 @@ mod tests {
                       (cat ./b/three; cat gone; cat < /dev/null; test -d b/../b) 2>/dev/null; \
                       echo made > mine; cat mine; mkdir dir; echo > dir/x; cat dir/x; exit 7";
         let Some(trace) = traced(script, folder.path()) else { return };
-        assert_eq!(trace.ended, Ended::Status(7));
+        assert_eq!(trace.ended, RunEnd::Status(7));
         for (path, used) in
             [("one", Use::Opened), ("a", Use::Entered), ("a/two", Use::Opened), ("a/b/three", Use::Opened)]
         {
@@ -358,14 +358,14 @@ mod tests {
             shown: false,
         };
         match trace(&run) {
-            Ok(trace) => assert_eq!(trace.ended, Ended::TimedOut),
+            Ok(trace) => assert_eq!(trace.ended, RunEnd::TimedOut),
             Err(TraceError::Forbidden(_)) => {}
             Err(error) => panic!("{error}"),
         }
     }
 
     #[test]
-    fn what_cannot_be_started_is_told() {
+    fn what_cannot_be_started_is_state_change() {
         let run = Run {
             program: Path::new("/nowhere"),
             arguments: &[],

@@ -1,4 +1,4 @@
-//! From a root to a bundle: what is named, then whatever that needs, until nothing new is needed.
+//! From a root to a bundle: the programs that are named, then whatever they need, until nothing new is needed.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
-use crate::recipe::{self, Extra};
-use crate::tree::{Content, Errno, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
+use crate::recipe::{self, Extra, Origin};
+use crate::tree::{ContentError, Errno, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
 
 /// What to bundle.
 pub struct Request<'a> {
-    /// The root that everything is taken from.
+    /// The root that everything comes from.
     pub root: &'a Tree,
     /// For which platform.
     pub platform: &'a Platform,
@@ -27,17 +27,17 @@ pub struct Request<'a> {
     pub traced: &'a BTreeSet<Traced>,
 }
 
-/// What was gathered.
+/// What was collected.
 #[derive(Clone, Debug)]
-pub struct Bundle {
+pub struct Collected {
     /// The files, with the metadata that they have in the root.
     pub tree: Tree,
     /// Why each name is there.
     pub reasons: Reasons,
     /// The programs that were asked for, where they are in the bundle, in order.
     pub programs: Vec<ImagePath>,
-    /// Paths that somebody looked at beyond the programs' own: whoever reads a root in parts sees from it whether he has
-    /// read enough. Directories of search paths, and what is not there.
+    /// Directories of search paths, and paths that do not exist: whoever reads a root in parts sees from them whether that was
+    /// enough.
     pub looked_at: BTreeSet<ImagePath>,
     /// Directories that the programs' own searches came to and that could not be read when the root was: what is in them may
     /// change what a program loads.
@@ -46,15 +46,15 @@ pub struct Bundle {
     pub notes: Vec<String>,
 }
 
-/// Gathers programs with what they need. What is missing is no error here: the verifier tells it.
+/// Collects programs with what they need. A file that is missing is not an error here: the verifier reports it.
 ///
 /// # Errors
-/// When a program that is named is not there.
-pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
+/// When a program that is named is not there, or a file cannot be read.
+pub fn collect(request: &Request<'_>) -> Result<Collected, BundleError> {
     let Request { root, platform, rules, traced } = *request;
     let closures = Closures::new(root, platform);
     let exclude = rules.exclude.matcher(platform);
-    let mut gathering = Gathering {
+    let mut collecting = Collecting {
         root,
         rules,
         platform,
@@ -68,18 +68,22 @@ pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
     };
     let mut named = Vec::new();
     for program in &rules.programs {
-        named.push(gathering.name(&program.fill_in(platform))?);
+        named.push(collecting.name(&program.fill_in(platform))?);
     }
-    gathering.include();
-    gathering.add_extras();
-    gathering.add_traced(traced);
-    gathering.follow();
+    collecting.include();
+    collecting.add_extras()?;
+    collecting.add_traced(traced);
+    collecting.follow();
     // From here on every file that a start asks for is there; what is left is how loaders find them.
 
-    let Gathering { mut packing, programs, looked_at, notes, .. } = gathering;
+    let Collecting { mut packing, programs, looked_at, notes, .. } = collecting;
     let closed = closures.closed();
-    search::settle(&mut packing, root, platform, &programs, &closures);
-    search::shorten(&mut packing, root, platform, &programs, &closures);
+    // If a file could not be read, what the programs need is not known.
+    if let Some(failure) = closures.take_failure() {
+        return Err(failure.into());
+    }
+    search::settle(&mut packing, root, platform, &programs, &closures)?;
+    search::shorten(&mut packing, root, platform, &programs, &closures)?;
     let programs = install(&mut packing, rules, platform, &named)?;
     for path in &rules.directories {
         let inode = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
@@ -87,10 +91,10 @@ pub fn gather(request: &Request<'_>) -> Result<Bundle, BundleError> {
             .put(path, inode, Reason::Made)
             .map_err(|error| BundleError::NotFound(rules.origin.clone(), path.to_string(), error))?;
     }
-    Ok(Bundle { tree: packing.tree, reasons: packing.reasons, programs, looked_at, closed, notes })
+    Ok(Collected { tree: packing.tree, reasons: packing.reasons, programs, looked_at, closed, notes })
 }
 
-struct Gathering<'a> {
+struct Collecting<'a> {
     root: &'a Tree,
     rules: &'a recipe::Bundle,
     platform: &'a Platform,
@@ -106,8 +110,8 @@ struct Gathering<'a> {
     notes: Vec<String>,
 }
 
-impl Gathering<'_> {
-    /// Takes a program that is asked for. Gives its path as it is spelled.
+impl Collecting<'_> {
+    /// Includes a program that is asked for. Gives its path as it is spelled.
     fn name(&mut self, text: &str) -> Result<Vec<u8>, BundleError> {
         let origin = || self.rules.origin.clone();
         let spelled = if text.contains('/') {
@@ -118,7 +122,7 @@ impl Gathering<'_> {
         };
         let found = self
             .packing
-            .take(&ImagePath::root(), &spelled, Follow::Yes, &Reason::Named)
+            .include(&ImagePath::root(), &spelled, Follow::Yes, &Reason::Named)
             .map_err(|error| BundleError::NotFound(origin(), text.to_string(), error))?;
         match &self.root.inode(found.id).kind {
             Kind::File(_) => Ok(spelled),
@@ -128,7 +132,7 @@ impl Gathering<'_> {
         }
     }
 
-    /// Takes what globs name: directories with what they hold, links with what they lead to.
+    /// Includes what globs name: directories with what they hold, links with what they lead to.
     fn include(&mut self) {
         let include = self.rules.include.matcher(self.platform);
         let mut matched = vec![false; include.patterns().len()];
@@ -143,11 +147,11 @@ impl Gathering<'_> {
             for number in include.matching(&entry.path) {
                 matched[number] = true;
                 let glob = include.patterns().get(number).cloned().unwrap_or_default();
-                self.take_all(&entry.path, &Reason::Included(glob));
+                self.include_all(&entry.path, &Reason::Included(glob));
             }
         }
         for (_, glob) in matched.iter().zip(include.patterns()).filter(|(matched, _)| !**matched) {
-            self.notes.push(format!("nothing of the root is included by {glob}"));
+            self.notes.push(format!("nothing in the root matches {glob}"));
         }
     }
 
@@ -158,19 +162,20 @@ impl Gathering<'_> {
         }
     }
 
-    fn add_extras(&mut self) {
+    fn add_extras(&mut self) -> Result<(), BundleError> {
         for extra in &self.rules.with {
-            let paths = extras::paths(*extra, self.root, self.platform.arch);
+            let paths = extras::paths(*extra, self.root, self.platform.arch)?;
             if paths.is_empty() {
-                self.notes.push(format!("the root has nothing of `{}`", extra.word()));
+                self.notes.push(format!("the root has no files of `{}`", extra.word()));
             }
             for path in paths {
-                self.take_all(&path, &Reason::Extra(*extra));
+                self.include_all(&path, &Reason::Extra(*extra));
             }
         }
+        Ok(())
     }
 
-    /// Takes what a run used. What is gone since, or was never in the root (another mount), is left out.
+    /// Includes what a run used. What has gone since, or was never in the root (another mount), is left out.
     fn add_traced(&mut self, traced: &BTreeSet<Traced>) {
         for Traced { path, follow, used } in traced {
             let follow = if *follow { Follow::Yes } else { Follow::No };
@@ -189,17 +194,17 @@ impl Gathering<'_> {
             };
             match &self.root.inode(found.id).kind {
                 Kind::File(_) | Kind::Directory(_) | Kind::Symlink(_) => {
-                    let _ = self.packing.take(&ImagePath::root(), path, follow, &Reason::Traced(*used));
+                    let _ = self.packing.include(&ImagePath::root(), path, follow, &Reason::Traced(*used));
                 }
                 Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
             }
         }
     }
 
-    /// Takes a path and whatever it holds, and what links lead to.
-    fn take_all(&mut self, path: &ImagePath, why: &Reason) {
-        let Ok(found) = self.packing.take(&ImagePath::root(), path.as_bytes(), Follow::Yes, why) else {
-            // A link to nothing is taken as that.
+    /// Includes a path with all that it holds, and what links lead to.
+    fn include_all(&mut self, path: &ImagePath, why: &Reason) {
+        let Ok(found) = self.packing.include(&ImagePath::root(), path.as_bytes(), Follow::Yes, why) else {
+            // A link to nothing is included as it is.
             self.packing.copy(path, why);
             return;
         };
@@ -217,7 +222,7 @@ impl Gathering<'_> {
                         self.packing.copy(&path, why);
                         pending.push((path, id));
                     }
-                    Kind::Symlink(_) => self.take_link(&path, why),
+                    Kind::Symlink(_) => self.include_link(&path, why),
                     Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
                         self.packing.copy(&path, why);
                         self.libraries.push(path);
@@ -227,15 +232,15 @@ impl Gathering<'_> {
         }
     }
 
-    /// Takes a link, and what it leads to if that is something. The time zones' own link to the zone of this machine is
-    /// taken without that: which zone it is belongs to the machine.
-    fn take_link(&mut self, path: &ImagePath, why: &Reason) {
+    /// Includes a link, and what it leads to if that exists. The time zones' own link to the zone of this machine is
+    /// included alone: which zone it is belongs to the machine.
+    fn include_link(&mut self, path: &ImagePath, why: &Reason) {
         let root = ImagePath::root();
         let zone = *why == Reason::Extra(Extra::Zoneinfo);
         let leads_out = |found: &Resolved| zone && found.path.components().next() == Some(b"etc");
         match self.root.resolve(&root, path.as_bytes(), Follow::Yes) {
             Ok(found) if !leads_out(&found) => {
-                let _ = self.packing.take(&root, path.as_bytes(), Follow::Yes, why);
+                let _ = self.packing.include(&root, path.as_bytes(), Follow::Yes, why);
             }
             Ok(_) | Err(_) => {
                 self.packing.copy(path, why);
@@ -243,11 +248,11 @@ impl Gathering<'_> {
         }
     }
 
-    /// Takes what the files that were taken need, until nothing new comes.
+    /// Includes what the included files need, until nothing new is found.
     fn follow(&mut self) {
         loop {
             while let Some(path) = self.packing.next_fresh() {
-                // A library may name a loader, as libc.so.6 does; but nobody starts it.
+                // A library may name a loader, as libc.so.6 does; but it is not started.
                 if self.packing.is_only_loaded(&path) {
                     continue;
                 }
@@ -256,21 +261,21 @@ impl Gathering<'_> {
                 if !needs.found.is_empty() {
                     self.programs.push(path);
                 }
-                self.take_needs(&needs);
+                self.include_needs(&needs);
             }
             let Some(library) = self.libraries.pop() else { return };
             for interpreter in self.interpreters.clone() {
                 let needs = self.closures.library_needs(&library, &interpreter);
-                self.take_needs(&needs);
+                self.include_needs(&needs);
             }
         }
     }
 
-    fn take_needs(&mut self, needs: &Needs) {
+    fn include_needs(&mut self, needs: &Needs) {
         let root = ImagePath::root();
         for need in &needs.found {
-            // What was found by the same walk is found again.
-            let _ = self.packing.take(&root, &need.path, Follow::Yes, &Reason::of(need));
+            // It was found by the same lookup, so it is found again.
+            let _ = self.packing.include(&root, &need.path, Follow::Yes, &Reason::of(need));
         }
         let looked_at = needs.absent.iter().chain(&needs.directories);
         for path in looked_at {
@@ -308,7 +313,7 @@ fn install(
     let mut programs = Vec::new();
     for spelled in named {
         let here = packing.tree.resolve(&ImagePath::root(), spelled, Follow::No).map(|found| found.path);
-        // Left out by a glob: then there is nothing to install, and the verifier tells it.
+        // Left out by a glob: then there is nothing to install, and the verifier reports it.
         let Ok(here) = here else { continue };
         let Some(to) = &rules.install_to else {
             programs.push(ImagePath::parse(here.as_bytes()).map_err(invalid)?);
@@ -323,8 +328,7 @@ fn install(
             return Err(BundleError::OneInstall(rules.origin.clone(), to.to_string()));
         }
         if to != here {
-            move_to(packing, spelled, &here, &to)
-                .map_err(|error| BundleError::NotFound(rules.origin.clone(), to.to_string(), error))?;
+            move_to(packing, spelled, &here, &to, &rules.origin)?;
         }
         programs.push(to);
     }
@@ -336,15 +340,17 @@ fn move_to(
     spelled: &[u8],
     here: &ImagePath,
     to: &ImagePath,
-) -> Result<(), crate::tree::ResolveError> {
-    let found = packing.tree.resolve(&ImagePath::root(), spelled, Follow::Yes)?;
+    origin: &Origin,
+) -> Result<(), BundleError> {
+    let missing = |error| BundleError::NotFound(origin.clone(), to.to_string(), error);
+    let found = packing.tree.resolve(&ImagePath::root(), spelled, Follow::Yes).map_err(missing)?;
     let inode = packing.tree.inode(found.id).clone();
     // That it was executed in the trace is the same reason once more.
     let own = |reason: &Reason| matches!(reason, Reason::Named | Reason::Traced(Use::Executed));
     let alone = packing.reasons.get(here).is_some_and(|reasons| reasons.iter().all(own));
-    if *here == found.path && alone && !depends_on_its_place(&inode) {
+    if *here == found.path && alone && !depends_on_its_place(&inode)? {
         packing.drop_name(here);
-        packing.put(to, inode, Reason::Named)?;
+        packing.put(to, inode, Reason::Named).map_err(missing)?;
         return Ok(());
     }
     let link = Inode {
@@ -354,26 +360,28 @@ fn move_to(
     if *here != found.path && alone {
         packing.drop_name(here);
     }
-    packing.put(to, link, Reason::Named)?;
+    packing.put(to, link, Reason::Named).map_err(missing)?;
     Ok(())
 }
 
 /// Whether a program's search path starts at its own place.
-fn depends_on_its_place(inode: &Inode) -> bool {
-    let Kind::File(content) = &inode.kind else { return false };
-    let dynamic = |content: &Content| ElfFacts::read(content).ok()??.dynamic;
-    dynamic(content).is_some_and(|dynamic| {
+fn depends_on_its_place(inode: &Inode) -> Result<bool, ContentError> {
+    let Kind::File(content) = &inode.kind else { return Ok(false) };
+    let dynamic = ElfFacts::read(content)?.and_then(|facts| facts.dynamic);
+    Ok(dynamic.is_some_and(|dynamic| {
         [&dynamic.runpath, &dynamic.rpath].into_iter().flatten().any(|path| contains(path, b"ORIGIN"))
-    })
+    }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::dir::{ScanOptions, scan};
+    use crate::codec::folder::{FolderOptions, Owners, write_folder};
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
     use crate::platform::Arch;
-    use crate::recipe::{Globs, Origin, Template};
+    use crate::recipe::{Globs, Template};
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -381,13 +389,13 @@ mod tests {
         recipe::Bundle::new(Origin::command_line(), programs.iter().map(|program| program.to_string()))
     }
 
-    fn bundle(sample: &Sample, rules: &recipe::Bundle) -> Bundle {
+    fn bundle(sample: &Sample, rules: &recipe::Bundle) -> Collected {
         let platform = Platform::new(Arch::Amd64);
-        gather(&Request { root: &sample.tree, platform: &platform, rules, traced: &BTreeSet::new() }).unwrap()
+        collect(&Request { root: &sample.tree, platform: &platform, rules, traced: &BTreeSet::new() }).unwrap()
     }
 
-    /// Every name that is no directory, and links with their targets.
-    fn names(bundle: &Bundle) -> Vec<String> {
+    /// Every name that is not a directory, and links with their targets.
+    fn names(bundle: &Collected) -> Vec<String> {
         let name = |entry: crate::tree::Entry<'_>| match &entry.inode.kind {
             Kind::Directory(entries) if !entries.is_empty() => None,
             Kind::Symlink(target) => Some(format!("{} -> {}", entry.path, crate::path::display_bytes(target))),
@@ -517,7 +525,7 @@ mod tests {
         assert!(id("/usr/share/x/p.so").is_some() && id("/usr/share/y").is_some());
         assert!(id("/usr/lib/x86_64-linux-gnu/liba.so.1.2").is_some(), "{:?}", names(&bundle));
         assert_eq!(id("/lib64"), None);
-        assert_eq!(bundle.notes, ["nothing of the root is included by /nothing/*"]);
+        assert_eq!(bundle.notes, ["nothing in the root matches /nothing/*"]);
     }
 
     #[test]
@@ -544,12 +552,12 @@ mod tests {
             rules: &rules("/x", &["app", "link"]),
             traced: &BTreeSet::new(),
         };
-        let error = gather(&request).unwrap_err().to_string();
+        let error = collect(&request).unwrap_err().to_string();
         assert_eq!(error, "command line: several programs would be installed as one file: /x");
     }
 
     #[test]
-    fn what_a_run_used_is_taken_as_it_was_used() {
+    fn what_a_run_used_is_included_as_it_was_used() {
         let sample = root()
             .elf("/usr/bin/app", &needing(&[]))
             .text("/etc/app/conf", 0o644, "")
@@ -565,7 +573,7 @@ mod tests {
         ]);
         let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));
         let request = Request { root: &sample.tree, platform: &platform, rules: &rules, traced: &traced };
-        let bundle = gather(&request).unwrap();
+        let bundle = collect(&request).unwrap();
         let names = names(&bundle);
         for name in ["/etc/app/conf", "/etc/conf -> app/conf", "/etc/look -> app/unused"] {
             assert!(names.contains(&name.to_string()), "{name} in {names:?}");
@@ -592,7 +600,7 @@ mod tests {
         let include = Globs::new(["/opt/*/x", "/srv/**"]).unwrap();
         let globs = bundle(&sample("/usr/lib"), &recipe::Bundle { include, ..rules(&["app"]) });
         let hidden = |path: &str, glob: &str| format!("cannot read {path}, so {glob} includes nothing there");
-        let unused = |glob: &str| format!("nothing of the root is included by {glob}");
+        let unused = |glob: &str| format!("nothing in the root matches {glob}");
         assert_eq!(
             globs.notes,
             [hidden("/opt/closed", "/opt/*/x"), hidden("/srv", "/srv/**"), unused("/opt/*/x"), unused("/srv/**")]
@@ -600,15 +608,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told() {
+    fn a_file_that_cannot_be_read_is_an_error_and_never_another_bundle() {
+        let folder = tempfile::tempdir().unwrap();
+        let sample = root().elf("/usr/bin/app", &needing(&["liba.so.1"]));
+        let options = FolderOptions { owners: Owners::Writer, wanted: &|_| true };
+        write_folder(&sample.tree, folder.path(), &options).unwrap();
+        let tree = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
+        std::fs::remove_file(folder.path().join("usr/lib/x86_64-linux-gnu/liba.so.1.2")).unwrap();
+        let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));
+        let request = Request { root: &tree, platform: &platform, rules: &rules, traced: &BTreeSet::new() };
+        let error = collect(&request).unwrap_err();
+        assert!(matches!(&error, BundleError::Content(_)) && error.to_string().contains("liba.so.1.2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
         let sample = root();
         let error = |program: &str| {
             let platform = &Platform::new(Arch::Amd64);
             let rules = &rules(&[program]);
-            gather(&Request { root: &sample.tree, platform, rules, traced: &BTreeSet::new() }).unwrap_err().to_string()
+            collect(&Request { root: &sample.tree, platform, rules, traced: &BTreeSet::new() }).unwrap_err().to_string()
         };
-        assert_eq!(error("app"), "command line: no directory of the root's PATH has such a program: app");
+        assert_eq!(error("app"), "command line: no directory of the root's PATH has this program: app");
         assert_eq!(error("/opt/app"), "command line: no such program in the root: /opt/app: does not exist: /opt");
-        assert_eq!(error("/usr/lib"), "command line: no regular file, so no program: /usr/lib");
+        assert_eq!(error("/usr/lib"), "command line: not a program, because it is not a regular file: /usr/lib");
     }
 }

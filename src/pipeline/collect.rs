@@ -1,5 +1,5 @@
-//! Programs of a root to a bundle. Of a root that is a directory only the parts are read in which something may be
-//! found; when something turns out to be elsewhere, those parts are read too.
+//! From programs of a root to a bundle. Of a root that is a directory only those parts are read in which something may be
+//! found; if something turns out to be elsewhere, that is read too.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::error::BuildError;
 use super::read::read;
 use crate::bundle::trace::Traced;
-use crate::bundle::{self, Bundle, BundleError, Request};
+use crate::bundle::{self, BundleError, Collected, Request};
 use crate::codec::Scratch;
 use crate::codec::dir::{self, DirError, ScanOptions, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
@@ -40,33 +40,33 @@ const WHOLE: [&str; 11] = [
 const FOLDERS: [&str; 9] =
     ["/", "/etc", "/usr", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
 
-/// Never a part of a root: they belong to the machine that runs.
+/// Never part of a root: they belong to the running machine.
 const RUNNING: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 
-/// How often more of a root is read before it is believed that something is not there.
+/// How often more of a root is read before something counts as missing.
 const LOOKS_MAX: usize = 40;
 
-/// Gathers what a recipe's `[bundle]` asks for.
-pub(super) fn gather(
+/// Collects what a recipe's `[bundle]` asks for.
+pub(super) fn collect(
     rules: &recipe::Bundle,
     traced: &BTreeSet<Traced>,
     platform: &Platform,
     scratch: &Scratch,
     progress: &dyn Progress,
-) -> Result<Bundle, BuildError> {
+) -> Result<Collected, BuildError> {
     let place = root_of(rules, platform)?;
-    progress.event(Event::Step(&format!("{platform}: gathering programs of {place}")));
+    progress.event(Event::Step(&format!("{platform}: collecting programs from {place}")));
     let bundle = match &place {
         Place::Rootfs(folder) => {
             let mut view = View::new(folder, rules, platform);
             view.add_rules(rules, platform);
             traced.iter().for_each(|traced| view.add_way(&traced.path));
-            look(view, |root| bundle::gather(&Request { root, platform, rules, traced }))?
+            look(view, |root| bundle::collect(&Request { root, platform, rules, traced }))?
         }
         _ => {
             let (_, seen) = read(&place, std::slice::from_ref(platform), scratch, progress)?;
             let Some(seen) = seen.into_iter().next() else { return Err(BuildError::NoImage(place.to_string())) };
-            bundle::gather(&Request { root: &seen.tree, platform, rules, traced })?
+            bundle::collect(&Request { root: &seen.tree, platform, rules, traced })?
         }
     };
     for note in &bundle.notes {
@@ -76,7 +76,7 @@ pub(super) fn gather(
 }
 
 /// The platforms that a bundle can be made for: those of an image; for any other root the one that its first program is
-/// for, which is told by the program and never by this machine.
+/// for, as the program says and never this machine.
 ///
 /// # Errors
 /// When the root cannot be read, or the first program is not in it.
@@ -85,15 +85,15 @@ pub fn bundle_platforms(
     scratch: &Scratch,
     progress: &dyn Progress,
 ) -> Result<Vec<Platform>, BuildError> {
-    // Nothing of a platform is filled in before it is known.
+    // Templates are not filled in before the platform is known.
     let any = Platform::new(Arch::Amd64);
     let place = root_of(rules, &any)?;
     let only_first = recipe::Bundle::new(rules.origin.clone(), rules.programs.first().map(|first| first.fill_in(&any)));
     let arch = |root: &Tree| {
         let platform = &any;
-        let bundle = bundle::gather(&Request { root, platform, rules: &only_first, traced: &BTreeSet::new() })?;
+        let bundle = bundle::collect(&Request { root, platform, rules: &only_first, traced: &BTreeSet::new() })?;
         let arch = bundle.programs.first().and_then(|program| Closures::new(root, platform).arch_of(program));
-        Ok((arch, bundle))
+        Ok::<_, BundleError>((arch, bundle))
     };
     let arch = match &place {
         Place::Rootfs(folder) => {
@@ -133,13 +133,16 @@ fn root_of(rules: &recipe::Bundle, platform: &Platform) -> Result<Place, BuildEr
 }
 
 /// Reads as much of a root as is needed.
-fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleError>) -> Result<Bundle, BuildError> {
+fn look(
+    mut view: View,
+    mut collect: impl FnMut(&Tree) -> Result<Collected, BundleError>,
+) -> Result<Collected, BuildError> {
     let folder = view.folder.clone();
     for _ in 0..LOOKS_MAX {
         let skip = |path: &ImagePath, _: bool| !view.keeps(path);
         let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
         let root = dir::scan(&folder, &options)?.tree;
-        match gather(&root) {
+        match collect(&root) {
             Ok(bundle) => {
                 if let Some(closed) = bundle.closed.first() {
                     return Err(unreadable(&folder, closed).into());
@@ -154,7 +157,7 @@ fn look(mut view: View, mut gather: impl FnMut(&Tree) -> Result<Bundle, BundleEr
         }
     }
     let root = dir::scan(&folder, &ScanOptions { unreadable: Unreadable::IsClosed, ..ScanOptions::ALL })?.tree;
-    let bundle = gather(&root)?;
+    let bundle = collect(&root)?;
     bundle.closed.first().map_or(Ok(()), |closed| Err(unreadable(&folder, closed)))?;
     Ok(bundle)
 }
@@ -214,7 +217,7 @@ impl View {
         }
     }
 
-    /// Reads every name that the walk along a path comes through.
+    /// Reads every name that a lookup of the path passes through.
     fn add_way(&mut self, path: &[u8]) {
         let mut here = ImagePath::root();
         let mut rest: Vec<Vec<u8>> = path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect();
@@ -257,7 +260,7 @@ impl View {
     fn keeps(&self, path: &ImagePath) -> bool {
         let in_folder = path.parent().is_some_and(|parent| self.folders.contains(&parent));
         let kept = in_folder || self.is_in_whole(path) || self.folders.contains(path);
-        // A deletion mark of a container's own storage is no part of a running machine.
+        // A deletion mark of a container's own storage is not part of a running machine.
         let mark = path.file_name().is_some_and(|name| whiteout::meaning(&name) != Meaning::Entry);
         !mark && (self.above.contains(path) || (kept && !self.never.contains(path)))
     }
