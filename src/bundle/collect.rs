@@ -16,7 +16,7 @@ use crate::recipe::{self, Extra, Origin};
 use crate::tree::{ContentError, Errno, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
 
 /// What to bundle.
-pub struct Request<'a> {
+pub struct BundleRequest<'a> {
     /// The root that everything comes from.
     pub root: &'a Tree,
     /// For which platform.
@@ -50,8 +50,8 @@ pub struct Collected {
 ///
 /// # Errors
 /// When a program that is named is not there, or a file cannot be read.
-pub fn collect(request: &Request<'_>) -> Result<Collected, BundleError> {
-    let Request { root, platform, rules, traced } = *request;
+pub fn collect(request: &BundleRequest<'_>) -> Result<Collected, BundleError> {
+    let BundleRequest { root, platform, rules, traced } = *request;
     let closures = Closures::new(root, platform);
     let exclude = rules.exclude.matcher(platform);
     let mut collecting = Collecting {
@@ -391,7 +391,7 @@ mod tests {
 
     fn bundle(sample: &Sample, rules: &recipe::Bundle) -> Collected {
         let platform = Platform::new(Arch::Amd64);
-        collect(&Request { root: &sample.tree, platform: &platform, rules, traced: &BTreeSet::new() }).unwrap()
+        collect(&BundleRequest { root: &sample.tree, platform: &platform, rules, traced: &BTreeSet::new() }).unwrap()
     }
 
     /// Every name that is not a directory, and links with their targets.
@@ -546,7 +546,7 @@ mod tests {
             assert!(names.contains(&name.to_string()), "{name} in {names:?}");
         }
         assert!(!names.iter().any(|name| name.starts_with("/usr/bin")), "{names:?}");
-        let request = Request {
+        let request = BundleRequest {
             root: &sample.tree,
             platform: &Platform::new(Arch::Amd64),
             rules: &rules("/x", &["app", "link"]),
@@ -572,7 +572,7 @@ mod tests {
             traced("/gone", true, Use::Opened),
         ]);
         let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));
-        let request = Request { root: &sample.tree, platform: &platform, rules: &rules, traced: &traced };
+        let request = BundleRequest { root: &sample.tree, platform: &platform, rules: &rules, traced: &traced };
         let bundle = collect(&request).unwrap();
         let names = names(&bundle);
         for name in ["/etc/app/conf", "/etc/conf -> app/conf", "/etc/look -> app/unused"] {
@@ -616,7 +616,7 @@ mod tests {
         let tree = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         std::fs::remove_file(folder.path().join("usr/lib/x86_64-linux-gnu/liba.so.1.2")).unwrap();
         let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));
-        let request = Request { root: &tree, platform: &platform, rules: &rules, traced: &BTreeSet::new() };
+        let request = BundleRequest { root: &tree, platform: &platform, rules: &rules, traced: &BTreeSet::new() };
         let error = collect(&request).unwrap_err();
         assert!(matches!(&error, BundleError::Content(_)) && error.to_string().contains("liba.so.1.2"), "{error}");
     }
@@ -627,7 +627,9 @@ mod tests {
         let error = |program: &str| {
             let platform = &Platform::new(Arch::Amd64);
             let rules = &rules(&[program]);
-            collect(&Request { root: &sample.tree, platform, rules, traced: &BTreeSet::new() }).unwrap_err().to_string()
+            collect(&BundleRequest { root: &sample.tree, platform, rules, traced: &BTreeSet::new() })
+                .unwrap_err()
+                .to_string()
         };
         assert_eq!(error("app"), "command line: no directory of the root's PATH has this program: app");
         assert_eq!(error("/opt/app"), "command line: no such program in the root: /opt/app: does not exist: /opt");

@@ -26,7 +26,7 @@ mod why;
 
 mod collect;
 
-pub use collect::{Collected, Request, collect};
+pub use collect::{BundleRequest, Collected, collect};
 pub use error::BundleError;
 pub use extras::places;
 pub use reason::{REASONS, Reason, Reasons, read_recorded, recorded};

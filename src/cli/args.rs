@@ -195,6 +195,9 @@ pub struct BundleCheck {
     /// What it must write to standard output; blanks around it do not count
     #[arg(long, value_name = "TEXT", requires = "test")]
     pub test_stdout: Option<String>,
+    /// Trust the programs of --root as your own: if namespaces are not available, test with a method that confines nothing
+    #[arg(long, requires = "test")]
+    pub trust: bool,
     /// The shell for tests, where the bundle has none: BusyBox, linked statically
     #[arg(long, value_name = "PATH|NAME", default_value = "busybox")]
     pub busybox: String,

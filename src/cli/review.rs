@@ -27,8 +27,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// How many bytes of a test's output are compared.
 const OUTPUT_MAX: u64 = 64 << 20;
 
-/// Packs, then tests; whether the bundle is to be written.
-pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, console: &Console) -> Result<bool, Trouble> {
+/// Packs, then tests; whether the bundle is to be written. `trusted` says that a test may use a method that confines nothing.
+pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, Trouble> {
     if check.compress {
         let mut packed = Vec::new();
         for candidate in ready.candidates() {
@@ -36,7 +36,7 @@ pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, console: &Console) -> 
         }
         ready.replace(&packed, console)?;
     }
-    if check.test { test(ready, check, console) } else { Ok(true) }
+    if check.test { test(ready, check, trusted, console) } else { Ok(true) }
 }
 
 /// Packs the programs of one platform.
@@ -81,7 +81,7 @@ fn pack(
 }
 
 /// Runs the test in the tree of this machine's platform, else in the first one; whether it was a success.
-fn test(ready: &Ready<'_>, check: &BundleCheck, console: &Console) -> Result<bool, Trouble> {
+fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, Trouble> {
     let here = ready.candidates().position(|tree| Some(tree.platform.arch) == Machine::arch()).unwrap_or(0);
     let Some(candidate) = ready.candidates().nth(here) else { return Ok(true) };
     // The shell that is lent for the test is not written.
@@ -97,9 +97,8 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, console: &Console) -> Result<boo
         input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), &room)?),
         catch: Some(OUTPUT_MAX),
         limit: Some(LIMIT),
-        // The user names the root that the bundle comes from, and asks for its program to be run.
         methods: &Method::ALL,
-        trusted: true,
+        trusted,
         network: false,
         machine: &machine,
     };

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
 use super::read::read;
 use crate::bundle::trace::Traced;
-use crate::bundle::{self, BundleError, Collected, Request};
+use crate::bundle::{self, BundleError, BundleRequest, Collected};
 use crate::codec::Scratch;
 use crate::codec::dir::{self, DirError, ScanOptions, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
@@ -61,12 +62,12 @@ pub(super) fn collect(
             let mut view = View::new(folder, rules, platform);
             view.add_rules(rules, platform);
             traced.iter().for_each(|traced| view.add_way(&traced.path));
-            look(view, |root| bundle::collect(&Request { root, platform, rules, traced }))?
+            look(view, |root| bundle::collect(&BundleRequest { root, platform, rules, traced }))?
         }
         _ => {
             let (_, seen) = read(&place, std::slice::from_ref(platform), scratch, progress)?;
             let Some(seen) = seen.into_iter().next() else { return Err(BuildError::NoImage(place.to_string())) };
-            bundle::collect(&Request { root: &seen.tree, platform, rules, traced })?
+            bundle::collect(&BundleRequest { root: &seen.tree, platform, rules, traced })?
         }
     };
     for note in &bundle.notes {
@@ -91,7 +92,7 @@ pub fn bundle_platforms(
     let only_first = recipe::Bundle::new(rules.origin.clone(), rules.programs.first().map(|first| first.fill_in(&any)));
     let arch = |root: &Tree| {
         let platform = &any;
-        let bundle = bundle::collect(&Request { root, platform, rules: &only_first, traced: &BTreeSet::new() })?;
+        let bundle = bundle::collect(&BundleRequest { root, platform, rules: &only_first, traced: &BTreeSet::new() })?;
         let arch = bundle.programs.first().and_then(|program| Closures::new(root, platform).arch_of(program));
         Ok::<_, BundleError>((arch, bundle))
     };
@@ -147,12 +148,19 @@ fn look(
                 if let Some(closed) = bundle.closed.first() {
                     return Err(unreadable(&folder, closed).into());
                 }
-                let wider = bundle.looked_at.iter().filter(|path| view.widen(path)).count();
-                if wider == 0 {
+                let mut is_wider = false;
+                for path in &bundle.looked_at {
+                    is_wider |= view.widen(path)?;
+                }
+                if !is_wider {
                     return Ok(bundle);
                 }
             }
-            Err(BundleError::NotFound(_, _, error)) if view.widen(&error.at) => {}
+            Err(BundleError::NotFound(origin, path, error)) => {
+                if !view.widen(&error.at)? {
+                    return Err(BundleError::NotFound(origin, path, error).into());
+                }
+            }
             Err(error) => return Err(error.into()),
         }
     }
@@ -266,16 +274,21 @@ impl View {
     }
 
     /// Reads what is at a path too, if it is there and was not read yet.
-    fn widen(&mut self, path: &ImagePath) -> bool {
+    fn widen(&mut self, path: &ImagePath) -> Result<bool, DirError> {
         if self.is_in_whole(path) || self.folders.contains(path) {
-            return false;
+            return Ok(false);
         }
         let host = self.folder.join(OsStr::from_bytes(path.relative_bytes()));
-        let Ok(meta) = std::fs::symlink_metadata(host) else { return false };
+        let meta = match std::fs::symlink_metadata(&host) {
+            Ok(meta) => meta,
+            // What no loader finds either; anything else is this machine's failure.
+            Err(error) if matches!(error.kind(), NotFound | NotADirectory | PermissionDenied) => return Ok(false),
+            Err(error) => return Err(DirError::Io(host, error)),
+        };
         let folder = if meta.is_dir() { Some(path.clone()) } else { path.parent() };
-        let Some(folder) = folder else { return false };
+        let Some(folder) = folder else { return Ok(false) };
         self.add_above(&folder);
-        self.folders.insert(folder)
+        Ok(self.folders.insert(folder))
     }
 }
 
@@ -327,8 +340,8 @@ mod tests {
         let rules = recipe::Bundle { root: Some(root), ..recipe::Bundle::new(Origin::command_line(), ["x".into()]) };
         let mut view = View::new(folder.path(), &rules, &Platform::new(Arch::Amd64));
         assert!(!view.keeps(&path("/srv/lib/a.so")));
-        assert!(view.widen(&path("/srv/lib")) && !view.widen(&path("/srv/lib")));
+        assert!(view.widen(&path("/srv/lib")).unwrap() && !view.widen(&path("/srv/lib")).unwrap());
         assert!(view.keeps(&path("/srv/lib/a.so")) && view.keeps(&path("/srv")));
-        assert!(!view.widen(&path("/srv/gone")));
+        assert!(!view.widen(&path("/srv/gone")).unwrap());
     }
 }

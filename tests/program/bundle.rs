@@ -449,6 +449,28 @@ fn a_command_line_of_magicpak_works() {
 }
 
 #[test]
+fn a_bundle_from_another_root_is_tested_unconfined_only_if_it_is_trusted() {
+    if missing(&[PATCHELF, "/usr/bin/python3", "root", "chroot"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let root = Folder::of(&[PATCHELF]);
+    let test = |flags: &[&str], name: &str| {
+        let confine = checkout().join("tests/program/confine.py");
+        let mut line =
+            command("/usr/bin/python3", [confine.to_str().unwrap(), "--refuse", "unshare", SAZARE, "bundle"]);
+        line.args([PATCHELF, "--test", "--test-command", "patchelf --version"]).args(flags);
+        run(line.arg("-o").arg(folder.path().join(name)))
+    };
+    let root = root.root.to_str().unwrap();
+    let answer = test(&["--root", root], "foreign.tar");
+    let words = "chroot: not used, because it confines nothing";
+    assert!(answer.code == 5 && answer.err.contains(words), "{}", answer.text());
+    assert_eq!(test(&["--root", root, "--trust"], "trusted.tar").code, 0);
+    assert_eq!(test(&[], "own.tar").code, 0);
+}
+
+#[test]
 fn programs_are_packed_with_upx_after_they_were_verified() {
     if missing(&[PATCHELF]) {
         return;

@@ -31,11 +31,10 @@ impl Failure for TraceError {
     fn kind(&self) -> Kind {
         match self {
             TraceError::Nul(_) => Kind::Usage,
-            TraceError::Forbidden(_)
-            | TraceError::Start(..)
-            | TraceError::System(..)
-            | TraceError::Failed(_)
-            | TraceError::TimedOut(_) => Kind::Input,
+            TraceError::System(..) => Kind::Output,
+            TraceError::Forbidden(_) | TraceError::Start(..) | TraceError::Failed(_) | TraceError::TimedOut(_) => {
+                Kind::Input
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 use std::time::Duration;
 
 use nix::libc;
@@ -41,14 +42,16 @@ pub struct Trace {
     pub ended: RunEnd,
 }
 
-/// Runs a program and notes what it uses, until the last process that it started is over or its time is.
+/// Runs a program and records what it uses, until the last process that it started is over or its time is.
 ///
 /// # Errors
 /// When it cannot be started, or this machine does not let it be traced.
 pub fn trace(run: &Run<'_>) -> Result<Trace, TraceError> {
     // A thread of its own: ptrace belongs to one thread, and waiting there does not reap children of other threads.
-    let watched = std::thread::scope(|scope| scope.spawn(|| watch(run)).join());
-    watched.unwrap_or_else(|_| Err(TraceError::System("the watch", io::Error::other("it broke"))))
+    std::thread::scope(|scope| {
+        let tracer = Builder::new().spawn_scoped(scope, || watch(run)).map_err(no_thread)?;
+        tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn watch(run: &Run<'_>) -> Result<Trace, TraceError> {
@@ -57,11 +60,13 @@ fn watch(run: &Run<'_>) -> Result<Trace, TraceError> {
     let (done, waiting) = channel::<()>();
     std::thread::scope(|scope| {
         let family = &family;
-        scope.spawn(move || {
+        let timer = Builder::new().spawn_scoped(scope, move || {
             if waiting.recv_timeout(run.limit) == Err(RecvTimeoutError::Timeout) {
                 family.end();
             }
         });
+        // Nothing runs if its time cannot be limited. What was started dies with this thread, which traces it.
+        timer.map_err(no_thread)?;
         let watched = Watch {
             first,
             family,
@@ -76,6 +81,10 @@ fn watch(run: &Run<'_>) -> Result<Trace, TraceError> {
         drop(done);
         watched
     })
+}
+
+fn no_thread(error: io::Error) -> TraceError {
+    TraceError::System("starting a thread", error)
 }
 
 /// Everything that runs.
