@@ -1,10 +1,12 @@
-//! Findings as data. Whoever judges adds them, whoever prints reads them; texts for a person are made in `render`.
+//! Findings as data. The checks add them, `render` prints them.
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-/// How much a finding weighs.
+use crate::platform::Platform;
+
+/// How severe a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -42,8 +44,33 @@ impl fmt::Display for Code {
 pub struct Evidence {
     /// What was looked at: a path that was tried, or a fact such as `PT_INTERP of /bin/busybox`.
     pub subject: String,
-    /// The rule by which it was looked at, or what was found there.
+    /// The rule that led there, or what was found there.
     pub detail: String,
+}
+
+/// What a finding is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingSubject {
+    /// A path inside the image, escaped for display.
+    Path(String),
+    /// A setting of the image, by its name in the recipe or in the environment: `entrypoint`, `PATH`.
+    Setting(String),
+}
+
+impl FindingSubject {
+    /// The path or name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            FindingSubject::Path(text) | FindingSubject::Setting(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for FindingSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// One finding: all that is known about it, as data.
@@ -52,26 +79,42 @@ pub struct Evidence {
 pub struct Finding {
     /// The stable code.
     pub code: Code,
-    /// How much it weighs.
+    /// How severe it is.
     pub severity: Severity,
-    /// The platform whose tree was judged, in its usual spelling; absent where there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub platform: Option<String>,
-    /// The file that is at fault, as a path inside the image, escaped for display.
-    pub path: String,
-    /// What is wrong, following the path in a sentence: `needs /lib/ld-musl-aarch64.so.1, which …`.
+    /// The platforms whose trees have it; empty where there is none.
+    #[serde(rename = "platform", skip_serializing_if = "Vec::is_empty", serialize_with = "as_text")]
+    pub platforms: Vec<Platform>,
+    /// What is at fault.
+    #[serde(flatten)]
+    pub subject: FindingSubject,
+    /// What is wrong, following the subject in a sentence: `needs /lib/ld-musl-aarch64.so.1, which …`.
     pub message: String,
-    /// How we know.
+    /// What was looked at to find it.
     pub evidence: Vec<Evidence>,
-    /// The words that the user would have seen from docker, podman or the kernel.
+    /// What docker, podman, the kernel or the loader would print.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run_time: Option<String>,
-    /// What to do, in this project's own terms.
+    /// How to fix it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fix: Option<String>,
     /// Other paths that the same finding holds for, such as links to the file; in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+}
+
+impl Finding {
+    /// Its platforms as one text: `linux/amd64, linux/arm64`; `None` where there is none.
+    pub fn platform(&self) -> Option<String> {
+        (!self.platforms.is_empty()).then(|| joined(&self.platforms))
+    }
+}
+
+fn joined(platforms: &[Platform]) -> String {
+    platforms.iter().map(Platform::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn as_text<S: Serializer>(platforms: &[Platform], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&joined(platforms))
 }
 
 /// Everything that was found.
@@ -87,12 +130,12 @@ impl Report {
         self.findings.push(finding);
     }
 
-    /// How many findings have this weight.
+    /// How many findings have this severity.
     pub fn count(&self, severity: Severity) -> usize {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// Whether anything found forbids writing the image.
+    /// Whether a finding prevents writing the image.
     pub fn refuses(&self) -> bool {
         self.count(Severity::Error) > 0
     }

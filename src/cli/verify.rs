@@ -87,7 +87,7 @@ fn program(
     let mut verdicts = Vec::new();
     for platform in platforms {
         let (portrait, verdict) = pipeline::verify_program(&root, &path, platform, policy, console)?;
-        portraits += &render::report::portrait(&portrait);
+        portraits += &render::report::description(&portrait);
         verdicts.push(verdict);
     }
     Ok((portraits, verdicts))
@@ -138,7 +138,7 @@ fn allowance(text: &str) -> Result<Allowance, Trouble> {
 
 /// A report for people.
 pub fn human(report: &Report, console: &Console) -> String {
-    render::report::human(report, console.colour(), console.verbose())
+    render::report::human(report, render::report::Style { colour: console.colour(), verbose: console.verbose() })
 }
 
 /// A report in any form.

@@ -5,6 +5,8 @@ use goblin::elf::ProgramHeader;
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE};
 
+use serde::{Serialize, Serializer};
+
 use super::bytes::{contains, cut_at_nul, u16_at, u32_at, u64_at};
 use super::dlopen::{self, Opened};
 use super::dynamic::Dynamic;
@@ -119,6 +121,26 @@ pub enum Linkage {
     StaticPieLikely,
     /// A library.
     SharedObject,
+}
+
+impl Linkage {
+    /// The word for it in reports.
+    pub fn word(self) -> &'static str {
+        match self {
+            Linkage::Object => "object",
+            Linkage::Foreign => "foreign",
+            Linkage::Dynamic => "dynamic",
+            Linkage::Static => "static",
+            Linkage::StaticPie | Linkage::StaticPieLikely => "static-pie",
+            Linkage::SharedObject => "library",
+        }
+    }
+}
+
+impl Serialize for Linkage {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word())
+    }
 }
 
 impl ElfFacts {

@@ -5,17 +5,15 @@ use crate::platform::Platform;
 use crate::tree::{ContentError, InodeId, Resolved, Tree};
 
 use super::files::Files;
-use super::kernel::exec::Scene;
-use super::load::Loading;
-use super::loader::Flavour;
+use super::kernel::exec::ExecContext;
+use super::load::{Loading, Rights};
+use super::loader::LoaderKind;
 use super::process::{Environment, Loaded};
-use super::slots::Slots;
-use super::user::Person;
+use super::user::ProcessUser;
 
 /// The programs of one tree. Facts about libraries are kept, so ask one value for all programs.
 pub struct Closures<'t> {
     files: Files<'t>,
-    loaders: Slots<Flavour>,
 }
 
 /// What a dynamic program would load.
@@ -34,12 +32,7 @@ pub struct Closure {
 impl<'t> Closures<'t> {
     /// A tree for a platform.
     pub fn new(tree: &'t Tree, platform: &Platform) -> Closures<'t> {
-        Closures { files: Files::new(tree, platform.arch), loaders: Slots::new(tree.inode_count()) }
-    }
-
-    /// What is known of each loader, looked at once.
-    pub(super) fn loaders(&self) -> &Slots<Flavour> {
-        &self.loaders
+        Closures { files: Files::new(tree, platform.arch) }
     }
 
     /// The files of the tree, as programs see them.
@@ -63,8 +56,8 @@ impl<'t> Closures<'t> {
     /// empty closure.
     pub fn of(&self, path: &ImagePath) -> Option<Closure> {
         let (start, id, at) = self.start(path)?;
-        let Some((loader, flavour)) = &start else { return Some(Closure::default()) };
-        let loaded = self.run(id, &at, loader, flavour)?;
+        let Some((loader, kind)) = &start else { return Some(Closure::default()) };
+        let loaded = self.run(id, &at, loader, kind)?;
         Some(Closure {
             loader: Some(loader.path.clone()),
             libraries: loaded.resolved,
@@ -74,38 +67,30 @@ impl<'t> Closures<'t> {
     }
 
     /// As [`Closures::of`], with the loader and all that is known; `None` for static programs too.
-    pub(super) fn load(&self, path: &ImagePath) -> Option<(&Flavour, Loaded)> {
+    pub(super) fn load(&self, path: &ImagePath) -> Option<(&LoaderKind, Loaded)> {
         let (start, id, at) = self.start(path)?;
-        let (loader, flavour) = start?;
-        Some((flavour, self.run(id, &at, &loader, flavour)?))
+        let (loader, kind) = start?;
+        Some((kind, self.run(id, &at, &loader, kind)?))
     }
 
     #[expect(clippy::type_complexity, reason = "a file's loader, its number and its path: taken apart at once")]
-    pub(super) fn start(&self, path: &ImagePath) -> Option<(Option<(Resolved, &Flavour)>, InodeId, ImagePath)> {
-        let (root, person) = (ImagePath::root(), Person::root());
+    pub(super) fn start(&self, path: &ImagePath) -> Option<(Option<(Resolved, &LoaderKind)>, InodeId, ImagePath)> {
+        let (root, user) = (ImagePath::root(), ProcessUser::root());
         let found = self.files.find(&root, path.as_bytes()).ok()?;
         let facts = self.files.elf(found.id)?;
-        let scene = Scene {
-            files: &self.files,
-            whole: "the tree",
-            cwd: &root,
-            person: &person,
-            named: true,
-            loaders: &self.loaders,
-        };
-        let start = scene.start(found.id, &found.path, facts);
+        let context = ExecContext { files: &self.files, whole: "the tree", cwd: &root, user: &user, named: true };
+        let start = context.start(found.id, &found.path, facts);
         if start.drafts.iter().any(|draft| draft.severity == crate::report::Severity::Error) {
             return None;
         }
         let loader = start.loader.map(|(loader, _)| loader);
-        let flavour = loader.as_ref().and_then(|loader| self.loaders.get(loader.id));
-        Some((loader.zip(flavour), found.id, found.path))
+        let kind = loader.as_ref().and_then(|loader| self.files.loader(loader.id));
+        Some((loader.zip(kind), found.id, found.path))
     }
 
-    fn run(&self, id: InodeId, path: &ImagePath, loader: &Resolved, flavour: &Flavour) -> Option<Loaded> {
-        let (root, person, environment) = (ImagePath::root(), Person::root(), Environment::default());
-        let loading =
-            Loading { files: &self.files, environment: &environment, cwd: &root, person: &person, proc: true };
-        loading.load(id, path, loader, flavour, false)
+    fn run(&self, id: InodeId, path: &ImagePath, loader: &Resolved, kind: &LoaderKind) -> Option<Loaded> {
+        let (root, user, environment) = (ImagePath::root(), ProcessUser::root(), Environment::default());
+        let loading = Loading { files: &self.files, environment: &environment, cwd: &root, user: &user, proc: true };
+        loading.load(id, path, loader, kind, Rights::Caller)
     }
 }

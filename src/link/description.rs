@@ -1,5 +1,7 @@
 //! What one file is, and what it would load: the answer to "what is this?" without running it, for any machine.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::elf::Linkage;
@@ -8,19 +10,20 @@ use crate::platform::{Platform, machine_name};
 use crate::tree::Tree;
 
 use super::closure::Closures;
-use super::loader::Flavour;
+use super::loader::LoaderKind;
 use super::policy::Libc;
 use super::script::first_line::FirstLine;
-use super::subject::Demand;
+use super::subject::GlibcRequirement;
+use super::version::Version;
 
 /// One file, described.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Portrait {
+pub struct Description {
     /// Its path without links.
     pub path: String,
-    /// `static`, `static-pie`, `dynamic`, `library`, `object`, `script`, or `data`.
-    pub kind: &'static str,
+    /// What kind of file it is.
+    pub kind: FileKind,
     /// Size in bytes.
     pub size: u64,
     /// The machine of an ELF file, in OCI's word where there is one.
@@ -50,10 +53,45 @@ pub struct Portrait {
     pub libraries: Vec<Library>,
     /// The newest version of glibc that it and its libraries ask for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub needs_glibc: Option<Demand>,
+    pub needs_glibc: Option<GlibcRequirement>,
     /// Android's API level and NDK, from its note.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub android: Option<String>,
+}
+
+/// What kind of file a file is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileKind {
+    /// A program without a loader at fixed addresses.
+    Static,
+    /// A program without a loader that relocates itself.
+    StaticPie,
+    /// A program with a loader.
+    Dynamic,
+    /// A library.
+    Library,
+    /// Another ELF file.
+    Object,
+    /// A text that names its interpreter.
+    Script,
+    /// Anything else.
+    #[default]
+    Data,
+}
+
+impl fmt::Display for FileKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FileKind::Static => "static",
+            FileKind::StaticPie => "static-pie",
+            FileKind::Dynamic => "dynamic",
+            FileKind::Library => "library",
+            FileKind::Object => "object",
+            FileKind::Script => "script",
+            FileKind::Data => "data",
+        })
+    }
 }
 
 /// One needed library.
@@ -71,57 +109,57 @@ pub struct Library {
 
 /// Describes a file of a tree; `None` when there is no regular file at that path. Platform decides which machine counts as
 /// its own.
-pub fn portrait(tree: &Tree, platform: &Platform, path: &ImagePath) -> Option<Portrait> {
+pub fn describe(tree: &Tree, platform: &Platform, path: &ImagePath) -> Option<Description> {
     let closures = Closures::new(tree, platform);
     let files = closures.files();
     let found = files.find(&ImagePath::root(), path.as_bytes()).ok()?;
     let probe = files.probe(found.id)?;
-    let mut portrait = Portrait { path: found.path.to_string(), size: probe.size, kind: "data", ..Portrait::default() };
+    let mut description = Description { path: found.path.to_string(), size: probe.size, ..Description::default() };
     let Some(facts) = &probe.elf else {
         if let FirstLine::Interpreter { path, argument } = FirstLine::read(&probe.head) {
-            portrait.kind = "script";
+            description.kind = FileKind::Script;
             let line = [path, argument.unwrap_or_default()].join(&b' ');
-            portrait.interpreter = Some(display_bytes(line.trim_ascii()));
+            description.interpreter = Some(display_bytes(line.trim_ascii()));
         }
-        return Some(portrait);
+        return Some(description);
     };
     // Its own machine, so that a foreign file is told by what it is rather than that it is foreign.
-    portrait.kind = match facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute()) {
-        Linkage::Object | Linkage::Foreign => "object",
-        Linkage::Dynamic => "dynamic",
-        Linkage::Static => "static",
-        Linkage::StaticPie | Linkage::StaticPieLikely => "static-pie",
-        Linkage::SharedObject => "library",
+    description.kind = match facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute()) {
+        Linkage::Object | Linkage::Foreign => FileKind::Object,
+        Linkage::Dynamic => FileKind::Dynamic,
+        Linkage::Static => FileKind::Static,
+        Linkage::StaticPie | Linkage::StaticPieLikely => FileKind::StaticPie,
+        Linkage::SharedObject => FileKind::Library,
     };
-    portrait.machine = Some(machine_name(facts.machine));
-    portrait.interpreter = facts.interpreter.path().map(display_bytes);
-    portrait.android =
+    description.machine = Some(machine_name(facts.machine));
+    description.interpreter = facts.interpreter.path().map(display_bytes);
+    description.android =
         facts.android.as_ref().map(|note| format!("API {} {}", note.api, note.ndk).trim_end().to_string());
     if let Some(dynamic) = &facts.dynamic {
         let text = |text: &Option<Box<[u8]>>| text.as_deref().map(display_bytes);
-        portrait.soname = text(&dynamic.soname);
-        portrait.rpath = text(&dynamic.rpath);
-        portrait.runpath = text(&dynamic.runpath);
-        portrait.needed = dynamic.needed.iter().map(|name| display_bytes(name)).collect();
+        description.soname = text(&dynamic.soname);
+        description.rpath = text(&dynamic.rpath);
+        description.runpath = text(&dynamic.runpath);
+        description.needed = dynamic.needed.iter().map(|name| display_bytes(name)).collect();
     }
-    let Some((flavour, loaded)) = closures.load(path) else { return Some(portrait) };
-    portrait.libc = flavour.libc();
-    portrait.libc_version = match flavour {
-        Flavour::Musl(loader) => loader.version.clone(),
-        Flavour::Glibc(loader) => loader.version.map(|(major, minor)| format!("{major}.{minor}")),
-        Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
+    let Some((kind, loaded)) = closures.load(path) else { return Some(description) };
+    description.libc = kind.libc();
+    description.libc_version = match kind {
+        LoaderKind::Musl(loader) => loader.version.clone(),
+        LoaderKind::Glibc(loader) => loader.version.as_ref().map(Version::to_string),
+        LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
     };
-    portrait.needs_glibc = loaded.demand.clone();
+    description.needs_glibc = loaded.demand.clone();
     for (name, path) in &loaded.resolved {
         let rule = loaded.objects.iter().find(|object| object.path == *path).map(|object| object.rule.clone());
         let path = Some(display_bytes(path));
-        portrait.libraries.push(Library { name: display_bytes(name), path, rule: rule.unwrap_or_default() });
+        description.libraries.push(Library { name: display_bytes(name), path, rule: rule.unwrap_or_default() });
     }
     for (name, by) in &loaded.missing {
         let rule = format!("needed by {}", display_bytes(by));
-        portrait.libraries.push(Library { name: display_bytes(name), path: None, rule });
+        description.libraries.push(Library { name: display_bytes(name), path: None, rule });
     }
-    Some(portrait)
+    Some(description)
 }
 
 #[cfg(test)]
@@ -131,8 +169,8 @@ mod tests {
     use crate::link::sample::Sample;
     use crate::platform::Arch;
 
-    fn of(sample: &Sample, path: &str) -> Portrait {
-        portrait(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap()).unwrap()
+    fn of(sample: &Sample, path: &str) -> Description {
+        describe(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap()).unwrap()
     }
 
     #[test]
@@ -148,13 +186,13 @@ mod tests {
             .elf("/opt/liba.so", &Forge::library("liba.so"))
             .elf("/bin/app", &app)
             .link("/bin/run", "app");
-        let portrait = of(&sample, "/bin/run");
+        let description = of(&sample, "/bin/run");
         assert_eq!(
-            (portrait.path.as_str(), portrait.kind, portrait.machine.as_deref()),
-            ("/bin/app", "dynamic", Some("amd64"))
+            (description.path.as_str(), description.kind, description.machine.as_deref()),
+            ("/bin/app", FileKind::Dynamic, Some("amd64"))
         );
-        assert_eq!((portrait.libc, portrait.libc_version.as_deref()), (Some(Libc::Musl), Some("1.2.5")));
-        let lines: Vec<String> = portrait
+        assert_eq!((description.libc, description.libc_version.as_deref()), (Some(Libc::Musl), Some("1.2.5")));
+        let lines: Vec<String> = description
             .libraries
             .iter()
             .map(|library| format!("{} => {} ({})", library.name, library.path.as_deref().unwrap_or("?"), library.rule))
@@ -177,10 +215,10 @@ mod tests {
             .text("/c", 0o755, "#!/usr/bin/env sh\n")
             .text("/d", 0o644, "text");
         let kinds = ["/a", "/b", "/c", "/d"].map(|path| of(&sample, path).kind);
-        assert_eq!(kinds, ["static", "library", "script", "data"]);
+        assert_eq!(kinds, [FileKind::Static, FileKind::Library, FileKind::Script, FileKind::Data]);
         assert_eq!(of(&sample, "/a").machine.as_deref(), Some("arm64"));
         assert_eq!(of(&sample, "/b").soname.as_deref(), Some("libb.so.1"));
         assert_eq!(of(&sample, "/c").interpreter.as_deref(), Some("/usr/bin/env sh"));
-        assert_eq!(portrait(&sample.tree, &Platform::new(Arch::Amd64), &"/nowhere".parse().unwrap()), None);
+        assert_eq!(describe(&sample.tree, &Platform::new(Arch::Amd64), &"/nowhere".parse().unwrap()), None);
     }
 }

@@ -1,10 +1,11 @@
-//! The files of one tree as programs see them: found by path, looked into once each.
+//! The files of one tree as programs see them: found by path, each opened and read once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::loader::LoaderKind;
 use super::slots::Slots;
-use super::user::Person;
+use super::user::ProcessUser;
 use crate::elf::{ElfFacts, Pages, Symbols, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
@@ -19,8 +20,9 @@ pub(super) struct Files<'t> {
     pub tree: &'t Tree,
     pub arch: Arch,
     probes: Slots<Probe>,
-    deep: Slots<Deep>,
-    answerers: Slots<Box<[InodeId]>>,
+    tables: Slots<Tables>,
+    loaders: Slots<LoaderKind>,
+    providers: Slots<Box<[InodeId]>>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
     /// Directories that a lookup came to and that could not be read when the tree was.
     closed: Mutex<BTreeSet<ImagePath>>,
@@ -28,7 +30,7 @@ pub(super) struct Files<'t> {
     failure: Mutex<Option<ContentError>>,
 }
 
-/// What the beginning of a file tells.
+/// What the beginning of a file says.
 #[derive(Debug)]
 pub(super) struct Probe {
     /// Its first bytes.
@@ -41,9 +43,22 @@ pub(super) struct Probe {
     pub error: Option<String>,
 }
 
+/// What a file will be asked for after its beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Expected {
+    /// Nothing more.
+    Nothing,
+    /// Its tables, if it names a loader.
+    Program,
+    /// Its tables.
+    Library,
+    /// Its tables, and which loader it is.
+    Loader,
+}
+
 /// What only loaders look at.
 #[derive(Debug, Default)]
-pub(super) struct Deep {
+pub(super) struct Tables {
     pub versions: Versions,
     pub symbols: Symbols,
 }
@@ -53,24 +68,26 @@ pub(super) struct Deep {
 pub(super) enum Refusal {
     /// The path leads nowhere.
     Path(ResolveError),
-    /// A directory on the way may not be searched by the user.
+    /// The user has no search permission on a directory of the path.
     Barred(ImagePath),
-    /// It is no regular file.
+    /// It is not a regular file.
     NotAFile(Resolved, &'static str),
-    /// It has no execute bit that the user could use.
+    /// The user has no execute permission.
     NotExecutable(Resolved),
 }
 
 impl<'t> Files<'t> {
     pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
         let count = tree.inode_count();
-        let (probes, deep, answerers) = (Slots::new(count), Slots::new(count), Slots::new(count));
+        let (probes, tables) = (Slots::new(count), Slots::new(count));
+        let (loaders, providers) = (Slots::new(count), Slots::new(count));
         Files {
             tree,
             arch,
             probes,
-            deep,
-            answerers,
+            tables,
+            loaders,
+            providers,
             names: OnceLock::new(),
             closed: Mutex::default(),
             failure: Mutex::default(),
@@ -90,14 +107,49 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// What the beginning of a file tells; `None` for what is no regular file.
+    /// What the beginning of a file says; `None` for what is not a regular file.
     pub fn probe(&self, id: InodeId) -> Option<&Probe> {
+        self.probe_for(id, Expected::Nothing)
+    }
+
+    /// As [`Files::probe`], for a file that will be asked for more: what is expected is read while the file is open, so that
+    /// it is opened and read once.
+    pub fn probe_for(&self, id: InodeId, expected: Expected) -> Option<&Probe> {
         let content = self.content(id)?;
-        self.probes.get_or_init(id, || {
-            let (probe, failure) = Probe::read(content);
+        let mut more = None;
+        let probe = self.probes.get_or_init(id, || {
+            let mut probe = Probe { head: Vec::new(), size: content.size(), elf: None, error: None };
+            let read = Pages::open(content).and_then(|pages| {
+                probe.read(&pages)?;
+                more = probe.elf.as_ref().and_then(|facts| self.more(&pages, facts, expected));
+                Ok(())
+            });
+            let failure = read.err();
+            probe.error = failure.as_ref().map(ContentError::to_string);
             self.remember_failure(failure);
             probe
-        })
+        });
+        if let Some((tables, loader)) = more {
+            self.tables.get_or_init(id, || tables);
+            if let Some(loader) = loader {
+                self.loaders.get_or_init(id, || loader);
+            }
+        }
+        probe
+    }
+
+    fn more(&self, pages: &Pages<'_>, facts: &ElfFacts, expected: Expected) -> Option<(Tables, Option<LoaderKind>)> {
+        let wanted = match expected {
+            Expected::Nothing => false,
+            Expected::Program => facts.interpreter.path().is_some(),
+            Expected::Library | Expected::Loader => true,
+        };
+        if !wanted || facts.machine != self.machine() || facts.fault.is_some() || facts.dynamic.is_none() {
+            return None;
+        }
+        let tables = self.read_tables(Tables::read(pages, facts));
+        let loader = (expected == Expected::Loader).then(|| LoaderKind::of(pages, facts, &tables.versions));
+        Some((tables, loader))
     }
 
     /// Facts of an ELF file.
@@ -106,25 +158,49 @@ impl<'t> Files<'t> {
     }
 
     /// Versions and symbols of an ELF file.
-    pub fn deep(&self, id: InodeId) -> Option<&Deep> {
+    pub fn tables(&self, id: InodeId) -> Option<&Tables> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
-        self.deep.get_or_init(id, || {
-            let (deep, failure) = Deep::read(content, facts);
-            self.remember_failure(failure);
-            deep
+        self.tables.get_or_init(id, || {
+            self.read_tables(Pages::open(content).and_then(|pages| Tables::read(&pages, facts)))
         })
     }
 
-    /// The libraries that answered all that a library asks for, in some process: where it is together with them it need not ask
-    /// again.
-    pub fn answerers(&self, id: InodeId) -> Option<&[InodeId]> {
-        self.answerers.get(id).map(|answerers| &**answerers)
+    fn read_tables(&self, read: Result<Tables, ContentError>) -> Tables {
+        read.unwrap_or_else(|failure| {
+            self.remember_failure(Some(failure));
+            Tables::broken()
+        })
     }
 
-    /// Remembers who answered all that a library asks for.
-    pub fn remember_answerers(&self, id: InodeId, answerers: impl Iterator<Item = InodeId>) {
-        self.answerers.get_or_init(id, || answerers.collect());
+    /// Which loader a file is; `None` for what is not an ELF file.
+    pub fn loader(&self, id: InodeId) -> Option<&LoaderKind> {
+        let facts = self.elf(id)?;
+        let content = self.content(id)?;
+        let versions = &self.tables(id)?.versions;
+        self.loaders.get_or_init(id, || match Pages::open(content) {
+            Ok(pages) => LoaderKind::of(&pages, facts, versions),
+            Err(failure) => {
+                self.remember_failure(Some(failure));
+                LoaderKind::Unknown
+            }
+        })
+    }
+
+    /// What was found to be which loader, in the order of the inodes.
+    pub fn known_loaders(&self) -> impl Iterator<Item = &LoaderKind> {
+        self.loaders.iter()
+    }
+
+    /// The libraries that defined all symbols that a library needs, in some process: in another process with all of them, the
+    /// lookup is not repeated.
+    pub fn providers(&self, id: InodeId) -> Option<&[InodeId]> {
+        self.providers.get(id).map(|providers| &**providers)
+    }
+
+    /// Remembers the libraries that defined all symbols that a library needs.
+    pub fn remember_providers(&self, id: InodeId, providers: impl Iterator<Item = InodeId>) {
+        self.providers.get_or_init(id, || providers.collect());
     }
 
     /// The paths of all files and links of this name, sorted.
@@ -173,14 +249,14 @@ impl<'t> Files<'t> {
     }
 
     /// Opens a path as execve(2) opens a program or an interpreter.
-    pub fn open_program(&self, from: &ImagePath, path: &[u8], person: &Person) -> Result<Resolved, Refusal> {
+    pub fn open_program(&self, from: &ImagePath, path: &[u8], user: &ProcessUser) -> Result<Resolved, Refusal> {
         let found = self.find(from, path).map_err(Refusal::Path)?;
-        if let Some(at) = person.barred(self.tree, &found) {
+        if let Some(at) = user.barred(self.tree, &found) {
             return Err(Refusal::Barred(at));
         }
         let inode = self.tree.inode(found.id);
         let kind = match &inode.kind {
-            Kind::File(_) if person.may_execute(&inode.meta) => return Ok(found),
+            Kind::File(_) if user.may_execute(&inode.meta) => return Ok(found),
             Kind::File(_) => return Err(Refusal::NotExecutable(found)),
             Kind::Directory(_) => "a directory",
             Kind::Symlink(_) => "a link",
@@ -193,30 +269,24 @@ impl<'t> Files<'t> {
 }
 
 impl Probe {
-    fn read(content: &Content) -> (Probe, Option<ContentError>) {
-        let mut probe = Probe { head: Vec::new(), size: content.size(), elf: None, error: None };
-        let read = Pages::open(content).and_then(|pages| {
-            probe.head = pages.read(0, HEAD)?;
-            probe.elf = ElfFacts::read_pages(&pages)?;
-            Ok(())
-        });
-        let failure = read.err();
-        probe.error = failure.as_ref().map(ContentError::to_string);
-        (probe, failure)
+    fn read(&mut self, pages: &Pages<'_>) -> Result<(), ContentError> {
+        self.head = pages.read(0, HEAD)?;
+        self.elf = ElfFacts::read_pages(pages)?;
+        Ok(())
     }
 }
 
-impl Deep {
-    fn read(content: &Content, facts: &ElfFacts) -> (Deep, Option<ContentError>) {
-        let read = Pages::open(content).and_then(|pages| {
-            Ok(Deep { versions: Versions::read(&pages, facts)?, symbols: Symbols::read(&pages, facts)? })
-        });
-        read.map(|deep| (deep, None)).unwrap_or_else(|failure| {
-            let mut deep = Deep::default();
-            deep.versions.broken = true;
-            deep.symbols.broken = true;
-            (deep, Some(failure))
-        })
+impl Tables {
+    fn read(pages: &Pages<'_>, facts: &ElfFacts) -> Result<Tables, ContentError> {
+        Ok(Tables { versions: Versions::read(pages, facts)?, symbols: Symbols::read(pages, facts)? })
+    }
+
+    /// Those of a file that cannot be read.
+    fn broken() -> Tables {
+        let mut tables = Tables::default();
+        tables.versions.broken = true;
+        tables.symbols.broken = true;
+        tables
     }
 }
 

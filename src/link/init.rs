@@ -16,7 +16,7 @@ use crate::tree::{InodeId, Step, Tree};
 
 use super::draft::{Draft, Ending, ExecError};
 use super::files::{Refusal, words_of};
-use super::kernel::exec::Scene;
+use super::kernel::exec::ExecContext;
 use super::script::check::Search;
 use super::script::first_line::SCRIPTS_MAX;
 
@@ -47,13 +47,13 @@ pub(super) struct FirstProgram {
 }
 
 impl FirstProgram {
-    /// Follows what a kernel would do. The scene must be one of named programs.
-    pub fn of(scene: &Scene<'_>, init: &ImagePath) -> FirstProgram {
+    /// Follows what a kernel would do. The context must be one of named programs.
+    pub fn of(context: &ExecContext<'_>, init: &ImagePath) -> FirstProgram {
         let mut chain = BTreeSet::new();
-        let _ = execve(scene, init.as_bytes(), &mut chain);
+        let _ = execve(context, init.as_bytes(), &mut chain);
         let mut first = FirstProgram { init: init.clone(), chain, instead: None, fallbacks: Vec::new() };
         for path in FALLBACKS {
-            let words = match execve(scene, path.as_bytes(), &mut BTreeSet::new()) {
+            let words = match execve(context, path.as_bytes(), &mut BTreeSet::new()) {
                 Ok(()) => {
                     first.instead = Some(path);
                     first.fallbacks.push(format!("{path} starts"));
@@ -98,10 +98,10 @@ impl FirstProgram {
 }
 
 /// Whether execve(2) would take a program, with every file that it opens.
-fn execve(scene: &Scene<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>) -> Result<(), ExecError> {
+fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>) -> Result<(), ExecError> {
     let mut path = path.to_vec();
     for _ in 0..=SCRIPTS_MAX {
-        let found = match scene.files.open_program(scene.cwd, &path, scene.person) {
+        let found = match context.files.open_program(context.cwd, &path, context.user) {
             Ok(found) => found,
             Err(Refusal::Path(error)) => return Err(ExecError::from(error.errno)),
             Err(Refusal::Barred(_) | Refusal::NotAFile(..) | Refusal::NotExecutable(_)) => {
@@ -109,11 +109,11 @@ fn execve(scene: &Scene<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>) -> Resu
             }
         };
         chain.insert(found.id);
-        let Some(probe) = scene.files.probe(found.id) else { return Err(ExecError::Denied) };
+        let Some(probe) = context.files.probe(found.id) else { return Err(ExecError::Denied) };
         let (drafts, next) = match &probe.elf {
-            Some(facts) => (scene.start(found.id, &found.path, facts).drafts, None),
+            Some(facts) => (context.start(found.id, &found.path, facts).drafts, None),
             None => {
-                let script = scene.script(found.id, probe, &Search { path: &[], directory: b"/" });
+                let script = context.script(found.id, probe, &Search { path: &[], directory: b"/" });
                 (script.drafts, script.starts.into_iter().find(|started| !started.by_env))
             }
         };
@@ -137,14 +137,14 @@ fn refused(draft: &Draft) -> Option<ExecError> {
 
 /// Directories that an initramfs lacks and its first program, where that is a script, does not make itself; with the path
 /// that the finding is about.
-pub(super) fn mount_points(scene: &Scene<'_>, init: &ImagePath) -> Option<(ImagePath, Draft)> {
+pub(super) fn mount_points(context: &ExecContext<'_>, init: &ImagePath) -> Option<(ImagePath, Draft)> {
     let root = ImagePath::root();
-    let script = script(scene, init);
+    let script = script(context, init);
     let missing: Vec<(&str, String)> = MOUNT_POINTS
         .into_iter()
         .filter(|path| !makes(&script, path))
-        .filter_map(|path| match scene.files.find(&root, path.as_bytes()) {
-            Ok(found) if scene.files.tree.inode(found.id).is_directory() => None,
+        .filter_map(|path| match context.files.find(&root, path.as_bytes()) {
+            Ok(found) if context.files.tree.inode(found.id).is_directory() => None,
             Ok(_) => Some((path, "not a directory".to_string())),
             Err(error) => Some((path, words_of(&error))),
         })
@@ -162,9 +162,9 @@ pub(super) fn mount_points(scene: &Scene<'_>, init: &ImagePath) -> Option<(Image
 }
 
 /// The text of the first program; empty for what is no script.
-fn script(scene: &Scene<'_>, init: &ImagePath) -> Vec<u8> {
-    let Ok(found) = scene.files.find(&ImagePath::root(), init.as_bytes()) else { return Vec::new() };
-    let Some(content) = scene.files.content(found.id) else { return Vec::new() };
+fn script(context: &ExecContext<'_>, init: &ImagePath) -> Vec<u8> {
+    let Ok(found) = context.files.find(&ImagePath::root(), init.as_bytes()) else { return Vec::new() };
+    let Some(content) = context.files.content(found.id) else { return Vec::new() };
     let text = content.head(SCRIPT_MAX).unwrap_or_default();
     if text.starts_with(b"#!") { text } else { Vec::new() }
 }
@@ -218,10 +218,10 @@ mod tests {
     use super::*;
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
-    use crate::link::{Judgement, Policy, Purpose, Subject, verify};
+    use crate::link::{Policy, Purpose, Subject, Verification, verify};
     use crate::platform::{Arch, Platform};
 
-    fn judge(sample: &Sample) -> Judgement {
+    fn judge(sample: &Sample) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let purpose = Purpose::Initramfs { init: "/init".parse().unwrap() };
         verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy })
@@ -312,7 +312,7 @@ mod tests {
         }
         let whole = judge(&sample).report.findings;
         let [finding] = whole.as_slice() else { panic!("{whole:#?}") };
-        assert_eq!((finding.code, finding.path.as_str()), (XATTRS_LOST, "/a"));
+        assert_eq!((finding.code, finding.subject.as_str()), (XATTRS_LOST, "/a"));
         assert_eq!(finding.message, "has extended attributes, which an initramfs cannot hold; so has 1 other file");
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let subject = Subject {

@@ -1,39 +1,46 @@
-//! The loader's turn: which model holds for a program, and what it makes of it.
+//! Loading a program with the rules of its own loader.
 
 use crate::path::ImagePath;
 use crate::tree::{InodeId, Resolved};
 
 use super::draft::{Draft, Ending};
 use super::glibc::load::Glibc;
-use super::loader::Flavour;
+use super::loader::LoaderKind;
 use super::musl::load::Musl;
-use super::process::{Environment, Loaded, ORIGIN_SECURE, Process, listed};
+use super::process::{Depth, Environment, Loaded, ORIGIN_SECURE, Process, listed};
 
-/// Around a program that its loader takes over.
+/// Whether a program gets more rights than its caller: setuid, setgid or file capabilities (`AT_SECURE`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    Caller,
+    More,
+}
+
+/// The surroundings of a program that a loader loads.
 pub(super) struct Loading<'a> {
     pub files: &'a super::files::Files<'a>,
     pub environment: &'a Environment,
     pub cwd: &'a ImagePath,
-    pub person: &'a super::user::Person,
+    pub user: &'a super::user::ProcessUser,
     /// Whether `/proc` is mounted.
     pub proc: bool,
 }
 
 impl Loading<'_> {
-    /// Loads a program as its loader would; `None` when the loader is none whose rules are known.
+    /// Loads a program as its loader would; `None` when the rules of the loader are not known.
     pub fn load(
         &self,
         app: InodeId,
         path: &ImagePath,
         loader: &Resolved,
-        flavour: &Flavour,
-        secure: bool,
+        kind: &LoaderKind,
+        rights: Rights,
     ) -> Option<Loaded> {
         let interpreter = self.files.elf(app)?.interpreter.path()?;
-        self.map(app, path, interpreter, loader.id, flavour, secure, true)
+        self.map(app, path, interpreter, loader.id, kind, rights, Depth::Symbols)
     }
 
-    /// The files that are loaded, without a look at their symbols. `app` may be a library, as for dlopen(3): then
+    /// The files that are loaded; their symbols are not checked. `app` may be a library, as for dlopen(3): then
     /// `interpreter` is the one of the process.
     pub fn objects(
         &self,
@@ -41,9 +48,9 @@ impl Loading<'_> {
         path: &ImagePath,
         interpreter: &[u8],
         loader: InodeId,
-        flavour: &Flavour,
+        kind: &LoaderKind,
     ) -> Option<Loaded> {
-        self.map(app, path, interpreter, loader, flavour, false, false)
+        self.map(app, path, interpreter, loader, kind, Rights::Caller, Depth::Files)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one process has all of these, and nothing else takes them together")]
@@ -53,9 +60,9 @@ impl Loading<'_> {
         path: &ImagePath,
         interpreter: &[u8],
         loader: InodeId,
-        flavour: &Flavour,
-        secure: bool,
-        bind: bool,
+        kind: &LoaderKind,
+        rights: Rights,
+        depth: Depth,
     ) -> Option<Loaded> {
         let process = Process {
             files: self.files,
@@ -65,28 +72,29 @@ impl Loading<'_> {
             loader,
             environment: self.environment.clone(),
             cwd: self.cwd,
-            person: self.person,
+            user: self.user,
             proc: self.proc,
-            secure,
+            secure: rights == Rights::More,
+            depth,
         };
-        match flavour {
-            Flavour::Musl(loader) => {
+        match kind {
+            LoaderKind::Musl(loader) => {
                 let mut musl = Musl::load(&process, loader);
-                if bind {
+                if depth == Depth::Symbols {
                     musl.bind();
                 }
                 Some(musl.loaded)
             }
-            Flavour::Glibc(loader) => {
+            LoaderKind::Glibc(loader) => {
                 let mut glibc = Glibc::load(&process, loader);
-                if bind {
+                if depth == Depth::Symbols {
                     glibc.check_versions();
                     glibc.bind();
                     glibc.look_ahead();
                 }
                 Some(glibc.loaded)
             }
-            Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
+            LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
         }
     }
 
@@ -96,28 +104,28 @@ impl Loading<'_> {
         app: InodeId,
         path: &ImagePath,
         loader: &Resolved,
-        flavour: &Flavour,
-        secure: bool,
+        kind: &LoaderKind,
+        rights: Rights,
     ) -> Option<Loaded> {
-        let mut loaded = self.load(app, path, loader, flavour, false)?;
-        if secure && loaded.missing.is_empty() {
-            let strict = self.load(app, path, loader, flavour, true)?;
+        let mut loaded = self.load(app, path, loader, kind, Rights::Caller)?;
+        if rights == Rights::More && loaded.missing.is_empty() {
+            let strict = self.load(app, path, loader, kind, Rights::More)?;
             if !strict.missing.is_empty() {
                 let names = listed(strict.missing.iter().map(|(name, _)| name.as_slice()));
                 let ending =
                     strict.drafts.into_iter().map(|draft| draft.ending).find(|end| matches!(end, Ending::Says(_)));
                 let draft = Draft::error(
                     ORIGIN_SECURE,
-                    format!("does not find {names} when it gets more rights than its caller"),
+                    format!("cannot find {names} when run setuid, setgid or with file capabilities"),
                 );
                 let draft = Draft { ending: ending.unwrap_or(Ending::Silent), ..draft };
                 loaded.drafts.push(
                     draft
                         .because(
-                            "set-user-id, set-group-id or file capabilities",
+                            "setuid, setgid or file capabilities",
                             "the loader then ignores $ORIGIN and LD_LIBRARY_PATH",
                         )
-                        .fix("give it an absolute RUNPATH, or take the rights away"),
+                        .fix("give it an absolute RUNPATH, or remove the setuid or setgid bit or the capabilities"),
                 );
             }
         }

@@ -3,18 +3,18 @@
 //! `libc6-compat` makes `/lib64/ld-linux-x86-64.so.2` a link to musl, and then musl's rules hold for a program that was
 //! built for glibc. What differs between builds of one loader (directories, versions) is read out of the file as well.
 
-use crate::elf::{ElfFacts, Versions, contains, find};
+use crate::elf::{ElfFacts, Pages, Versions, contains, find};
 use crate::platform::{Arch, GlibcFacts};
-use crate::tree::Content;
 
 use super::policy::Libc;
+use super::version::Version;
 
 /// The largest file that is looked at as a loader: real ones have less than 2 MB.
 const LOADER_MAX: u64 = 16 << 20;
 
 /// A loader.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub(super) enum LoaderKind {
     Musl(MuslLoader),
     Glibc(GlibcLoader),
     Bionic,
@@ -39,51 +39,57 @@ pub(super) struct MuslLoader {
 /// What a glibc loader says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GlibcLoader {
-    /// `(2, 36)`; absent when the file does not say.
-    pub version: Option<(u32, u32)>,
+    /// `2.36`; absent when the file does not say.
+    pub version: Option<Version>,
     /// System directories, without trailing slash, in the order in which it searches them.
     pub directories: Vec<Vec<u8>>,
     /// The value of `$LIB`.
     pub lib: Vec<u8>,
 }
 
-impl Flavour {
+impl LoaderKind {
     /// Looks into a file that a program names as its loader.
-    pub fn of(content: &Content, facts: &ElfFacts, versions: &Versions) -> Flavour {
-        let Ok(bytes) = content.head(LOADER_MAX) else { return Flavour::Unknown };
+    pub fn of(pages: &Pages<'_>, facts: &ElfFacts, versions: &Versions) -> LoaderKind {
+        let size = pages.size().min(LOADER_MAX) as usize;
+        let Ok(bytes) = pages.read(0, size) else { return LoaderKind::Unknown };
         if contains(&bytes, b"musl libc (")
             && let Some(loader) = MuslLoader::read(&bytes)
         {
-            return Flavour::Musl(loader);
+            return LoaderKind::Musl(loader);
         }
         let soname = facts.dynamic.as_ref().and_then(|dynamic| dynamic.soname.as_deref()).unwrap_or_default();
         let is_glibc = |arch: &Arch| arch.facts().glibc.soname.as_bytes() == soname;
         if let Some(arch) = Arch::ALL.into_iter().find(is_glibc)
             && versions.defines(b"GLIBC_PRIVATE")
         {
-            return Flavour::Glibc(GlibcLoader::read(&bytes, &arch.facts().glibc));
+            return LoaderKind::Glibc(GlibcLoader::read(&bytes, &arch.facts().glibc));
         }
         if contains(&bytes, b"libgcompat.so.0") {
-            return Flavour::Gcompat;
+            return LoaderKind::Gcompat;
         }
         if facts.android.is_some() {
-            return Flavour::Bionic;
+            return LoaderKind::Bionic;
         }
-        Flavour::Unknown
+        LoaderKind::Unknown
     }
 
     /// The C library that comes with it.
     pub fn libc(&self) -> Option<Libc> {
         match self {
-            Flavour::Musl(_) | Flavour::Gcompat => Some(Libc::Musl),
-            Flavour::Glibc(_) => Some(Libc::Glibc),
-            Flavour::Bionic => Some(Libc::Bionic),
-            Flavour::Unknown => None,
+            LoaderKind::Musl(_) | LoaderKind::Gcompat => Some(Libc::Musl),
+            LoaderKind::Glibc(_) => Some(Libc::Glibc),
+            LoaderKind::Bionic => Some(Libc::Bionic),
+            LoaderKind::Unknown => None,
         }
     }
 }
 
 impl MuslLoader {
+    /// Its version as numbers.
+    pub fn number(&self) -> Option<Version> {
+        Version::parse(self.version.as_ref()?.as_bytes())
+    }
+
     fn read(bytes: &[u8]) -> Option<MuslLoader> {
         let start = find(bytes, b"/etc/ld-musl-")? + b"/etc/ld-musl-".len();
         let length = find(bytes.get(start..)?.get(..64)?, b".path")?;
@@ -131,12 +137,10 @@ impl GlibcLoader {
 }
 
 /// `stable release version N.M` in the loader's text.
-fn release(bytes: &[u8]) -> Option<(u32, u32)> {
+fn release(bytes: &[u8]) -> Option<Version> {
     let words = b"release version ";
     let start = find(bytes, words)? + words.len();
-    let text: String = bytes.get(start..)?.iter().take(12).map(|byte| char::from(*byte)).collect();
-    let mut numbers = text.split(|character: char| !character.is_ascii_digit());
-    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    Version::parse(bytes.get(start..)?.get(..12)?)
 }
 
 /// The strings between NULs.
@@ -174,31 +178,32 @@ fn is_version(string: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf::Pages;
     use crate::elf::forge::Forge;
+    use crate::tree::Content;
 
-    fn flavour(forge: &Forge) -> Flavour {
+    fn kind(forge: &Forge) -> LoaderKind {
         let content = Content::Bytes(forge.build().into());
         let facts = ElfFacts::read(&content).unwrap().unwrap();
-        let versions = Versions::read(&Pages::open(&content).unwrap(), &facts).unwrap();
-        Flavour::of(&content, &facts, &versions)
+        let pages = Pages::open(&content).unwrap();
+        let versions = Versions::read(&pages, &facts).unwrap();
+        LoaderKind::of(&pages, &facts, &versions)
     }
 
     #[test]
     fn musl_tells_its_version_and_directories() {
-        let Flavour::Musl(loader) = flavour(&Forge::musl(true)) else { panic!("not musl") };
+        let LoaderKind::Musl(loader) = kind(&Forge::musl(true)) else { panic!("not musl") };
         assert_eq!(loader.version.as_deref(), Some("1.2.5"));
         assert!(loader.since_1_2_4);
         assert_eq!(loader.arch, b"x86_64");
         assert_eq!(loader.default_path, b"/lib:/usr/local/lib:/usr/lib");
-        let Flavour::Musl(old) = flavour(&Forge::musl(false)) else { panic!("not musl") };
+        let LoaderKind::Musl(old) = kind(&Forge::musl(false)) else { panic!("not musl") };
         assert!(!old.since_1_2_4);
     }
 
     #[test]
     fn glibc_tells_its_version_and_directories() {
-        let Flavour::Glibc(loader) = flavour(&Forge::glibc()) else { panic!("not glibc") };
-        assert_eq!(loader.version, Some((2, 36)));
+        let LoaderKind::Glibc(loader) = kind(&Forge::glibc()) else { panic!("not glibc") };
+        assert_eq!(loader.version.map(|version| version.to_string()).as_deref(), Some("2.36"));
         assert_eq!(loader.directories[0], b"/lib/x86_64-linux-gnu");
         assert_eq!(loader.directories.len(), 4);
         assert_eq!(loader.lib, b"lib/x86_64-linux-gnu");
@@ -206,9 +211,9 @@ mod tests {
 
     #[test]
     fn others_are_not_taken_for_either() {
-        assert_eq!(flavour(&Forge::library("ld-linux-x86-64.so.2")), Flavour::Unknown);
-        assert_eq!(flavour(&Forge::program()), Flavour::Unknown);
+        assert_eq!(kind(&Forge::library("ld-linux-x86-64.so.2")), LoaderKind::Unknown);
+        assert_eq!(kind(&Forge::program()), LoaderKind::Unknown);
         let stub = Forge { text: b"\0libgcompat.so.0\0".to_vec(), ..Forge::program() };
-        assert_eq!(flavour(&stub), Flavour::Gcompat);
+        assert_eq!(kind(&stub), LoaderKind::Gcompat);
     }
 }

@@ -1,8 +1,10 @@
 //! Which file a container's command is: as runc finds it (`libcontainer`, Go's `exec.LookPath`), and where crun differs.
 
+use std::fmt;
+
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::{ImagePath, display_bytes};
-use crate::report::{Code, Evidence};
+use crate::report::{Code, Evidence, FindingSubject};
 use crate::tree::{Kind, Resolved};
 
 use super::draft::{Draft, ExecError, permissions};
@@ -12,30 +14,71 @@ use super::files::{Files, words_of};
 pub const CMD_NOT_FOUND: Code = Code("cmd-not-found");
 /// The command cannot be executed.
 pub const CMD_NOT_EXECUTABLE: Code = Code("cmd-not-executable");
-/// PATH has an element that is no absolute path.
+/// PATH has an entry that is not an absolute path.
 pub const PATH_RELATIVE: Code = Code("path-relative");
 /// The user that the container runs as is not in the image.
 pub const USER_MISSING: Code = Code("user-missing");
 
+/// What a program is to an image or initramfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CommandRole {
+    Entrypoint,
+    Cmd,
+    Healthcheck,
+    /// The shell that a health check in one text is run with.
+    HealthcheckShell,
+    /// The first program of an initramfs.
+    Init,
+    /// One of the programs that the policy lists.
+    Required,
+}
+
+impl CommandRole {
+    /// The setting that names it, as the recipe calls it.
+    fn setting(self) -> &'static str {
+        match self {
+            CommandRole::Entrypoint => "entrypoint",
+            CommandRole::Cmd => "cmd",
+            CommandRole::Healthcheck | CommandRole::HealthcheckShell => "healthcheck",
+            CommandRole::Init => "init",
+            CommandRole::Required => "programs",
+        }
+    }
+}
+
+/// As it stands in a sentence: `the entry point`.
+impl fmt::Display for CommandRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            CommandRole::Entrypoint => "the entry point",
+            CommandRole::Cmd => "the command",
+            CommandRole::Healthcheck => "the health check",
+            CommandRole::HealthcheckShell => "the health check's shell",
+            CommandRole::Init => "init",
+            CommandRole::Required => "a program of [verify] programs",
+        })
+    }
+}
+
 /// A command that the image names.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
-    /// What it is to the image: `the entry point`.
-    pub role: &'static str,
+    /// What it is to the image.
+    pub role: CommandRole,
     /// The path that is given to execve(2).
     pub spelled: Vec<u8>,
     /// The file.
     pub found: Resolved,
 }
 
-/// Why a command is none, and the path that this is about.
+/// Why a command cannot be started.
 #[derive(Debug)]
 pub(super) struct NotFound {
-    pub path: Vec<u8>,
+    pub subject: FindingSubject,
     pub draft: Draft,
 }
 
-/// What runc says of a program that a relative element of PATH finds: the words of Go's `exec.LookPath`.
+/// What runc says of a program that a relative entry of PATH finds: the words of Go's `exec.LookPath`.
 const FOUND_RELATIVE: &str = "cannot run executable found relative to current directory";
 
 /// Where a process of the image looks for programs.
@@ -51,19 +94,19 @@ pub(super) fn working_directory(settings: Option<&Settings>) -> Vec<u8> {
 }
 
 /// The commands that an image names: entry point and command, and health check; with the role of each.
-pub(super) fn commands(settings: &Settings) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn commands(settings: &Settings) -> Vec<(CommandRole, Vec<u8>)> {
     let mut commands = Vec::new();
     if let Some(first) = settings.entrypoint.first() {
-        commands.push(("the entry point", first.clone().into_bytes()));
+        commands.push((CommandRole::Entrypoint, first.clone().into_bytes()));
     } else if let Some(first) = settings.cmd.first() {
-        commands.push(("the command", first.clone().into_bytes()));
+        commands.push((CommandRole::Cmd, first.clone().into_bytes()));
     }
     let test = settings.healthcheck.as_ref().map(|check| check.test.as_slice()).unwrap_or_default();
     match test.first().map(String::as_str) {
-        Some("CMD") => commands.extend(test.get(1).map(|first| ("the health check", first.clone().into_bytes()))),
+        Some("CMD") => commands.extend(test.get(1).map(|first| (CommandRole::Healthcheck, first.clone().into_bytes()))),
         Some("CMD-SHELL") => {
             let shell = settings.shell.first().map_or("/bin/sh", String::as_str);
-            commands.push(("the health check's shell", shell.as_bytes().to_vec()));
+            commands.push((CommandRole::HealthcheckShell, shell.as_bytes().to_vec()));
         }
         Some(_) | None => {}
     }
@@ -73,22 +116,24 @@ pub(super) fn commands(settings: &Settings) -> Vec<(&'static str, Vec<u8>)> {
 /// Finds a command. The error is a finding about the path that comes with it.
 pub(super) fn find(
     files: &Files<'_>,
-    role: &'static str,
+    role: CommandRole,
     word: &[u8],
     path: &[Vec<u8>],
     directory: &[u8],
 ) -> Result<Named, Box<NotFound>> {
     let shown = display_bytes(word);
+    let setting = || FindingSubject::Setting(role.setting().to_string());
     if word.is_empty() {
-        let draft = Draft::error(CMD_NOT_FOUND, format!("is empty, so {role} names no program"))
+        let draft = Draft::error(CMD_NOT_FOUND, "is empty and names no program")
             .says("exec: \"\": executable file not found in $PATH: unknown (exit code 127)");
         let draft = draft.fix("set `entrypoint` or `cmd` to a program of the image");
-        return Err(Box::new(NotFound { path: Vec::new(), draft }));
+        return Err(Box::new(NotFound { subject: setting(), draft }));
     }
     if word.contains(&b'/') {
         let spelled = absolute(directory, word);
-        return by_path(files, role, &shown, &spelled)
-            .map_err(|draft| Box::new(NotFound { path: spelled, draft: *draft }));
+        return by_path(files, role, &shown, &spelled).map_err(|draft| {
+            Box::new(NotFound { subject: FindingSubject::Path(display_bytes(&spelled)), draft: *draft })
+        });
     }
     let mut evidence = Vec::new();
     for element in path {
@@ -99,51 +144,54 @@ pub(super) fn find(
         match regular(files, &spelled) {
             Ok(found) if element.starts_with(b"/") => return Ok(Named { role, spelled, found }),
             Ok(_) => {
-                evidence.push(tried(display_bytes(&candidate), "there, and runc refuses what a relative PATH finds"));
-                let draft =
-                    Draft::error(CMD_NOT_FOUND, format!("is {role}, and a relative element of PATH finds it first"))
-                        .says(format!("exec: \"{shown}\": {FOUND_RELATIVE}: unknown (exit code 125)"))
-                        .fix(format!(
-                            "use absolute directories in PATH only, or set {} to an absolute path",
-                            key_of(role)
-                        ));
-                return Err(Box::new(NotFound { path: word.to_vec(), draft: Draft { evidence, ..draft } }));
+                evidence.push(tried(
+                    display_bytes(&candidate),
+                    "found, but runc refuses what it finds through a relative entry",
+                ));
+                let draft = Draft::error(
+                    CMD_NOT_FOUND,
+                    format!("names {shown}, which is found first through a relative entry of PATH"),
+                )
+                .says(format!("exec: \"{shown}\": {FOUND_RELATIVE}: unknown (exit code 125)"))
+                .fix(format!("use absolute directories in PATH only, or set `{}` to an absolute path", role.setting()));
+                return Err(Box::new(NotFound { subject: setting(), draft: Draft { evidence, ..draft } }));
             }
             Err(reason) => evidence.push(tried(display_bytes(&candidate), reason)),
         }
     }
-    let mut draft = Draft::error(CMD_NOT_FOUND, format!("is {role}, and no directory of PATH holds such a program"))
+    let mut draft = Draft::error(CMD_NOT_FOUND, format!("names {shown}, which is not in PATH"))
         .says(format!("exec: \"{shown}\": executable file not found in $PATH: unknown (exit code 127)"))
-        .fix(format!("add the program, or set {} to an absolute path that exists", key_of(role)));
+        .fix(format!("add the program, or set `{}` to an absolute path that exists", role.setting()));
     draft.evidence = evidence;
-    Err(Box::new(NotFound { path: word.to_vec(), draft }))
+    Err(Box::new(NotFound { subject: setting(), draft }))
 }
 
-/// PATH elements that are no absolute paths: whether they are searched depends on the runtime.
-pub(super) fn relative_elements(path: &[Vec<u8>]) -> Option<Draft> {
+/// Entries of PATH that are not absolute paths: whether they are searched depends on the runtime.
+pub(super) fn relative_entries(path: &[Vec<u8>]) -> Option<(FindingSubject, Draft)> {
     let bad: Vec<String> = path
         .iter()
         .filter(|element| !element.starts_with(b"/"))
-        .map(|element| if element.is_empty() { "an empty element".to_string() } else { display_bytes(element) })
+        .map(|element| if element.is_empty() { "an empty entry".to_string() } else { display_bytes(element) })
         .collect();
     (!bad.is_empty()).then(|| {
-        Draft::warning(PATH_RELATIVE, format!("in the environment is not all absolute: {}", bad.join(", ")))
-            .because("PATH", "runc refuses what it finds through a relative element, crun takes it")
-            .fix("use absolute directories only")
+        let draft = Draft::warning(PATH_RELATIVE, format!("contains relative entries: {}", bad.join(", ")))
+            .because("PATH", "runc refuses a program that it finds through a relative entry, crun starts it")
+            .fix("use absolute directories only");
+        (FindingSubject::Setting("PATH".into()), draft)
     })
 }
 
-fn by_path(files: &Files<'_>, role: &'static str, shown: &str, spelled: &[u8]) -> Result<Named, Box<Draft>> {
+fn by_path(files: &Files<'_>, role: CommandRole, shown: &str, spelled: &[u8]) -> Result<Named, Box<Draft>> {
     let root = ImagePath::root();
     let found = match files.find(&root, spelled) {
         Ok(found) => found,
         Err(error) => {
             let text = ExecError::from(error.errno).text();
             let path = display_bytes(spelled);
-            let draft = Draft::error(CMD_NOT_FOUND, format!("is {role}, and there is no such file"))
+            let draft = Draft::error(CMD_NOT_FOUND, format!("does not exist; it is {role}"))
                 .because(path, words_of(&error))
                 .says(format!("exec: \"{shown}\": stat {shown}: {text}: unknown (exit code 127)"))
-                .fix(format!("add the file, or set {} to a program that exists", key_of(role)));
+                .fix(format!("add the file, or set `{}` to a program that exists", role.setting()));
             return Err(Box::new(draft));
         }
     };
@@ -153,17 +201,17 @@ fn by_path(files: &Files<'_>, role: &'static str, shown: &str, spelled: &[u8]) -
             .because(found.path.to_string(), format!("mode {}", inode.meta.mode))
             .says(format!("exec: \"{shown}\": permission denied: unknown (exit code 126)"))
     };
-    let another = format!("set {} to a program", key_of(role));
+    let another = format!("set `{}` to a program", role.setting());
     let draft = match &inode.kind {
         Kind::File(_) if inode.meta.mode.any_execute() => {
             return Ok(Named { role, spelled: spelled.to_vec(), found });
         }
         Kind::File(_) => {
-            denied(format!("is {role}, and it may not be executed")).fix(permissions(&found.path.to_string(), "0755"))
+            denied(format!("is not executable; it is {role}")).fix(permissions(&found.path.to_string(), "0755"))
         }
-        Kind::Directory(_) => denied(format!("is {role}, and it is a directory")).fix(another),
+        Kind::Directory(_) => denied(format!("is a directory; it is {role}")).fix(another),
         Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
-            denied(format!("is {role}, and it is no regular file")).fix(another)
+            denied(format!("is not a regular file; it is {role}")).fix(another)
         }
     };
     Err(Box::new(draft))
@@ -178,7 +226,7 @@ pub(super) fn regular(files: &Files<'_>, spelled: &[u8]) -> Result<Resolved, Str
         Kind::File(_) => Err(format!("not executable: mode {}", inode.meta.mode)),
         Kind::Directory(_) => Err("a directory".to_string()),
         Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
-            Err("no regular file".to_string())
+            Err("not a regular file".to_string())
         }
     }
 }
@@ -190,15 +238,6 @@ pub(super) fn absolute(directory: &[u8], path: &[u8]) -> Vec<u8> {
     }
     let directory = directory.strip_suffix(b"/").unwrap_or(directory);
     [directory, b"/", path].concat()
-}
-
-fn key_of(role: &str) -> &'static str {
-    match role {
-        "the entry point" => "`entrypoint`",
-        "the command" => "`cmd`",
-        "init" => "`init`",
-        _ => "`healthcheck`",
-    }
 }
 
 fn tried(subject: impl Into<String>, detail: impl Into<String>) -> Evidence {
@@ -225,9 +264,9 @@ mod tests {
             .text("/d/run", 0o001, "not an ELF file")
             .text("/e/run", 0o755, "x");
         let files = Files::new(&sample.tree, Arch::Amd64);
-        let named = find(&files, "the command", b"run", &paths("/a:/b:/c:/d:/e"), b"/").unwrap();
+        let named = find(&files, CommandRole::Cmd, b"run", &paths("/a:/b:/c:/d:/e"), b"/").unwrap();
         assert_eq!(named.spelled, b"/d/run");
-        let draft = find(&files, "the command", b"run", &paths("/a:/b:/c:"), b"/").unwrap_err().draft;
+        let draft = find(&files, CommandRole::Cmd, b"run", &paths("/a:/b:/c:"), b"/").unwrap_err().draft;
         let details: Vec<&str> = draft.evidence.iter().map(|evidence| evidence.detail.as_str()).collect();
         assert_eq!(
             details,
@@ -240,13 +279,18 @@ mod tests {
         let sample = Sample::new().text("/work/bin/run", 0o755, "x");
         let files = Files::new(&sample.tree, Arch::Amd64);
         for path in ["bin", "bin:/work/bin", ":bin"] {
-            let draft = find(&files, "the command", b"run", &paths(path), b"/work").unwrap_err().draft;
-            assert!(draft.message.ends_with("a relative element of PATH finds it first"), "{path}: {}", draft.message);
+            let draft = find(&files, CommandRole::Cmd, b"run", &paths(path), b"/work").unwrap_err().draft;
+            assert!(
+                draft.message.ends_with("found first through a relative entry of PATH"),
+                "{path}: {}",
+                draft.message
+            );
         }
-        assert!(find(&files, "the command", b"run", &paths("/none:"), b"/work/bin").is_err());
-        assert_eq!(find(&files, "the command", b"bin/run", &[], b"/work").unwrap().spelled, b"/work/bin/run");
-        assert!(relative_elements(&paths("/bin:.")).unwrap().message.ends_with("not all absolute: ."));
-        assert_eq!(relative_elements(&paths("/bin:/usr/bin")), None);
+        assert!(find(&files, CommandRole::Cmd, b"run", &paths("/none:"), b"/work/bin").is_err());
+        assert_eq!(find(&files, CommandRole::Cmd, b"bin/run", &[], b"/work").unwrap().spelled, b"/work/bin/run");
+        let (subject, draft) = relative_entries(&paths("/bin:.:")).unwrap();
+        assert_eq!(format!("{subject} {}", draft.message), "PATH contains relative entries: ., an empty entry");
+        assert_eq!(relative_entries(&paths("/bin:/usr/bin")), None);
     }
 
     #[test]
@@ -259,13 +303,13 @@ mod tests {
         };
         assert_eq!(
             commands(&settings),
-            [("the entry point", b"/entry".to_vec()), ("the health check", b"probe".to_vec())]
+            [(CommandRole::Entrypoint, b"/entry".to_vec()), (CommandRole::Healthcheck, b"probe".to_vec())]
         );
         let shell = Healthcheck { test: vec!["CMD-SHELL".into(), "x".into()], ..Healthcheck::default() };
         let settings = Settings { cmd: vec!["c".into()], healthcheck: Some(shell), ..Settings::default() };
         assert_eq!(
             commands(&settings),
-            [("the command", b"c".to_vec()), ("the health check's shell", b"/bin/sh".to_vec())]
+            [(CommandRole::Cmd, b"c".to_vec()), (CommandRole::HealthcheckShell, b"/bin/sh".to_vec())]
         );
     }
 }

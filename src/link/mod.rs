@@ -17,10 +17,12 @@ mod draft;
 mod policy;
 mod slots;
 mod user;
+mod version;
 
-mod files;
 mod loader;
 mod subject;
+
+mod files;
 
 mod lookup;
 mod process;
@@ -50,13 +52,14 @@ pub(crate) mod sample;
 mod rules;
 
 pub use closure::{Closure, Closures};
-pub use description::{Library, Portrait, portrait};
+pub use description::{Description, FileKind, Library, describe};
 pub use explain::{CODES, Explanation, explain};
 pub use files::HEAD as SCRIPT_HEAD;
 pub use glibc::ld_cache::ld_cache;
 pub use needs::{Need, Needs, Role};
 pub use policy::{Allowance, Baseline, Libc, Policy};
 pub use script::first_line::{FirstLine, SCRIPTS_MAX};
-pub use subject::{Demand, Judgement, Program, Purpose, Subject, Verdict};
-pub use user::{Nobody, Person};
+pub use subject::{GlibcRequirement, Program, Purpose, StartVerdict, Subject, Verification};
+pub use user::{ProcessUser, UnknownUser};
 pub use verify::tree::verify;
+pub use version::Version;

@@ -13,13 +13,13 @@ use crate::tree::InodeId;
 use super::closure::Closures;
 use super::glibc::ld_cache::{CACHE_MAX, Cache};
 use super::glibc::tokens::token;
-use super::kernel::exec::Scene;
+use super::kernel::exec::ExecContext;
 use super::load::Loading;
 use super::lookup::{regular, search_path};
 use super::process::{Environment, Loaded, directory_of};
 use super::script::check::{Search, Started};
 use super::script::first_line::{FirstLine, SCRIPTS_MAX};
-use super::user::Person;
+use super::user::ProcessUser;
 
 /// What a file is to a start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +70,7 @@ impl Closures<'_> {
     /// its loader and libraries, a script for its interpreter, anything else for nothing.
     pub fn needs(&self, path: &ImagePath) -> Needs {
         let files = self.files();
-        let (root, person) = (ImagePath::root(), Person::root());
+        let (root, user) = (ImagePath::root(), ProcessUser::root());
         let Ok(found) = files.find(&root, path.as_bytes()) else { return Needs::default() };
         let Some(probe) = files.probe(found.id) else { return Needs::default() };
         if probe.elf.is_none() {
@@ -79,14 +79,14 @@ impl Closures<'_> {
         let interpreter = probe.elf.as_ref().and_then(|facts| facts.interpreter.path()).map(<[u8]>::to_vec);
         let mut needs = Needs { interpreter: interpreter.clone(), ..Needs::default() };
         let Some(name) = interpreter.filter(|_| self.is_program(found.id)) else { return needs };
-        if files.open_program(&root, &name, &person).is_err() {
+        if files.open_program(&root, &name, &user).is_err() {
             needs.absent.push(name);
             return needs;
         }
         needs.found.push(Need { path: name.clone(), by: path.as_bytes().to_vec(), role: Role::Loader });
-        let Some((Some((loader, flavour)), id, at)) = self.start(path) else { return needs };
-        let loading = self.loading(&root, &person);
-        if let Some(loaded) = loading.objects(id, &at, &name, loader.id, flavour) {
+        let Some((Some((loader, kind)), id, at)) = self.start(path) else { return needs };
+        let loading = self.loading(&root, &user);
+        if let Some(loaded) = loading.objects(id, &at, &name, loader.id, kind) {
             self.add(&loaded, &mut needs);
         }
         needs
@@ -95,10 +95,10 @@ impl Closures<'_> {
     /// What a library asks for when a process with this loader opens it by dlopen(3); nothing when either is none.
     pub fn library_needs(&self, path: &ImagePath, interpreter: &[u8]) -> Needs {
         let files = self.files();
-        let (root, person) = (ImagePath::root(), Person::root());
+        let (root, user) = (ImagePath::root(), ProcessUser::root());
         let mut needs = Needs::default();
         let (Ok(found), Ok(loader)) =
-            (files.find(&root, path.as_bytes()), files.open_program(&root, interpreter, &person))
+            (files.find(&root, path.as_bytes()), files.open_program(&root, interpreter, &user))
         else {
             return needs;
         };
@@ -106,10 +106,9 @@ impl Closures<'_> {
         if dynamic.is_none() || found.id == loader.id {
             return needs;
         }
-        let scene = self.scene(&root, &person);
-        let Some(flavour) = scene.flavour(loader.id) else { return needs };
-        let loading = self.loading(&root, &person);
-        if let Some(loaded) = loading.objects(found.id, &found.path, interpreter, loader.id, flavour) {
+        let Some(kind) = files.loader(loader.id) else { return needs };
+        let loading = self.loading(&root, &user);
+        if let Some(loaded) = loading.objects(found.id, &found.path, interpreter, loader.id, kind) {
             self.add(&loaded, &mut needs);
         }
         needs
@@ -137,10 +136,10 @@ impl Closures<'_> {
     }
 
     fn script_needs(&self, id: InodeId, path: &ImagePath) -> Needs {
-        let (root, person) = (ImagePath::root(), Person::root());
+        let (root, user) = (ImagePath::root(), ProcessUser::root());
         let Some(probe) = self.files().probe(id) else { return Needs::default() };
         let search = Search { path: &search_path(None), directory: b"/" };
-        let mut starts = self.scene(&root, &person).script(id, probe, &search).starts;
+        let mut starts = self.context(&root, &user).script(id, probe, &search).starts;
         starts.sort_by_key(|started| started.by_env);
         let need = |started: Started| Need {
             path: started.spelled,
@@ -213,13 +212,13 @@ impl Closures<'_> {
         }
     }
 
-    fn scene<'s>(&'s self, cwd: &'s ImagePath, person: &'s Person) -> Scene<'s> {
-        Scene { files: self.files(), whole: "the tree", cwd, person, named: true, loaders: self.loaders() }
+    fn context<'s>(&'s self, cwd: &'s ImagePath, user: &'s ProcessUser) -> ExecContext<'s> {
+        ExecContext { files: self.files(), whole: "the tree", cwd, user, named: true }
     }
 
-    fn loading<'s>(&'s self, cwd: &'s ImagePath, person: &'s Person) -> Loading<'s> {
+    fn loading<'s>(&'s self, cwd: &'s ImagePath, user: &'s ProcessUser) -> Loading<'s> {
         static NOTHING: Environment = Environment { library_path: None, preload: None, bind_now: false };
-        Loading { files: self.files(), environment: &NOTHING, cwd, person, proc: true }
+        Loading { files: self.files(), environment: &NOTHING, cwd, user, proc: true }
     }
 }
 

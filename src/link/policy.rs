@@ -1,4 +1,4 @@
-//! What is asked for, and what is accepted although it is wrong.
+//! The policy of a verification: what is required, and which findings are accepted.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,7 +31,7 @@ impl fmt::Display for Libc {
     }
 }
 
-/// What the verifier is told beyond the tree: the recipe's `[verify]`, `--allow`, `--baseline`.
+/// What the verifier gets beside the tree: the recipe's `[verify]`, `--allow`, `--baseline`.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     /// Nothing may need a loader.
@@ -46,7 +46,7 @@ pub struct Policy {
     pub allow: Vec<Allowance>,
     /// Findings that were there before.
     pub baseline: Baseline,
-    /// How many threads judge; 0 counts as 1. It never changes what is found.
+    /// How many threads check programs; 0 counts as 1. It never changes what is found.
     pub threads: usize,
 }
 
@@ -57,14 +57,14 @@ pub struct Allowance {
     pub code: String,
     /// The paths as they were written; empty for all.
     pub written: String,
-    /// Why; where nobody said why, nothing.
+    /// Why, where a reason is given.
     pub reason: Option<String>,
     covers: Arc<dyn Fn(&ImagePath) -> bool + Send + Sync>,
 }
 
 impl Allowance {
-    /// Accepts findings of a code on the paths that `covers` says yes to. The patterns themselves belong to whoever
-    /// reads them (recipe, command line), so only their answer is taken.
+    /// Accepts findings of a code on the paths for which `covers` returns true. The caller (recipe, command line) compiles
+    /// the patterns.
     pub fn new(
         code: impl Into<String>,
         written: impl Into<String>,
@@ -86,7 +86,7 @@ impl fmt::Debug for Allowance {
     }
 }
 
-/// The findings that a tree had when the verifier was adopted: they are not told again, new ones are.
+/// The findings that a tree had when the verifier was adopted: they are not reported again, new ones are.
 ///
 /// Its text has one line per finding: code, platform and path, with tabs between. The message is not part of it, so a
 /// better wording does not bring old findings back.
@@ -102,12 +102,12 @@ impl Baseline {
 
     /// The baseline that accepts these findings.
     pub fn of<'a>(findings: impl IntoIterator<Item = &'a Finding>) -> Baseline {
-        Baseline(findings.into_iter().map(line_of).collect())
+        Baseline(findings.into_iter().flat_map(lines_of).collect())
     }
 
     /// Whether a finding was there before.
     pub fn holds(&self, finding: &Finding) -> bool {
-        !self.0.is_empty() && self.0.contains(&line_of(finding))
+        !self.0.is_empty() && lines_of(finding).iter().all(|line| self.0.contains(line))
     }
 }
 
@@ -118,22 +118,28 @@ impl fmt::Display for Baseline {
     }
 }
 
-fn line_of(finding: &Finding) -> String {
-    format!("{}\t{}\t{}", finding.code, finding.platform.as_deref().unwrap_or("-"), finding.path)
+/// One line for each platform.
+fn lines_of(finding: &Finding) -> Vec<String> {
+    let line = |platform: &str| format!("{}\t{platform}\t{}", finding.code, finding.subject);
+    match finding.platforms.is_empty() {
+        true => vec![line("-")],
+        false => finding.platforms.iter().map(|platform| line(&platform.to_string())).collect(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Code, Severity};
+    use crate::platform::{Arch, Platform};
+    use crate::report::{Code, FindingSubject, Severity};
 
     #[test]
     fn a_baseline_survives_its_own_text_and_a_new_wording() {
         let mut finding = Finding {
             code: Code("interp-missing"),
             severity: Severity::Error,
-            platform: Some("linux/arm64".into()),
-            path: "/bin/a b".into(),
+            platforms: vec![Platform::new(Arch::Arm64)],
+            subject: FindingSubject::Path("/bin/a b".into()),
             message: "needs".into(),
             evidence: Vec::new(),
             run_time: None,
@@ -143,7 +149,12 @@ mod tests {
         let baseline = Baseline::parse(&Baseline::of([&finding]).to_string());
         finding.message = "wants".into();
         assert!(baseline.holds(&finding));
-        finding.path = "/bin/b".into();
+        let known = finding.subject.clone();
+        finding.subject = FindingSubject::Path("/bin/b".into());
         assert!(!baseline.holds(&finding));
+        finding.subject = known;
+        finding.platforms.push(Platform::new(Arch::Amd64));
+        assert!(!baseline.holds(&finding), "on another platform it is new");
+        assert_eq!(Baseline::of([&finding]).to_string().lines().count(), 3);
     }
 }

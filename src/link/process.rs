@@ -9,9 +9,9 @@ use crate::report::Code;
 use crate::tree::{Errno, InodeId, Kind, Resolved};
 
 use super::draft::Draft;
-use super::files::{Files, words_of};
-use super::subject::Demand;
-use super::user::Person;
+use super::files::{Expected, Files, Probe, words_of};
+use super::subject::GlibcRequirement;
+use super::user::ProcessUser;
 
 /// A needed library is not found.
 pub const LIB_MISSING: Code = Code("lib-missing");
@@ -50,11 +50,21 @@ pub(super) struct Process<'a> {
     pub loader: InodeId,
     pub environment: Environment,
     pub cwd: &'a ImagePath,
-    pub person: &'a Person,
+    pub user: &'a ProcessUser,
     /// Whether `/proc` is mounted: not before an initramfs's init mounts it.
     pub proc: bool,
-    /// Whether the program gets more rights than its caller (`AT_SECURE`): the loader then trusts nobody.
+    /// Whether the program gets more rights than its caller (`AT_SECURE`): the loader then ignores the environment.
     pub secure: bool,
+    pub depth: Depth,
+}
+
+/// How much of a start is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// Which files are loaded.
+    Files,
+    /// Their versions and symbols too.
+    Symbols,
 }
 
 /// The variables that a loader reads.
@@ -93,7 +103,7 @@ pub(super) struct Loaded {
     pub unresolved: BTreeSet<(Vec<u8>, Vec<u8>)>,
     pub drafts: Vec<Draft>,
     /// The newest version of glibc that is asked for.
-    pub demand: Option<Demand>,
+    pub demand: Option<GlibcRequirement>,
 }
 
 /// Why a library's file does not open.
@@ -157,14 +167,23 @@ impl<'a> Process<'a> {
                 Errno::NameTooLong => OpenError::NameTooLong(words),
             }
         })?;
-        if let Some(at) = self.person.barred(self.files.tree, &found) {
-            return Err(OpenError::Denied(format!("{at} may not be entered by uid {}", self.person.uid)));
+        if let Some(at) = self.user.barred(self.files.tree, &found) {
+            return Err(OpenError::Denied(format!("{at} may not be entered by uid {}", self.user.uid)));
         }
         let meta = &self.files.tree.inode(found.id).meta;
-        if !self.person.may_read(meta) {
-            return Err(OpenError::Denied(format!("may not be read by uid {}: mode {}", self.person.uid, meta.mode)));
+        if !self.user.may_read(meta) {
+            return Err(OpenError::Denied(format!("may not be read by uid {}: mode {}", self.user.uid, meta.mode)));
         }
         Ok(found)
+    }
+
+    /// The beginning of a file that may be loaded.
+    pub fn probe(&self, id: InodeId) -> Option<&'a Probe> {
+        let expected = match self.depth {
+            Depth::Files => Expected::Nothing,
+            Depth::Symbols => Expected::Library,
+        };
+        self.files.probe_for(id, expected)
     }
 
     /// What an opened file is.
@@ -176,7 +195,7 @@ impl<'a> Process<'a> {
                 return Candidate::Unfit(found, "no regular file".into());
             }
         }
-        let Some(probe) = self.files.probe(found.id) else { return Candidate::Unfit(found, "no file".into()) };
+        let Some(probe) = self.probe(found.id) else { return Candidate::Unfit(found, "no file".into()) };
         if let Some(error) = &probe.error {
             return Candidate::Unfit(found, format!("unreadable: {error}"));
         }

@@ -1,7 +1,8 @@
-//! What is judged, and what comes of it.
+//! What is verified, and the result.
 
 use serde::Serialize;
 
+use crate::elf::Linkage;
 use crate::oci::Settings;
 use crate::path::ImagePath;
 use crate::platform::Platform;
@@ -9,8 +10,9 @@ use crate::report::Report;
 use crate::tree::Tree;
 
 use super::policy::{Libc, Policy};
+use super::version::Version;
 
-/// What is to be judged.
+/// What is to be verified.
 #[derive(Clone, Debug)]
 pub struct Subject<'a> {
     /// The tree.
@@ -37,16 +39,16 @@ pub enum Purpose {
     },
     /// An initramfs that is put behind another one, which has the first program.
     Part,
-    /// A root file system of which nothing more is known.
+    /// A root file system without settings.
     Plain,
-    /// Only these files of the tree are judged, wherever they are; libraries among them are no fault.
+    /// Only these files of the tree are verified, wherever they are; libraries among them are fine.
     Programs(Vec<ImagePath>),
 }
 
-/// What is known of a tree.
+/// What was found in a tree.
 #[derive(Clone, Debug, Default)]
-pub struct Judgement {
-    /// What is wrong.
+pub struct Verification {
+    /// The findings.
     pub report: Report,
     /// The ELF programs, in the order of their paths.
     pub programs: Vec<Program>,
@@ -62,26 +64,26 @@ pub struct Program {
     pub path: String,
     /// How many names it has, links that lead to it included.
     pub names: usize,
-    /// `static`, `static-pie`, `dynamic`, or `foreign`.
-    pub linkage: &'static str,
+    /// How it is linked: static, static-pie, dynamic or for another machine.
+    pub linkage: Linkage,
     /// The C library, where it is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libc: Option<Libc>,
     /// Size of the file in bytes.
     pub size: u64,
     /// Whether it would start.
-    pub verdict: Verdict,
+    pub verdict: StartVerdict,
     /// The newest version of glibc that it and its libraries ask for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub needs_glibc: Option<Demand>,
+    pub needs_glibc: Option<GlibcRequirement>,
 }
 
-/// Which glibc is needed, and by whom.
+/// Which version of glibc is required, and by which file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Demand {
-    /// Such as `2.34`.
-    pub version: String,
+pub struct GlibcRequirement {
+    /// The version, such as `2.34`.
+    pub version: Version,
     /// The file that asks for it.
     pub file: String,
     /// The first symbol of that version; empty when no symbol has it.
@@ -91,12 +93,12 @@ pub struct Demand {
 /// Whether a program would start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum StartVerdict {
     /// It would.
     Starts,
-    /// It depends on what cannot be seen here.
+    /// It depends on what the tree does not show.
     MayFail,
-    /// Nothing can be said.
+    /// Unknown: it is packed, or its loader is.
     Unknown,
     /// It would not.
     Fails,

@@ -1,79 +1,70 @@
 //! Who runs the program, and what that user may do: path_resolution(7) and the kernel's mode bits.
 
-use std::fmt;
-
 use crate::path::ImagePath;
 use crate::tree::{Follow, Inode, Kind, Metadata, Resolved, Tree};
 
 /// A user and the groups that its processes get.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Person {
+pub struct ProcessUser {
     /// The user's number.
     pub uid: u32,
     /// The numbers of the groups, the first one first.
     pub gids: Vec<u32>,
 }
 
-/// Why a `User` setting names nobody.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nobody {
+/// A `User` setting that names a user or group that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownUser {
     /// This name is in no line of `/etc/passwd`.
+    #[error("no user of this name in /etc/passwd: {0}")]
     User(String),
     /// This name is in no line of `/etc/group`.
+    #[error("no group of this name in /etc/group: {0}")]
     Group(String),
-}
-
-impl fmt::Display for Nobody {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Nobody::User(name) => write!(f, "no user of this name in /etc/passwd: {name}"),
-            Nobody::Group(name) => write!(f, "no group of this name in /etc/group: {name}"),
-        }
-    }
 }
 
 /// How much of `/etc/passwd` and `/etc/group` is read, in bytes.
 const ACCOUNTS_MAX: u64 = 4 << 20;
 
-impl Person {
+impl ProcessUser {
     /// The superuser.
-    pub fn root() -> Person {
-        Person { uid: 0, gids: vec![0] }
+    pub fn root() -> ProcessUser {
+        ProcessUser { uid: 0, gids: vec![0] }
     }
 
-    /// Whoever `user`, `uid`, `user:group` or `uid:gid` means in this root, as runc reads it: names are looked up in
+    /// The user that `user`, `uid`, `user:group` or `uid:gid` means in this root, as runc reads it: names are looked up in
     /// the root's own files, numbers need not be there.
     ///
     /// # Errors
     /// When a name is not there.
-    pub fn named(tree: &Tree, text: &str) -> Result<Person, Nobody> {
-        let (user, group) = match text.split_once(':') {
-            Some((user, group)) => (user, Some(group)),
+    pub fn named(tree: &Tree, text: &str) -> Result<ProcessUser, UnknownUser> {
+        let (account_name, group) = match text.split_once(':') {
+            Some((name, group)) => (name, Some(group)),
             None => (text, None),
         };
         let accounts = lines(tree, b"/etc/passwd");
         let groups = lines(tree, b"/etc/group");
         // Nothing, as in `:staff`, is the superuser.
-        let number = if user.is_empty() { Some(0) } else { user.parse::<u32>().ok() };
+        let number = if account_name.is_empty() { Some(0) } else { account_name.parse::<u32>().ok() };
         let account = accounts.iter().map(|line| fields(line)).find(|fields| match number {
             Some(number) => fields.get(2).is_some_and(|uid| *uid == number.to_string()),
-            None => fields.first() == Some(&user),
+            None => fields.first() == Some(&account_name),
         });
-        let mut person = match (&account, number) {
-            (Some(fields), _) => Person {
+        let mut user = match (&account, number) {
+            (Some(fields), _) => ProcessUser {
                 uid: fields.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0),
                 gids: vec![fields.get(3).and_then(|gid| gid.parse().ok()).unwrap_or(0)],
             },
-            (None, Some(uid)) => Person { uid, gids: vec![0] },
-            (None, None) => return Err(Nobody::User(user.to_string())),
+            (None, Some(uid)) => ProcessUser { uid, gids: vec![0] },
+            (None, None) => return Err(UnknownUser::User(account_name.to_string())),
         };
         match group.filter(|group| !group.is_empty()) {
             Some(group) => {
                 let found = groups.iter().map(|line| fields(line)).find(|fields| fields.first() == Some(&group));
                 let gid = found.and_then(|fields| fields.get(2).and_then(|gid| gid.parse().ok()));
                 match gid.or_else(|| group.parse().ok()) {
-                    Some(gid) => person.gids = vec![gid],
-                    None => return Err(Nobody::Group(group.to_string())),
+                    Some(gid) => user.gids = vec![gid],
+                    None => return Err(UnknownUser::Group(group.to_string())),
                 }
             }
             None => {
@@ -81,12 +72,12 @@ impl Person {
                 for fields in groups.iter().map(|line| fields(line)) {
                     let mut members = fields.get(3).copied().unwrap_or_default().split(',');
                     if name.is_some_and(|name| members.any(|member| member == name)) {
-                        person.gids.extend(fields.get(2).and_then(|gid| gid.parse::<u32>().ok()));
+                        user.gids.extend(fields.get(2).and_then(|gid| gid.parse::<u32>().ok()));
                     }
                 }
             }
         }
-        Ok(person)
+        Ok(user)
     }
 
     /// The home directory that runc sets `HOME` to when the image does not: the account's, else `/`.
@@ -160,26 +151,26 @@ mod tests {
     #[test]
     fn users_are_read_as_runc_reads_them() {
         let tree = accounts();
-        let named = |text: &str| Person::named(&tree, text);
-        assert_eq!(named(""), Ok(Person { uid: 0, gids: vec![0, 44] }));
-        assert_eq!(named("app"), Ok(Person { uid: 10000, gids: vec![10001, 44] }));
+        let named = |text: &str| ProcessUser::named(&tree, text);
+        assert_eq!(named(""), Ok(ProcessUser { uid: 0, gids: vec![0, 44] }));
+        assert_eq!(named("app"), Ok(ProcessUser { uid: 10000, gids: vec![10001, 44] }));
         assert_eq!(named("10000"), named("app"));
-        assert_eq!(named("app:video"), Ok(Person { uid: 10000, gids: vec![44] }));
-        assert_eq!(named("7:8"), Ok(Person { uid: 7, gids: vec![8] }));
+        assert_eq!(named("app:video"), Ok(ProcessUser { uid: 10000, gids: vec![44] }));
+        assert_eq!(named("7:8"), Ok(ProcessUser { uid: 7, gids: vec![8] }));
         assert_eq!(named("root").unwrap().home(&tree), "/root");
         assert_eq!(named("7:8").unwrap().home(&tree), "/");
-        assert_eq!(named("nobody"), Err(Nobody::User("nobody".into())));
-        assert_eq!(named("app:nogroup"), Err(Nobody::Group("nogroup".into())));
+        assert_eq!(named("nobody"), Err(UnknownUser::User("nobody".into())));
+        assert_eq!(named("app:nogroup"), Err(UnknownUser::Group("nogroup".into())));
     }
 
     #[test]
     fn one_bit_is_enough_for_root_and_the_right_one_for_others() {
         let meta = |bits, uid, gid| Metadata { uid, gid, ..Metadata::new(Mode::from_bits(bits), 0) };
-        let app = Person { uid: 7, gids: vec![8] };
-        assert!(Person::root().may_execute(&meta(0o001, 5, 5)));
-        assert!(!Person::root().may_execute(&meta(0o644, 0, 0)));
+        let app = ProcessUser { uid: 7, gids: vec![8] };
+        assert!(ProcessUser::root().may_execute(&meta(0o001, 5, 5)));
+        assert!(!ProcessUser::root().may_execute(&meta(0o644, 0, 0)));
         assert!(app.may_execute(&meta(0o001, 0, 0)) && !app.may_execute(&meta(0o744, 0, 8)));
-        assert!(app.may_read(&meta(0o040, 0, 8)) && Person::root().may_read(&meta(0, 7, 7)));
+        assert!(app.may_read(&meta(0o040, 0, 8)) && ProcessUser::root().may_read(&meta(0, 7, 7)));
         assert!(app.may_execute(&meta(0o100, 7, 0)) && !app.may_execute(&meta(0o011, 7, 8)));
     }
 
@@ -187,11 +178,11 @@ mod tests {
     fn a_closed_directory_bars_the_way() {
         let mut tree = Sample::new().text("/opt/app/run", 0o755, "x").tree;
         let found = tree.resolve(&ImagePath::root(), b"/opt/app/run", Follow::Yes).unwrap();
-        let app = Person { uid: 7, gids: vec![8] };
+        let app = ProcessUser { uid: 7, gids: vec![8] };
         assert_eq!(app.barred(&tree, &found), None);
         let directory = tree.get(&"/opt/app".parse().unwrap()).unwrap();
         tree.meta_mut(directory).mode = Mode::from_bits(0o700);
         assert_eq!(app.barred(&tree, &found), Some("/opt/app".parse().unwrap()));
-        assert_eq!(Person::root().barred(&tree, &found), None);
+        assert_eq!(ProcessUser::root().barred(&tree, &found), None);
     }
 }

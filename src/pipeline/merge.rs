@@ -23,8 +23,7 @@ pub fn merged(verdicts: &[Verdict]) -> Report {
             });
         }
         merge(&mut report.findings, &findings, is_same_elsewhere, |known, finding| {
-            let platforms: Vec<String> = known.platform.take().into_iter().chain(finding.platform.clone()).collect();
-            known.platform = Some(platforms.join(", "));
+            known.platforms.extend(finding.platforms.iter().cloned());
         });
     }
     report
@@ -55,26 +54,26 @@ fn is_same_here(one: &Finding, other: &Finding) -> bool {
     // Each tree has its own word in messages.
     let words =
         |finding: &Finding| finding.message.replace("the initramfs", "the image").replace("the tree", "the image");
-    (one.code, &one.path) == (other.code, &other.path) && words(one) == words(other)
+    (one.code, &one.subject) == (other.code, &other.subject) && words(one) == words(other)
 }
 
 /// Whether two findings differ in nothing but the platform.
 fn is_same_elsewhere(one: &Finding, other: &Finding) -> bool {
-    *one == Finding { platform: one.platform.clone(), ..other.clone() }
+    *one == Finding { platforms: one.platforms.clone(), ..other.clone() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::Judgement;
-    use crate::report::{Code, Severity};
+    use crate::link::Verification;
+    use crate::report::{Code, FindingSubject, Severity};
 
     fn verdict(platform: &str, findings: &[(&str, Severity, &str)]) -> Verdict {
         let findings = findings.iter().map(|(path, severity, message)| Finding {
             code: Code("interp-missing"),
             severity: *severity,
-            platform: Some(platform.to_string()),
-            path: (*path).to_string(),
+            platforms: vec![platform.parse().unwrap()],
+            subject: FindingSubject::Path((*path).to_string()),
             message: (*message).to_string(),
             evidence: Vec::new(),
             run_time: None,
@@ -82,13 +81,13 @@ mod tests {
             also: Vec::new(),
         });
         let report = Report { findings: findings.collect() };
-        Verdict { platform: platform.parse().unwrap(), judgement: Judgement { report, ..Judgement::default() } }
+        Verdict { platform: platform.parse().unwrap(), judgement: Verification { report, ..Verification::default() } }
     }
 
     /// What is left: platform, path, severity and message of each.
     fn left(verdicts: &[Verdict]) -> Vec<String> {
         let line = |one: Finding| {
-            format!("{} {} {} {}", one.platform.unwrap_or_default(), one.path, one.severity, one.message)
+            format!("{} {} {} {}", one.platform().unwrap_or_default(), one.subject, one.severity, one.message)
         };
         merged(verdicts).findings.into_iter().map(line).collect()
     }

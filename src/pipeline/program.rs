@@ -7,7 +7,7 @@ use super::error::BuildError;
 use super::read::Verdict;
 use crate::codec::dir::{self, ScanOptions, Scanned, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
-use crate::link::{self, Closures, Policy, Portrait, Purpose, Subject};
+use crate::link::{self, Closures, Description, Policy, Purpose, Subject};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
@@ -23,7 +23,7 @@ pub fn verify_program(
     platform: &Platform,
     policy: &Policy,
     progress: &dyn Progress,
-) -> Result<(Portrait, Verdict), BuildError> {
+) -> Result<(Description, Verdict), BuildError> {
     progress.event(Event::Step(&format!("{platform}: verifying {program}")));
     let skip = |path: &ImagePath, directory: bool| !may_be_loaded(path, directory, program);
     let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
@@ -33,7 +33,7 @@ pub fn verify_program(
     if let Some(closed) = closures.closed().first() {
         return Err(unreadable(root, closed).into());
     }
-    let portrait = link::portrait(&tree, platform, program).ok_or_else(|| BuildError::NoProgram(program.clone()))?;
+    let portrait = link::describe(&tree, platform, program).ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
     let subject = Subject { tree: &tree, platform, settings: None, purpose, policy };
     Ok((portrait, Verdict { platform: platform.clone(), judgement: link::verify(&subject) }))

@@ -4,7 +4,7 @@ use super::error::BuildError;
 use crate::bundle;
 use crate::codec::Scratch;
 use crate::image::{self, Image, PlatformImage};
-use crate::link::{self, Judgement, Policy, Purpose, Subject};
+use crate::link::{self, Policy, Purpose, Subject, Verification};
 use crate::path::ImagePath;
 use crate::platform::{Arch, Platform};
 use crate::progress::{Event, Progress};
@@ -16,7 +16,7 @@ pub struct Verdict {
     /// The platform.
     pub platform: Platform,
     /// Findings and programs.
-    pub judgement: Judgement,
+    pub judgement: Verification,
 }
 
 /// A place that was read: the tree of each platform that is in it.

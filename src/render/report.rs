@@ -1,5 +1,5 @@
 //! Findings as text: for a person, as JSON (`docs/report.schema.json`), as SARIF 2.1.0, and as annotations of GitHub's
-//! workflows. All four tell the same number of findings.
+//! workflows. All four have the same number of findings.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::link;
-use crate::link::{Portrait, Verdict as Start};
+use crate::link::{Description, StartVerdict as Start};
 use crate::pipeline::Verdict;
-use crate::report::{Evidence, Finding, Report, Severity};
+use crate::report::{Evidence, Finding, FindingSubject, Report, Severity};
 
 /// How wide the text of a fix may become, in columns.
 const WIDTH: usize = 115;
@@ -17,11 +17,20 @@ const WIDTH: usize = 115;
 /// How many lines of evidence are shown where nobody asked for all.
 const EVIDENCE: usize = 8;
 
-/// For people. `colour` adds the escapes of ANSI terminals; `verbose` shows all evidence and all other names.
-pub fn human(report: &Report, colour: bool, verbose: bool) -> String {
+/// How a report for people looks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Style {
+    /// Whether it has the escapes of ANSI terminals.
+    pub colour: bool,
+    /// Whether it shows all evidence and all other names.
+    pub verbose: bool,
+}
+
+/// For people.
+pub fn human(report: &Report, style: Style) -> String {
     let mut out = String::new();
     for finding in &report.findings {
-        describe(&mut out, finding, colour, verbose);
+        describe(&mut out, finding, style);
     }
     if !report.findings.is_empty() {
         out.push_str(&counts(report));
@@ -30,7 +39,8 @@ pub fn human(report: &Report, colour: bool, verbose: bool) -> String {
     out
 }
 
-fn describe(out: &mut String, finding: &Finding, colour: bool, verbose: bool) {
+fn describe(out: &mut String, finding: &Finding, style: Style) {
+    let Style { colour, verbose } = style;
     let (paint, plain) = match (colour, finding.severity) {
         (false, _) => ("", ""),
         (true, Severity::Error) => ("\x1b[1;31m", "\x1b[0m"),
@@ -38,10 +48,10 @@ fn describe(out: &mut String, finding: &Finding, colour: bool, verbose: bool) {
         (true, Severity::Note) => ("\x1b[1;36m", "\x1b[0m"),
     };
     let _ = write!(out, "{paint}{}[{}]{plain} ", finding.severity, finding.code);
-    if let Some(platform) = &finding.platform {
+    if let Some(platform) = finding.platform() {
         let _ = write!(out, "{platform} ");
     }
-    let _ = writeln!(out, "{} {}", finding.path, finding.message);
+    let _ = writeln!(out, "{} {}", finding.subject, finding.message);
     if let Some(text) = &finding.run_time {
         let _ = writeln!(out, "  at run time: {text}");
     }
@@ -112,7 +122,7 @@ pub fn programs(verdicts: &[Verdict]) -> String {
                 } else {
                     program.path.clone()
                 },
-                program.linkage.to_string(),
+                program.linkage.word().to_string(),
                 program.libc.map_or("-".to_string(), |libc| libc.to_string()),
                 program.size.to_string(),
                 program.names.to_string(),
@@ -141,8 +151,8 @@ pub fn programs(verdicts: &[Verdict]) -> String {
         out.push('\n');
     }
     for verdict in verdicts {
-        let demands = verdict.judgement.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
-        if let Some(most) = demands.max_by_key(|demand| numbers(&demand.version)) {
+        let required = verdict.judgement.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
+        if let Some(most) = required.max_by_key(|required| &required.version) {
             let _ = writeln!(
                 out,
                 "{}: glibc {} or later is needed: {} uses {}",
@@ -153,47 +163,43 @@ pub fn programs(verdicts: &[Verdict]) -> String {
     out
 }
 
-/// One file, as `file` and `ldd` would tell it.
-pub fn portrait(portrait: &Portrait) -> String {
-    let mut out = format!("{}: {}", portrait.path, portrait.kind);
+/// One file, as `file` and `ldd` would describe it.
+pub fn description(one: &Description) -> String {
+    let mut out = format!("{}: {}", one.path, one.kind);
     let _ = writeln!(
         out,
         "{}, {} bytes",
-        portrait.machine.as_ref().map(|one| format!(" for {one}")).unwrap_or_default(),
-        portrait.size
+        one.machine.as_ref().map(|machine| format!(" for {machine}")).unwrap_or_default(),
+        one.size
     );
-    let libc = portrait.libc.map(|libc| match &portrait.libc_version {
+    let libc = one.libc.map(|libc| match &one.libc_version {
         Some(version) => format!("{libc} {version}"),
         None => libc.to_string(),
     });
-    let demand = portrait.needs_glibc.as_ref();
-    let demand = demand.map(|demand| format!("{} or later: {} uses {}", demand.version, demand.file, demand.symbol));
+    let required = one.needs_glibc.as_ref();
+    let required =
+        required.map(|required| format!("{} or later: {} uses {}", required.version, required.file, required.symbol));
     for (label, value) in [
-        ("interpreter", &portrait.interpreter),
+        ("interpreter", &one.interpreter),
         ("loader", &libc),
-        ("android", &portrait.android),
-        ("soname", &portrait.soname),
-        ("rpath", &portrait.rpath),
-        ("runpath", &portrait.runpath),
-        ("needs glibc", &demand),
+        ("android", &one.android),
+        ("soname", &one.soname),
+        ("rpath", &one.rpath),
+        ("runpath", &one.runpath),
+        ("needs glibc", &required),
     ] {
         if let Some(value) = value {
             let _ = writeln!(out, "  {label}: {value}");
         }
     }
-    if portrait.libraries.is_empty() && !portrait.needed.is_empty() {
-        let _ = writeln!(out, "  needs: {}", portrait.needed.join(", "));
+    if one.libraries.is_empty() && !one.needed.is_empty() {
+        let _ = writeln!(out, "  needs: {}", one.needed.join(", "));
     }
-    for library in &portrait.libraries {
+    for library in &one.libraries {
         let path = library.path.as_deref().unwrap_or("not found");
         let _ = writeln!(out, "  {} => {path} ({})", library.name, library.rule);
     }
     out
-}
-
-/// `2.34` as numbers, to be compared.
-fn numbers(version: &str) -> Vec<u32> {
-    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }
 
 /// As JSON: counts, findings, and per platform the programs.
@@ -242,11 +248,7 @@ pub fn sarif(report: &Report) -> String {
                 "ruleId": finding.code.0,
                 "level": finding.severity,
                 "message": {"text": sentence(finding)},
-                "locations": [{
-                    "physicalLocation": {
-                        "artifactLocation": {"uri": uri(&finding.path), "uriBaseId": "ROOTFS"},
-                    },
-                }],
+                "locations": [location(&finding.subject)],
                 "properties": finding,
             })
         })
@@ -267,6 +269,16 @@ pub fn sarif(report: &Report) -> String {
     }))
 }
 
+/// A path is a physical location, a setting a logical one.
+fn location(subject: &FindingSubject) -> Value {
+    match subject {
+        FindingSubject::Path(path) => json!({
+            "physicalLocation": {"artifactLocation": {"uri": uri(path), "uriBaseId": "ROOTFS"}},
+        }),
+        FindingSubject::Setting(name) => json!({"logicalLocations": [{"name": name, "kind": "parameter"}]}),
+    }
+}
+
 /// As annotations of GitHub's workflows, one line each.
 pub fn github(report: &Report) -> String {
     let mut out = String::new();
@@ -283,8 +295,8 @@ pub fn github(report: &Report) -> String {
 
 /// The finding with its fix, in one text.
 fn sentence(finding: &Finding) -> String {
-    let platform = finding.platform.as_ref().map(|platform| format!("{platform} ")).unwrap_or_default();
-    let mut out = format!("{platform}{} {}", finding.path, finding.message);
+    let platform = finding.platform().map(|platform| format!("{platform} ")).unwrap_or_default();
+    let mut out = format!("{platform}{} {}", finding.subject, finding.message);
     if let Some(text) = &finding.run_time {
         let _ = write!(out, "\nat run time: {text}");
     }
@@ -319,15 +331,16 @@ fn text(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::link::{Judgement, Libc, Program};
+    use crate::elf::Linkage;
+    use crate::link::{FileKind, Libc, Program, Verification, Version};
     use crate::report::Code;
 
     fn report() -> Report {
         let busybox = Finding {
             code: Code("interp-missing"),
             severity: Severity::Error,
-            platform: Some("linux/arm64".into()),
-            path: "/bin/busybox".into(),
+            platforms: vec!["linux/arm64".parse().unwrap()],
+            subject: FindingSubject::Path("/bin/busybox".into()),
             message: "needs /lib/ld-musl-aarch64.so.1, which the image does not contain".into(),
             evidence: vec![Evidence {
                 subject: "PT_INTERP of /bin/busybox".into(),
@@ -344,25 +357,33 @@ mod tests {
         let mut note = busybox.clone();
         note.severity = Severity::Note;
         note.code = Code("packed");
-        note.path = "/opt/100% größe".into();
+        note.subject = FindingSubject::Path("/opt/100% größe".into());
         note.evidence = (0..12).map(|n| Evidence { subject: format!("/lib/{n}"), detail: "absent".into() }).collect();
-        (note.run_time, note.fix, note.platform) = (None, None, None);
+        (note.run_time, note.fix, note.platforms) = (None, None, Vec::new());
         let mut warning = busybox.clone();
         warning.severity = Severity::Warning;
         Report { findings: vec![busybox, note, warning] }
+    }
+
+    fn version(text: &str) -> Version {
+        Version::parse(text.as_bytes()).unwrap()
     }
 
     fn verdicts() -> Vec<Verdict> {
         let program = Program {
             path: "/bin/busybox".into(),
             names: 303,
-            linkage: "dynamic",
+            linkage: Linkage::Dynamic,
             libc: Some(Libc::Musl),
             size: 1_000_000,
             verdict: Start::Fails,
-            needs_glibc: Some(link::Demand { version: "2.34".into(), file: "/bin/x".into(), symbol: "y".into() }),
+            needs_glibc: Some(link::GlibcRequirement {
+                version: version("2.34"),
+                file: "/bin/x".into(),
+                symbol: "y".into(),
+            }),
         };
-        let judgement = Judgement { programs: vec![program], ..Judgement::default() };
+        let judgement = Verification { programs: vec![program], ..Verification::default() };
         vec![Verdict { platform: "linux/arm64".parse().unwrap(), judgement }]
     }
 
@@ -371,7 +392,7 @@ mod tests {
         let mut report = report();
         report.findings.truncate(1);
         assert_eq!(
-            human(&report, false, false),
+            human(&report, Style::default()),
             "error[interp-missing] linux/arm64 /bin/busybox needs /lib/ld-musl-aarch64.so.1, which the image does not contain\n  \
                at run time: exec /bin/sh: no such file or directory\n  \
                because: PT_INTERP of /bin/busybox; 302 links point at it, the entry point /bin/sh among them\n  \
@@ -379,23 +400,26 @@ mod tests {
                     /lib/ld-musl-aarch64.so.1\n\
              1 error, 0 warnings, 0 notes\n"
         );
-        assert!(human(&report, true, false).starts_with("\x1b[1;31merror[interp-missing]\x1b[0m linux/arm64"));
-        assert!(human(&report, false, true).contains("\n  also: /bin/sh\n"));
-        assert_eq!(human(&Report::default(), false, false), "");
+        assert!(
+            human(&report, Style { colour: true, verbose: false })
+                .starts_with("\x1b[1;31merror[interp-missing]\x1b[0m linux/arm64")
+        );
+        assert!(human(&report, Style { colour: false, verbose: true }).contains("\n  also: /bin/sh\n"));
+        assert_eq!(human(&Report::default(), Style::default()), "");
     }
 
     #[test]
     fn long_evidence_is_cut_and_says_so() {
         let report = report();
-        assert!(human(&report, false, false).contains("           and 4 more: --verbose shows them\n"));
-        assert!(human(&report, false, true).contains("           /lib/11: absent\n"));
+        assert!(human(&report, Style::default()).contains("           and 4 more: --verbose shows them\n"));
+        assert!(human(&report, Style { colour: false, verbose: true }).contains("           /lib/11: absent\n"));
     }
 
     #[test]
     fn every_form_tells_the_same_number_of_findings() {
         let report = report();
         let parsed: Value = serde_json::from_str(&json(&report, &verdicts())).unwrap();
-        let lines = human(&report, false, false);
+        let lines = human(&report, Style::default());
         let heads = lines.lines().filter(|line| !line.starts_with(' ') && line.contains('[')).count();
         let sarif: Value = serde_json::from_str(&sarif(&report)).unwrap();
         assert_eq!(heads, 3);
@@ -428,9 +452,9 @@ mod tests {
             path: path.map(str::to_string),
             rule: rule.into(),
         };
-        let app = Portrait {
+        let app = Description {
             path: "/bin/app".into(),
-            kind: "dynamic",
+            kind: FileKind::Dynamic,
             size: 42,
             machine: Some("arm64".into()),
             interpreter: Some("/lib/ld-musl-aarch64.so.1".into()),
@@ -440,15 +464,16 @@ mod tests {
                 library("libz.so.1", Some("/lib/libz.so.1"), "musl's default path"),
                 library("libx.so", None, "needed by /bin/app"),
             ],
-            ..Portrait::default()
+            ..Description::default()
         };
         assert_eq!(
-            portrait(&app),
+            description(&app),
             "/bin/app: dynamic for arm64, 42 bytes\n  interpreter: /lib/ld-musl-aarch64.so.1\n  loader: musl 1.2.5\n  \
                libz.so.1 => /lib/libz.so.1 (musl's default path)\n  libx.so => not found (needed by /bin/app)\n"
         );
-        let data = Portrait { path: "/x".into(), kind: "data", needed: vec!["a".into()], ..Portrait::default() };
-        assert_eq!(portrait(&data), "/x: data, 0 bytes\n  needs: a\n");
+        let data =
+            Description { path: "/x".into(), kind: FileKind::Data, needed: vec!["a".into()], ..Description::default() };
+        assert_eq!(description(&data), "/x: data, 0 bytes\n  needs: a\n");
     }
 
     #[test]
@@ -461,10 +486,11 @@ mod tests {
         );
         assert_eq!(programs(&[]), "");
         let mut verdicts = verdicts();
-        for (version, symbol) in [("2.9", "a"), ("2.34", "__libc_start_main"), ("2.4", "b")] {
+        for (number, symbol) in [("2.9", "a"), ("2.34", "__libc_start_main"), ("2.4", "b")] {
             let mut program = verdicts[0].judgement.programs[0].clone();
-            let demand = link::Demand { version: version.into(), file: "/bin/x".into(), symbol: symbol.into() };
-            program.needs_glibc = Some(demand);
+            let required =
+                link::GlibcRequirement { version: version(number), file: "/bin/x".into(), symbol: symbol.into() };
+            program.needs_glibc = Some(required);
             verdicts[0].judgement.programs.push(program);
         }
         let table = programs(&verdicts);

@@ -3,7 +3,7 @@
 //! Inside namespaces or a root the kernel follows scripts itself; beside the tree, and under an emulator, we do.
 
 use crate::elf::{ElfFacts, Interpreter};
-use crate::link::{FirstLine, Person, SCRIPT_HEAD, SCRIPTS_MAX};
+use crate::link::{FirstLine, ProcessUser, SCRIPT_HEAD, SCRIPTS_MAX};
 use crate::oci::DEFAULT_PATH;
 use crate::path::ImagePath;
 use crate::tree::{Content, ContentError, Follow, Kind, Resolved, Tree};
@@ -39,7 +39,7 @@ pub(super) fn start(
     words: &[Vec<u8>],
     path: Option<&str>,
     cwd: &ImagePath,
-    person: &Person,
+    person: &ProcessUser,
 ) -> Result<Start, ContentError> {
     let name = words.first().cloned().unwrap_or_default();
     let file = if name.contains(&b'/') { name } else { search(tree, &name, path, cwd, person).unwrap_or(name) };
@@ -80,7 +80,7 @@ impl Start {
 }
 
 /// The path of a command, as the first folder of `PATH` that has it gives it.
-fn search(tree: &Tree, name: &[u8], path: Option<&str>, cwd: &ImagePath, person: &Person) -> Option<Vec<u8>> {
+fn search(tree: &Tree, name: &[u8], path: Option<&str>, cwd: &ImagePath, person: &ProcessUser) -> Option<Vec<u8>> {
     path.unwrap_or(DEFAULT_PATH).split(':').find_map(|folder| {
         let folder = if folder.is_empty() { "." } else { folder };
         let file = [folder.as_bytes(), b"/", name].concat();
@@ -121,7 +121,7 @@ mod tests {
             .link("/bin/sh", "busybox")
             .tree;
         let words: Vec<Vec<u8>> = command.iter().map(|word| word.as_bytes().to_vec()).collect();
-        start(&tree, &words, None, &ImagePath::root(), &Person::root()).unwrap()
+        start(&tree, &words, None, &ImagePath::root(), &ProcessUser::root()).unwrap()
     }
 
     #[test]

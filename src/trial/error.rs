@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::method::{Method, Refusal};
 use crate::codec::folder::FolderError;
 use crate::failure::{Failure, Kind};
-use crate::link::Nobody;
+use crate::link::UnknownUser;
 use crate::path::display_bytes;
 use crate::tree::ContentError;
 
@@ -21,7 +21,7 @@ pub enum TrialError {
     Nul(String),
     /// The user is not in the tree.
     #[error("{}", display_bytes(.0.to_string().as_bytes()))]
-    User(Nobody),
+    User(UnknownUser),
     /// This machine refuses every method that may be used.
     #[error("{}", no_method(.refused, .only_trusted))]
     NoMethod {

@@ -16,7 +16,7 @@ use super::launch::{Enter, Launch, Program, word};
 use super::machine::{Emulator, Machine};
 use super::method::{Method, Refusal};
 use super::users::Users;
-use crate::link::{Closures, Person};
+use crate::link::{Closures, ProcessUser};
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::ImagePath;
 use crate::platform::{Arch, Platform};
@@ -28,7 +28,7 @@ pub(super) struct Ready {
     command: Vec<Vec<u8>>,
     network: bool,
     start: Start,
-    person: Person,
+    person: ProcessUser,
     folder: ImagePath,
     environment: Vec<(String, String)>,
     emulator: Option<Emulator>,
@@ -54,7 +54,7 @@ impl Ready {
         if command.is_empty() {
             return Err(TrialError::NoCommand);
         }
-        let person = Person::named(tree, &settings.user).map_err(TrialError::User)?;
+        let person = ProcessUser::named(tree, &settings.user).map_err(TrialError::User)?;
         let folder = settings.workdir.parse().unwrap_or_else(|_| ImagePath::root());
         let start = start(tree, &command, settings.env("PATH"), &folder, &person).map_err(TrialError::Content)?;
         let mut environment = settings.env.clone();
@@ -118,7 +118,7 @@ impl Ready {
 
     /// Whether a method has the users and the emulator that it needs.
     pub fn check(&self, method: Method) -> Result<(), Refusal> {
-        let Person { uid, gids } = &self.person;
+        let ProcessUser { uid, gids } = &self.person;
         if method == Method::Namespace && !self.users().uids.has(*uid) {
             return Err(Refusal { method, reason: format!("its users do not include number {uid}") });
         }
@@ -139,7 +139,7 @@ impl Ready {
 
     /// A start with the copy at `root` as its root.
     pub fn inside(&self, method: Method, root: &Path) -> Result<Launch, TrialError> {
-        let Person { uid, gids } = &self.person;
+        let ProcessUser { uid, gids } = &self.person;
         let superuser = Uid::effective().is_root();
         let users = self.users();
         let (enter, gids) = match method {

@@ -10,7 +10,7 @@ use std::path::Path;
 use sazare::codec::Scratch;
 use sazare::codec::cpio::read_cpio;
 use sazare::elf::{ElfFacts, Pages, Symbols, Versions};
-use sazare::link::{Judgement, Policy, Purpose, Subject, Verdict, portrait, verify};
+use sazare::link::{Policy, Purpose, StartVerdict, Subject, Verification, describe, verify};
 use sazare::oci::Settings;
 use sazare::path::ImagePath;
 use sazare::platform::{Arch, Platform};
@@ -53,14 +53,14 @@ pub fn elf(bytes: &[u8]) {
     let platform = Platform::new(arch);
     let judgement = judge(&tree, &platform, "/bin/app");
     let app = judgement.programs.iter().find(|program| program.path == "/bin/app");
-    let refused = |found: &Finding| found.path == "/bin/app" && found.severity == Severity::Error;
+    let refused = |found: &Finding| found.subject.as_str() == "/bin/app" && found.severity == Severity::Error;
     if !judgement.report.findings.iter().any(refused) {
         assert!(bytes.starts_with(b"#!") || is_acceptable(bytes, arch), "a kernel refuses what is not refused here");
     }
-    if app.is_some_and(|app| matches!(app.verdict, Verdict::Starts | Verdict::MayFail)) {
+    if app.is_some_and(|app| matches!(app.verdict, StartVerdict::Starts | StartVerdict::MayFail)) {
         assert!(is_acceptable(bytes, arch), "a kernel refuses what is said to start");
     }
-    portrait(&tree, &platform, &path("/bin/app"));
+    describe(&tree, &platform, &path("/bin/app"));
 }
 
 /// `/etc/ld.so.cache`.
@@ -94,7 +94,7 @@ pub fn script(bytes: &[u8]) {
     let judgement = judge(&tree, &platform, "/bin/script");
     let refused = judgement.report.findings.iter().any(|found| found.severity == Severity::Error);
     assert!(refused || bytes.starts_with(b"#!") || is_acceptable(bytes, Arch::Amd64), "a kernel refuses it");
-    portrait(&tree, &platform, &path("/bin/script"));
+    describe(&tree, &platform, &path("/bin/script"));
 }
 
 /// An initramfs, in every supported compression.
@@ -149,7 +149,7 @@ fn is_acceptable(bytes: &[u8], arch: Arch) -> bool {
     check().unwrap_or(false)
 }
 
-fn judge(tree: &Tree, platform: &Platform, entrypoint: &str) -> Judgement {
+fn judge(tree: &Tree, platform: &Platform, entrypoint: &str) -> Verification {
     let settings = Settings { entrypoint: vec![entrypoint.into()], ..Settings::default() };
     let policy = Policy { threads: 1, ..Policy::default() };
     verify(&Subject { tree, platform, settings: Some(&settings), purpose: Purpose::Container, policy: &policy })

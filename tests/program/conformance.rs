@@ -15,7 +15,7 @@ use std::process::Command;
 use std::sync::Once;
 
 use sazare::codec::dir::{ScanOptions, scan};
-use sazare::link::{Closures, Judgement, Policy, Purpose, Subject, Verdict, verify};
+use sazare::link::{Closures, Policy, Purpose, StartVerdict, Subject, Verification, verify};
 use sazare::path::ImagePath;
 use sazare::platform::{Arch, Platform};
 use sazare::report::Severity;
@@ -236,7 +236,7 @@ impl Root {
     }
 
     /// Compares all or some programs of the root.
-    fn judge(&self, purpose: Purpose) -> Judgement {
+    fn judge(&self, purpose: Purpose) -> Verification {
         let (platform, policy) = (Platform::new(self.arch), Policy { threads: 2, ..Policy::default() });
         verify(&Subject { tree: &self.tree, platform: &platform, settings: None, purpose, policy: &policy })
     }
@@ -271,10 +271,10 @@ fn minbase(suite: &str, arch: Arch) {
     assert!(compared > 250, "only {compared} programs could be compared");
     let judgement = root.judge(Purpose::Plain);
     for finding in judgement.report.findings {
-        let known = |(code, path, _): &(&str, &str, &str)| finding.code.0 == *code && finding.path == *path;
+        let known = |(code, path, _): &(&str, &str, &str)| finding.code.0 == *code && finding.subject.as_str() == *path;
         assert!(finding.severity != Severity::Error && FINDINGS.iter().any(known), "{finding:#?}");
     }
-    let starts = judgement.programs.iter().filter(|program| program.verdict == Verdict::Starts).count();
+    let starts = judgement.programs.iter().filter(|program| program.verdict == StartVerdict::Starts).count();
     assert!(starts >= compared, "{starts} programs are said to start, and {compared} were compared");
 }
 
@@ -310,7 +310,7 @@ fn under_musl(suite: &str, arch: Arch) {
     let mut started = 0;
     for program in root.judge(Purpose::Programs(built)).programs {
         let answer = root.start(&program.path, "--version");
-        let starts = matches!(program.verdict, Verdict::Starts | Verdict::MayFail);
+        let starts = matches!(program.verdict, StartVerdict::Starts | StartVerdict::MayFail);
         assert_eq!(starts, answer.code == 0, "{program:?}: it ends with {}\n{}", answer.code, answer.text());
         started += usize::from(starts);
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use sazare::link::{Judgement, Policy, Purpose, Subject, Verdict, verify};
+use sazare::link::{Policy, Purpose, StartVerdict, Subject, Verification, verify};
 use sazare::path::ImagePath;
 use sazare::platform::{Arch, Platform};
 use sazare::report::Severity;
@@ -70,7 +70,7 @@ fn words(errno: i32) -> &'static str {
     }
 }
 
-fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Judgement {
+fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Verification {
     let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
     let file = |bytes: &[u8]| Inode {
         meta: Metadata::new(Mode::from_bits(0o755), 0).into(),
@@ -122,7 +122,7 @@ fn try_mutants(bytes: &[u8], end: usize, loader: Option<&[u8]>) -> usize {
                 refused += 1;
                 let told = errors.iter().any(|found| found.run_time.as_deref().unwrap_or("").contains(words(errno)));
                 assert!(told, "mutant {number}: the kernel says {:?}, and we say {errors:#?}", words(errno));
-                let fails = judgement.programs.iter().all(|program| program.verdict == Verdict::Fails);
+                let fails = judgement.programs.iter().all(|program| program.verdict == StartVerdict::Fails);
                 assert!(fails, "mutant {number}: {:?}", judgement.programs);
             }
             End::Code(0) => {

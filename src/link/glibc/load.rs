@@ -319,7 +319,7 @@ impl<'a> Glibc<'a> {
                 return Some(Search::Nothing);
             }
         };
-        let facts = self.process.files.elf(found.id);
+        let facts = self.process.probe(found.id).and_then(|probe| probe.elf.as_ref());
         let arch = self.process.files.arch.facts();
         if let Some(facts) = facts
             && facts.size >= arch.class.header_size()

@@ -9,9 +9,10 @@ use crate::tree::InodeId;
 
 use super::load::Glibc;
 use crate::link::draft::Draft;
-use crate::link::files::Deep;
+use crate::link::files::Tables;
 use crate::link::process::{Object, Process, SYMBOL_MISSING, listed};
-use crate::link::subject::Demand;
+use crate::link::subject::GlibcRequirement;
+use crate::link::version::Version;
 
 /// A library does not have a version that is needed of it.
 pub const VERSION_MISSING: Code = Code("version-missing");
@@ -26,7 +27,7 @@ const RELR_MARK: &[u8] = b"GLIBC_ABI_DT_RELR";
 
 /// One object with what a lookup needs.
 struct Scope<'a> {
-    deep: &'a Deep,
+    tables: &'a Tables,
     /// Version names by number: what it offers and what it needs, the base version left out.
     versions: BTreeMap<u16, &'a [u8]>,
 }
@@ -35,28 +36,28 @@ impl Glibc<'_> {
     /// Checks that every version that is needed is there.
     pub fn check_versions(&mut self) {
         let objects = self.loaded.objects.clone();
-        let mut newest = Vec::new();
+        let mut newest: Option<Version> = None;
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
-            let Some(deep) = self.process.files.deep(object.id) else { continue };
+            let Some(tables) = self.process.files.tables(object.id) else { continue };
             // glibc's own libraries ask each other for what they have themselves.
-            let own = deep.versions.defines(b"GLIBC_PRIVATE");
-            for need in deep.versions.needed.iter().filter(|need| !own && need.version.starts_with(b"GLIBC_2")) {
-                let version = numbers(&need.version);
+            let own = tables.versions.defines(b"GLIBC_PRIVATE");
+            for need in tables.versions.needed.iter().filter(|need| !own && need.version.starts_with(b"GLIBC_2")) {
+                let version = Version::of_glibc(&need.version);
                 if version > newest && self.is_glibc(&need.file) {
-                    let mut symbols = deep.symbols.all.iter().filter(|symbol| symbol.version & 0x7fff == need.index);
-                    self.loaded.demand = Some(Demand {
-                        version: display_bytes(&need.version).trim_start_matches("GLIBC_").to_string(),
+                    let mut symbols = tables.symbols.all.iter().filter(|symbol| symbol.version & 0x7fff == need.index);
+                    self.loaded.demand = Some(GlibcRequirement {
+                        version: version.clone().unwrap_or_default(),
                         file: display_bytes(&object.path),
                         symbol: symbols
                             .next()
-                            .map(|symbol| display_bytes(deep.symbols.name(symbol)))
+                            .map(|symbol| display_bytes(tables.symbols.name(symbol)))
                             .unwrap_or_default(),
                     });
                     newest = version;
                 }
             }
             let mut files: BTreeMap<&[u8], Vec<&NeededVersion>> = BTreeMap::new();
-            for need in &deep.versions.needed {
+            for need in &tables.versions.needed {
                 files.entry(&need.file).or_default().push(need);
             }
             if let Some(draft) = self.relr_fault(&objects, index, &files) {
@@ -81,7 +82,7 @@ impl Glibc<'_> {
         let object = &objects[index];
         let has_relr = self.process.facts(object)?.dynamic.as_ref()?.has_relr();
         let mut of_libc = needs.iter().filter(|(file, _)| file.starts_with(b"libc.so.")).peekable();
-        let knows_relr = self.loader.version.is_none_or(|version| version >= (2, 36));
+        let knows_relr = self.loader.version.as_ref().is_none_or(|version| version.is_at_least(&[2, 36]));
         if !has_relr || !knows_relr || of_libc.peek().is_none() {
             return None;
         }
@@ -102,21 +103,22 @@ impl Glibc<'_> {
 
     /// Whether a needed file is one of glibc's own: others define versions of that name too.
     fn is_glibc(&self, file: &[u8]) -> bool {
-        let provider = self.known(file).and_then(|index| self.process.files.deep(self.loaded.objects[index].id));
-        provider.is_some_and(|deep| deep.versions.defines(b"GLIBC_PRIVATE"))
+        let provider = self.known(file).and_then(|index| self.process.files.tables(self.loaded.objects[index].id));
+        provider.is_some_and(|tables| tables.versions.defines(b"GLIBC_PRIVATE"))
     }
 
     fn version_fault(&self, objects: &[Object], index: usize, file: &[u8], needs: &[&NeededVersion]) -> Option<Draft> {
         let object = &objects[index];
         let provider = objects.get(self.known(file)?)?;
-        let there = &self.process.files.deep(provider.id)?.versions;
+        let there = &self.process.files.tables(provider.id)?.versions;
         let (path, provider_path) = (display_bytes(&object.path), display_bytes(&provider.path));
         let app = self.process.app_path;
         let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
         let chain = Process::chain(objects, index);
         if there.defined.is_none() {
             let message = format!("{who}needs versions of {provider_path}, which has none at all");
-            let fatal = self.loader.version.is_some_and(|version| version <= (2, 36)) && !there.has_versym;
+            let fatal =
+                self.loader.version.as_ref().is_some_and(|version| !version.is_at_least(&[2, 37])) && !there.has_versym;
             let draft =
                 if fatal { Draft::error(VERSION_NO_INFO, message) } else { Draft::warning(VERSION_NO_INFO, message) };
             return Some(
@@ -135,7 +137,8 @@ impl Glibc<'_> {
         let names = listed(missing.iter().copied());
         let newest =
             there.defined.iter().flatten().filter(|version| !version.base && version.name.starts_with(b"GLIBC_2"));
-        let newest = newest.max_by_key(|version| numbers(&version.name)).map(|version| display_bytes(&version.name));
+        let newest =
+            newest.max_by_key(|version| Version::of_glibc(&version.name)).map(|version| display_bytes(&version.name));
         let mut draft =
             Draft::error(VERSION_MISSING, format!("{who}needs {names} of {provider_path}, which does not have it"))
                 .says(format!("{app}: {provider_path}: version `{first}' not found (required by {path}) (exit code 1)"))
@@ -155,11 +158,11 @@ impl Glibc<'_> {
         let scopes: Vec<Option<Scope<'_>>> = objects
             .iter()
             .map(|object| {
-                let deep = self.process.files.deep(object.id)?;
-                let defined = deep.versions.defined.iter().flatten().filter(|version| !version.base);
-                let needed = deep.versions.needed.iter().map(|need| (need.index, &*need.version));
+                let tables = self.process.files.tables(object.id)?;
+                let defined = tables.versions.defined.iter().flatten().filter(|version| !version.base);
+                let needed = tables.versions.needed.iter().map(|need| (need.index, &*need.version));
                 let versions = defined.map(|version| (version.index, &*version.name)).chain(needed).collect();
-                Some(Scope { deep, versions })
+                Some(Scope { tables, versions })
             })
             .collect();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
@@ -167,7 +170,7 @@ impl Glibc<'_> {
             // Nearly every program loads the C library: what that asks for is looked up once, not for each of them. More
             // objects in a scope never make a lookup fail.
             let is_there = |id: &InodeId| objects.iter().any(|object| object.id == *id);
-            if self.process.files.answerers(object.id).is_some_and(|answerers| answerers.iter().all(is_there)) {
+            if self.process.files.providers(object.id).is_some_and(|providers| providers.iter().all(is_there)) {
                 continue;
             }
             let now = self.process.environment.bind_now
@@ -178,8 +181,8 @@ impl Glibc<'_> {
                     .is_some_and(crate::elf::Dynamic::binds_now);
             let (mut at_start, mut later) = (BTreeSet::new(), BTreeSet::new());
             let mut known: BTreeMap<(u32, bool, bool), Option<usize>> = BTreeMap::new();
-            for relocation in &scope.deep.symbols.bound {
-                let Some(symbol) = scope.deep.symbols.all.get(relocation.symbol as usize) else { continue };
+            for relocation in &scope.tables.symbols.bound {
+                let Some(symbol) = scope.tables.symbols.all.get(relocation.symbol as usize) else { continue };
                 if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
                     continue;
                 }
@@ -187,9 +190,9 @@ impl Glibc<'_> {
                     (relocation.kind == types.copy, self.facts().definition.contains(&relocation.kind));
                 let found = *known
                     .entry((relocation.symbol, copy, definition))
-                    .or_insert_with(|| answerer(&scopes, scope, symbol, usize::from(copy), definition));
+                    .or_insert_with(|| provider(&scopes, scope, symbol, usize::from(copy), definition));
                 if found.is_none() {
-                    let name = scope.deep.symbols.name(symbol).to_vec();
+                    let name = scope.tables.symbols.name(symbol).to_vec();
                     let lazy = relocation.plt && relocation.kind == types.jump_slot && !now;
                     if lazy {
                         later.insert(name)
@@ -201,21 +204,21 @@ impl Glibc<'_> {
             // Of the program there is one in each process: what it answers, the next may not. And what is copied is looked for
             // behind it.
             let answers = known.into_iter().map(|((_, copy, _), found)| found.filter(|_| !copy));
-            let answerers: Option<BTreeSet<usize>> = answers.collect();
-            if let Some(answerers) = answerers.filter(|answerers| !answerers.contains(&0)) {
-                let answerers = answerers.into_iter().filter_map(|index| objects.get(index));
-                self.process.files.remember_answerers(object.id, answerers.map(|object| object.id));
+            let providers: Option<BTreeSet<usize>> = answers.collect();
+            if let Some(providers) = providers.filter(|providers| !providers.contains(&0)) {
+                let providers = providers.into_iter().filter_map(|index| objects.get(index));
+                self.process.files.remember_providers(object.id, providers.map(|object| object.id));
             }
             // Where a library is missing the loader ends before it binds: this would only be a consequence.
             if self.loaded.missing.is_empty() {
-                self.tell_symbols(&objects, index, &at_start, &later);
+                self.report_symbols(&objects, index, &at_start, &later);
             }
             let path = &object.path;
             self.loaded.unresolved.extend(at_start.into_iter().chain(later).map(|name| (path.clone(), name)));
         }
     }
 
-    fn tell_symbols(
+    fn report_symbols(
         &mut self,
         objects: &[Object],
         index: usize,
@@ -246,23 +249,23 @@ impl Glibc<'_> {
 }
 
 /// `_dl_lookup_symbol_x`: the first object of the scope that answers.
-fn answerer(
+fn provider(
     scopes: &[Option<Scope<'_>>],
     asking: &Scope<'_>,
     symbol: &Symbol,
     from: usize,
     definition: bool,
 ) -> Option<usize> {
-    let name = asking.deep.symbols.name(symbol);
+    let name = asking.tables.symbols.name(symbol);
     let number = symbol.version & 0x7fff;
-    let version = if asking.deep.versions.has_versym { asking.versions.get(&number).copied() } else { None };
+    let version = if asking.tables.versions.has_versym { asking.versions.get(&number).copied() } else { None };
     let answers = |scope: &Scope<'_>| {
         let mut newer = 0;
-        let answered = scope.deep.symbols.find_same(symbol, name).any(|candidate| {
+        let answered = scope.tables.symbols.find_same(symbol, name).any(|candidate| {
             if !is_answer(candidate, definition) {
                 return false;
             }
-            if !scope.deep.versions.has_versym {
+            if !scope.tables.versions.has_versym {
                 return true;
             }
             let number = candidate.version & 0x7fff;
@@ -292,10 +295,4 @@ fn is_answer(symbol: &Symbol, definition: bool) -> bool {
         && !(definition && symbol.is_undefined())
         && matches!(symbol.kind(), 0 | 1 | 2 | 5 | 6 | 10)
         && matches!(symbol.binding(), 1 | 2 | 10)
-}
-
-/// The numbers in a version's name, for ordering: `GLIBC_2.9` before `GLIBC_2.34`.
-fn numbers(name: &[u8]) -> Vec<u32> {
-    let text = String::from_utf8_lossy(name);
-    text.split(|character: char| !character.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
 }

@@ -8,11 +8,10 @@ use crate::report::{Code, Severity};
 use crate::tree::{Errno, InodeId, Resolved};
 
 use crate::link::draft::{Draft, ExecError, permissions};
-use crate::link::files::{Files, Refusal, words_of};
-use crate::link::loader::Flavour;
+use crate::link::files::{Expected, Files, Refusal, words_of};
+use crate::link::loader::LoaderKind;
 use crate::link::policy::Libc;
-use crate::link::slots::Slots;
-use crate::link::user::Person;
+use crate::link::user::ProcessUser;
 
 /// The loader that a program names is not there.
 pub const INTERP_MISSING: Code = Code("interp-missing");
@@ -65,18 +64,16 @@ const BIONIC_LOADERS: [&[u8]; 7] = [
 ];
 
 /// Around a program that is started.
-pub(crate) struct Scene<'a> {
+pub(crate) struct ExecContext<'a> {
     pub files: &'a Files<'a>,
     /// `the image`, `the initramfs` or `the tree`.
     pub whole: &'static str,
     /// Where relative paths start.
     pub cwd: &'a ImagePath,
     /// Who starts it.
-    pub person: &'a Person,
+    pub user: &'a ProcessUser,
     /// Whether the file must be a program: it is named by the image, not only found in it.
     pub named: bool,
-    /// What each loader is, looked at once.
-    pub loaders: &'a Slots<Flavour>,
 }
 
 /// What the kernel makes of a program.
@@ -85,11 +82,11 @@ pub(crate) struct Start<'a> {
     pub linkage: Linkage,
     pub libc: Option<Libc>,
     /// The loader that takes over, with what it is.
-    pub loader: Option<(Resolved, &'a Flavour)>,
+    pub loader: Option<(Resolved, &'a LoaderKind)>,
     pub drafts: Vec<Draft>,
 }
 
-impl<'a> Scene<'a> {
+impl<'a> ExecContext<'a> {
     /// Judges an ELF file.
     pub fn start(&self, id: InodeId, path: &ImagePath, facts: &ElfFacts) -> Start<'a> {
         let arch = self.files.arch;
@@ -156,20 +153,12 @@ impl<'a> Scene<'a> {
 
     /// Whether the contents say that a library is a loader.
     pub fn is_loader(&self, id: InodeId) -> bool {
-        !matches!(self.flavour(id), None | Some(Flavour::Unknown))
-    }
-
-    /// What a loader is; `None` for what is no ELF file.
-    pub fn flavour(&self, id: InodeId) -> Option<&'a Flavour> {
-        let facts = self.files.elf(id)?;
-        let content = self.files.content(id)?;
-        let versions = &self.files.deep(id)?.versions;
-        self.loaders.get_or_init(id, || Flavour::of(content, facts, versions))
+        !matches!(self.files.loader(id), None | Some(LoaderKind::Unknown))
     }
 
     fn interpreter(&self, path: &ImagePath, facts: &ElfFacts, name: &[u8], start: &mut Start<'a>) {
         let shown = display_bytes(name);
-        let found = self.files.open_program(self.cwd, name, self.person);
+        let found = self.files.open_program(self.cwd, name, self.user);
         if BIONIC_LOADERS.contains(&name) || facts.android.is_some() {
             start.libc = Some(Libc::Bionic);
             start.drafts.push(self.android(facts, &shown, found.is_ok()));
@@ -201,10 +190,10 @@ impl<'a> Scene<'a> {
 
     /// The loader can be executed: what is it?
     fn enter(&self, name: &[u8], found: Resolved, start: &mut Start<'a>) {
-        let Some(flavour) = self.flavour(found.id) else { return };
+        let Some(kind) = self.files.loader(found.id) else { return };
         let shown = display_bytes(name);
         let by_name = start.libc;
-        if let (Some(named), Some(actual)) = (by_name, flavour.libc())
+        if let (Some(named), Some(actual)) = (by_name, kind.libc())
             && named != actual
         {
             let draft =
@@ -213,14 +202,14 @@ impl<'a> Scene<'a> {
                     .fix(format!("use a build for {actual}, or put {named}'s loader at {shown}"));
             start.drafts.push(draft);
         }
-        if *flavour == Flavour::Unknown {
+        if *kind == LoaderKind::Unknown {
             let draft = Draft::note(LOADER_UNKNOWN, format!("is loaded by {shown}, which is no loader known here"))
                 .because(found.path.to_string(), "neither musl nor glibc nor bionic by its contents")
                 .fix("nothing can be said about what it loads; try it: run the image once");
             start.drafts.push(draft);
         }
-        start.libc = flavour.libc().or(by_name);
-        start.loader = Some((found, flavour));
+        start.libc = kind.libc().or(by_name);
+        start.loader = Some((found, kind));
     }
 
     fn refused(&self, name: &[u8], refusal: &Refusal) -> Draft {
@@ -257,7 +246,7 @@ impl<'a> Scene<'a> {
             Refusal::Barred(at) => {
                 Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which the user cannot reach"))
                     .refused(ExecError::Denied)
-                    .because(at.to_string(), format!("may not be entered by uid {}", self.person.uid))
+                    .because(at.to_string(), format!("may not be entered by uid {}", self.user.uid))
                     .fix(permissions(&at.to_string(), "0755"))
             }
             Refusal::NotAFile(found, kind) => {
@@ -276,7 +265,7 @@ impl<'a> Scene<'a> {
 
     fn loader_fault(&self, shown: &str, found: &Resolved) -> Option<Draft> {
         let arch = self.files.arch.facts().oci;
-        let probe = self.files.probe(found.id)?;
+        let probe = self.files.probe_for(found.id, Expected::Loader)?;
         let replace =
             format!("{} is no loader ({} bytes): replace it by the loader for {arch}", found.path, probe.size);
         // With fewer bytes it is `EIO`: the kernel reads a whole header.

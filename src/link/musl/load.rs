@@ -228,9 +228,9 @@ impl<'a> Musl<'a> {
 
     /// A file that defines these two is a C library, and there is one already.
     fn is_libc(&self, id: crate::tree::InodeId) -> bool {
-        let Some(deep) = self.process.files.deep(id) else { return false };
+        let Some(tables) = self.process.files.tables(id) else { return false };
         [&b"__libc_start_main"[..], b"stdin"].iter().all(|name| {
-            deep.symbols.find(name).any(|symbol| !symbol.is_undefined() && symbol.value != 0 && !symbol.is_hidden())
+            tables.symbols.find(name).any(|symbol| !symbol.is_undefined() && symbol.value != 0 && !symbol.is_hidden())
         })
     }
 

@@ -98,9 +98,9 @@ impl Musl<'_> {
 
     /// The types among a file's relocations that the loader does not know, each once.
     pub fn unknown_relocations(&self, id: InodeId) -> Vec<u32> {
-        let Some(deep) = self.process.files.deep(id) else { return Vec::new() };
+        let Some(tables) = self.process.files.tables(id) else { return Vec::new() };
         let known = self.arch().musl.relocations;
-        deep.symbols.kinds.iter().filter(|kind| !known.contains(kind)).copied().collect()
+        tables.symbols.kinds.iter().filter(|kind| !known.contains(kind)).copied().collect()
     }
 
     /// Checks every relocation of every object.
@@ -108,7 +108,7 @@ impl Musl<'_> {
         let types = &self.arch().relocations;
         let objects = self.loaded.objects.clone();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
-            let Some(deep) = self.process.files.deep(object.id) else { continue };
+            let Some(tables) = self.process.files.tables(object.id) else { continue };
             let path = display_bytes(&object.path);
             for kind in self.unknown_relocations(object.id) {
                 self.loaded.drafts.push(
@@ -141,8 +141,8 @@ impl Musl<'_> {
                     .fix("use musl 1.2.4 or later, or link it with `-z nopack-relative-relocs`"),
                 );
             }
-            let missing = self.missing_symbols(&objects, &deep.symbols, types);
-            self.tell_symbols(&objects, index, &missing);
+            let missing = self.missing_symbols(&objects, &tables.symbols, types);
+            self.report_symbols(&objects, index, &missing);
             let path = &object.path;
             self.loaded.unresolved.extend(missing.into_iter().map(|name| (path.clone(), name)));
         }
@@ -173,14 +173,14 @@ impl Musl<'_> {
     /// `find_sym`: the first object that offers the name.
     fn finds(&self, objects: &[Object], name: &[u8], from: usize, needs_definition: bool) -> bool {
         objects.iter().skip(from).any(|object| {
-            let Some(deep) = self.process.files.deep(object.id) else { return false };
-            deep.symbols.find(name).any(|symbol| accepted(symbol, needs_definition))
+            let Some(tables) = self.process.files.tables(object.id) else { return false };
+            tables.symbols.find(name).any(|symbol| accepted(symbol, needs_definition))
         })
     }
 
     /// Since 1.2.4 the twins with `64` are found by their plain names.
     fn finds_lfs64(&self, name: &[u8]) -> bool {
-        let old_limit = !matches!(self.loader.version.as_deref(), Some(version) if after_1_2_5(version));
+        let old_limit = !self.loader.number().is_some_and(|version| version.is_at_least(&[1, 2, 6]));
         if !self.loader.since_1_2_4 || (old_limit && name.len() > LFS64_NAME) {
             return false;
         }
@@ -192,11 +192,11 @@ impl Musl<'_> {
                 Some(_) | None => return false,
             }
         };
-        let Some(deep) = self.process.files.deep(self.process.loader) else { return false };
-        deep.symbols.find(plain).any(|symbol| accepted(symbol, true))
+        let Some(tables) = self.process.files.tables(self.process.loader) else { return false };
+        tables.symbols.find(plain).any(|symbol| accepted(symbol, true))
     }
 
-    fn tell_symbols(&mut self, objects: &[Object], index: usize, missing: &BTreeSet<Vec<u8>>) {
+    fn report_symbols(&mut self, objects: &[Object], index: usize, missing: &BTreeSet<Vec<u8>>) {
         let object = &objects[index];
         let path = display_bytes(&object.path);
         let foreign = self.is_for_glibc(object);
@@ -237,7 +237,7 @@ impl Musl<'_> {
         const FILES: [&[u8]; 6] =
             [b"libc.so.6", b"libm.so.6", b"libpthread.so.0", b"libdl.so.2", b"librt.so.1", b"libresolv.so.2"];
         let of_glibc = |name: &[u8]| FILES.contains(&name) || name.starts_with(b"ld-linux-");
-        let versions = &self.process.files.deep(object.id)?.versions;
+        let versions = &self.process.files.tables(object.id)?.versions;
         if let Some(need) =
             versions.needed.iter().find(|need| need.version.starts_with(b"GLIBC_") && of_glibc(&need.file))
         {
@@ -258,13 +258,4 @@ fn accepted(symbol: &Symbol, needs_definition: bool) -> bool {
     (symbol.value != 0 || thread_local)
         && matches!(symbol.kind(), 0 | 1 | 2 | 5 | 6)
         && matches!(symbol.binding(), 1 | 2 | 10)
-}
-
-/// Whether a version is 1.2.6 or later.
-fn after_1_2_5(version: &str) -> bool {
-    let mut numbers =
-        version.split(|character: char| !character.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    let triple: (u32, u32, u32) =
-        (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    triple > (1, 2, 5)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::link::{Judgement, Policy, Purpose, Subject, verify};
+use crate::link::{Policy, Purpose, Subject, Verification, verify};
 use crate::platform::{Arch, Platform};
 use crate::report::Severity;
 use crate::tree::{Content, InodeId, Kind, Tree};
@@ -36,7 +36,7 @@ fn recorded(group: &str) -> Truths {
     truths
 }
 
-fn judge(case: &Case) -> Judgement {
+fn judge(case: &Case) -> Verification {
     let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
     verify(&Subject {
         tree: &case.sample.tree,
@@ -48,7 +48,7 @@ fn judge(case: &Case) -> Judgement {
 }
 
 /// The words of every error; those of execve(2) without the path, which differs where a script is followed.
-fn predicted(judgement: &Judgement) -> BTreeSet<String> {
+fn predicted(judgement: &Verification) -> BTreeSet<String> {
     let errors = || judgement.report.findings.iter().filter(|finding| finding.severity == Severity::Error);
     let mut words: BTreeSet<String> = errors().filter_map(|finding| finding.run_time.as_deref()).map(plain).collect();
     if words.is_empty() {

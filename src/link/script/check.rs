@@ -9,7 +9,7 @@ use super::first_line::{
 };
 use crate::link::draft::{Draft, ExecError, permissions};
 use crate::link::files::{Files, Probe, Refusal, words_of};
-use crate::link::kernel::exec::{INTERP_NOT_EXECUTABLE, INTERP_RELATIVE, Scene};
+use crate::link::kernel::exec::{ExecContext, INTERP_NOT_EXECUTABLE, INTERP_RELATIVE};
 use crate::link::lookup::{absolute, regular};
 
 /// Where programs are looked for.
@@ -38,7 +38,7 @@ pub(crate) struct Script {
     pub drafts: Vec<Draft>,
 }
 
-impl Scene<'_> {
+impl ExecContext<'_> {
     /// Judges a file that is no ELF file.
     pub fn script(&self, id: InodeId, probe: &Probe, search: &Search<'_>) -> Script {
         let mut script = Script::default();
@@ -112,7 +112,7 @@ impl Scene<'_> {
                 .fix("name it by an absolute path, or by `#!/usr/bin/env NAME`"),
             );
         }
-        match self.files.open_program(self.cwd, path, self.person) {
+        match self.files.open_program(self.cwd, path, self.user) {
             Ok(found) => {
                 if self.is_env(path, &found) {
                     self.env(path, argument, &found, &line, search, script);
@@ -144,7 +144,7 @@ impl Scene<'_> {
                     .fix(format!("add {shown} to a source, or correct the first line"))
             }
             Refusal::Barred(at) => denied(format!("is interpreted by {shown}, which the user cannot reach"))
-                .because(at.to_string(), format!("may not be entered by uid {}", self.person.uid))
+                .because(at.to_string(), format!("may not be entered by uid {}", self.user.uid))
                 .fix(permissions(&at.to_string(), "0755")),
             Refusal::NotAFile(_, kind) => {
                 denied(format!("is interpreted by {shown}, which is {kind}")).fix("correct the first line")
@@ -263,9 +263,9 @@ impl Scene<'_> {
 }
 
 /// The interpreter of a script.
-fn interpreter_of(files: &Files<'_>, id: InodeId, scene: &Scene<'_>) -> Option<InodeId> {
+fn interpreter_of(files: &Files<'_>, id: InodeId, context: &ExecContext<'_>) -> Option<InodeId> {
     let FirstLine::Interpreter { path, .. } = FirstLine::read(&files.probe(id)?.head) else { return None };
-    Some(files.open_program(scene.cwd, &path, scene.person).ok()?.id)
+    Some(files.open_program(context.cwd, &path, context.user).ok()?.id)
 }
 
 /// What `env` says of a command that is absent, started by this path.

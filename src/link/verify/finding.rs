@@ -1,7 +1,8 @@
-//! From what is wrong with a file to what a person is told.
+//! From what is wrong with a file to what a user is told.
 
+use crate::link::lookup::CommandRole;
 use crate::path::{ImagePath, display_bytes};
-use crate::report::{Evidence, Finding, Severity};
+use crate::report::{Evidence, Finding, FindingSubject, Severity};
 
 use super::programs::Weight;
 use crate::link::draft::{Draft, Ending};
@@ -13,7 +14,7 @@ pub(crate) struct Target {
     pub weight: Weight,
     pub path: ImagePath,
     /// What the image calls it, with the path that it spells.
-    pub roles: Vec<(&'static str, Vec<u8>)>,
+    pub roles: Vec<(CommandRole, Vec<u8>)>,
     /// How many scripts it runs.
     pub scripts: usize,
 }
@@ -36,8 +37,8 @@ impl Subject<'_> {
         Finding {
             code: draft.code,
             severity: if target.weight == Weight::Elsewhere { lower(draft.severity) } else { draft.severity },
-            platform: Some(self.platform.to_string()),
-            path: target.path.to_string(),
+            platforms: vec![self.platform.clone()],
+            subject: FindingSubject::Path(target.path.to_string()),
             message: draft.message,
             evidence,
             run_time: run_time(&draft.ending, &spelled),
@@ -72,14 +73,14 @@ impl Subject<'_> {
         parts.join("; ")
     }
 
-    /// A finding about something that is no program: a path that leads nowhere, a setting.
-    pub(crate) fn plain_finding(&self, shown: String, draft: Draft) -> Finding {
+    /// A finding about something that is not a program: a path that leads nowhere, a setting.
+    pub(crate) fn plain_finding(&self, subject: FindingSubject, draft: Draft) -> Finding {
         Finding {
             code: draft.code,
             severity: draft.severity,
-            platform: Some(self.platform.to_string()),
-            run_time: run_time(&draft.ending, &shown),
-            path: shown,
+            platforms: vec![self.platform.clone()],
+            run_time: run_time(&draft.ending, subject.as_str()),
+            subject,
             message: draft.message,
             evidence: draft.evidence,
             fix: draft.fix,

@@ -2,9 +2,13 @@
 
 pub mod programs;
 
+pub mod context;
 pub mod finding;
+pub mod whole;
 
 pub mod accept;
-pub mod surroundings;
+pub mod targets;
+
+pub mod check;
 
 pub mod tree;

@@ -7,7 +7,7 @@ use crate::elf::{ElfFacts, Interpreter, Linkage};
 use crate::path::ImagePath;
 use crate::tree::{Follow, Inode, InodeId, Kind, Seen, Step, Tree};
 
-use crate::link::files::{Files, Probe};
+use crate::link::files::{Expected, Files, Probe};
 
 /// How much it matters that a file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,13 +83,14 @@ pub(crate) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
     tree.walk_ids().filter(move |id| matches!(tree.inode(*id).kind, Kind::File(_)) && seen.is_new(*id))
 }
 
-/// How much a file matters by where its names are; `None` when it is no program at all.
+/// How much a file matters by where its names are; `None` when it is not a program.
 pub(crate) fn weight(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[Vec<u8>]) -> Option<Weight> {
     if !may_be_executed(files.tree.inode(id)) {
         return None;
     }
-    let in_place = names.of_inode(id).iter().any(|name| is_place_for_programs(name, path));
-    let probe = files.probe(id)?;
+    let names = names.of_inode(id);
+    let in_place = names.iter().any(|name| is_place_for_programs(name, path));
+    let probe = files.probe_for(id, expected(names))?;
     let program = match &probe.elf {
         Some(facts) => is_program(facts, files.machine(), in_place),
         // Text without `#!` in a place for programs is worth a note: a shell would run it, a runtime would not.
@@ -98,11 +99,32 @@ pub(crate) fn weight(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[
     program.then_some(if in_place { Weight::Found } else { Weight::Elsewhere })
 }
 
+/// What a file with these names will be asked for later. It decides what is read now, never what is found.
+fn expected(names: &[ImagePath]) -> Expected {
+    let is_loader = |name: &ImagePath| {
+        name.components()
+            .next_back()
+            .is_some_and(|name| [&b"ld-"[..], b"ld.so", b"ld64.so"].iter().any(|start| name.starts_with(start)))
+    };
+    // `/lib/x`, `/usr/lib64/x`, `/usr/lib/aarch64-linux-gnu/x`: some program loads nearly all of these.
+    let is_in_library_directory = |name: &ImagePath| {
+        let parts: Vec<&[u8]> = name.components().filter(|part| *part != b"usr").collect();
+        parts.len() <= 3 && parts.first().is_some_and(|part| part.starts_with(b"lib") && *part != b"libexec")
+    };
+    if names.iter().any(is_loader) {
+        Expected::Loader
+    } else if names.iter().any(is_in_library_directory) {
+        Expected::Library
+    } else {
+        Expected::Program
+    }
+}
+
 fn is_program(facts: &ElfFacts, machine: u16, in_place: bool) -> bool {
     match facts.linkage(machine, true) {
         Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => true,
         Linkage::Object | Linkage::SharedObject => false,
-        // A library for another machine is as normal as any other; a program is told by what can be seen of it.
+        // A library for another machine is as normal as any other; a program is recognised by what can be seen of it.
         Linkage::Foreign => {
             let pie = facts.dynamic.as_ref().is_some_and(crate::elf::Dynamic::is_pie);
             facts.kind == 2

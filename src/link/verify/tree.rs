@@ -1,453 +1,87 @@
-//! The whole judgement of one tree.
+//! The verification of a tree: settings, then targets, then what is checked of each, then findings; no step changes what an
+//! earlier one made.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use crate::elf::Linkage;
-use crate::oci::Settings;
-use crate::path::{ImagePath, display_bytes};
-use crate::report::{Code, Finding, Severity};
+use crate::link::draft::{Draft, Ending};
+use crate::link::files::Files;
+use crate::link::init::FirstProgram;
+use crate::link::loader::LoaderKind;
+use crate::link::subject::{Purpose, Subject, Verification};
+use crate::path::ImagePath;
+use crate::report::{Finding, FindingSubject, Severity};
 use crate::tree::{Content, InodeId};
 
-use super::accept::{accept, policy_drafts, size_draft};
+use super::accept::{accept, size_draft};
+use super::check::Checked;
+use super::context::Context;
 use super::finding::Target;
-use super::programs::{self, Names, Weight, weight};
-use super::surroundings::Surroundings;
-use crate::link::draft::{Draft, Ending, ExecError};
-use crate::link::files::{Files, words_of};
-use crate::link::init::{self, FirstProgram};
-use crate::link::kernel::exec::{LOADER_UNKNOWN, PACKED, Scene};
-use crate::link::load::Loading;
-use crate::link::loader::Flavour;
-use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
-use crate::link::policy::Libc;
-use crate::link::process::Environment;
-use crate::link::script::check::Search;
-use crate::link::slots::Slots;
-use crate::link::subject::{Judgement, Program, Purpose, Subject, Verdict};
-use crate::link::user::{Nobody, Person};
+use super::programs;
+use super::targets::Targets;
+use super::whole::WholeTree;
 
-/// A file of the tree cannot be read.
-pub const UNREADABLE: Code = Code("unreadable");
-/// Judges a tree.
-pub fn verify(subject: &Subject<'_>) -> Judgement {
+/// Verifies a tree.
+pub fn verify(subject: &Subject<'_>) -> Verification {
     let files = Files::new(subject.tree, subject.platform.arch);
-    let loaders = Slots::new(subject.tree.inode_count());
-    let mut judge = Judge {
-        subject,
-        files: &files,
-        loaders: &loaders,
-        names: Names::of(subject.tree),
-        path: lookup::search_path(subject.settings),
-        directory: lookup::working_directory(subject.settings),
-        environment: Environment::of(subject.settings),
-        cwd: ImagePath::root(),
-        person: Person::root(),
-        first: None,
-        targets: BTreeMap::new(),
-        findings: Vec::new(),
-        programs: Vec::new(),
-        loaded: BTreeSet::new(),
+    let context = Context::new(subject, &files);
+    let Targets { files: targets, drafts } = Targets::of(&context);
+    let checked = Checked::of(&context, targets);
+    let whole = whole_tree(&context, &checked);
+    let Checked { targets, programs, .. } = checked;
+    let plain = |(about, draft): (FindingSubject, Draft)| {
+        let path = ImagePath::parse(about.as_str().as_bytes()).unwrap_or(ImagePath::root());
+        (path, subject.plain_finding(about, draft))
     };
-    if let Ok(found) = files.find(&ImagePath::root(), &judge.directory)
-        && subject.tree.inode(found.id).is_directory()
-    {
-        judge.cwd = found.path;
+    let mut findings: Vec<(ImagePath, Finding)> = drafts.into_iter().map(plain).collect();
+    for (id, target, drafts) in targets {
+        findings.extend(drafts.into_iter().map(|draft| (target.path.clone(), finding(&context, id, &target, draft))));
     }
-    judge.look_for_first();
-    judge.look_for_named();
-    judge.look_for_programs();
-    judge.follow_scripts();
-    judge.judge_targets();
-    judge.judge_surroundings();
-    judge.judge_size();
-    let (report, accepted) = accept(subject, judge.findings);
-    let mut programs = judge.programs;
-    programs.sort_by(|a, b| a.path.cmp(&b.path));
-    Judgement { report, programs, accepted }
+    findings.extend(whole.into_iter().map(plain));
+    let (report, accepted) = accept(subject, findings);
+    Verification { report, programs, accepted }
 }
 
-/// What is known of one target.
-#[derive(Debug, Default)]
-struct Judged {
-    drafts: Vec<Draft>,
-    program: Option<Program>,
-    /// The files that it loads.
-    loads: Vec<InodeId>,
+/// What is found once for the tree, not for one program.
+fn whole_tree(context: &Context<'_>, checked: &Checked) -> Vec<(FindingSubject, Draft)> {
+    let subject = context.subject;
+    let mut drafts = Vec::new();
+    if !matches!(subject.purpose, Purpose::Programs(_)) {
+        let glibc = context.files.known_loaders().find_map(|loader| match loader {
+            LoaderKind::Glibc(loader) => Some(loader),
+            LoaderKind::Musl(_) | LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
+        });
+        drafts.extend(WholeTree { files: context.files, glibc, loaded: &checked.loaded }.check());
+    }
+    let contents = programs::files(subject.tree).filter_map(|id| context.files.content(id));
+    let size = contents.map(Content::size).fold(0, u64::saturating_add);
+    drafts.extend(size_draft(subject.policy, size).map(|draft| (ImagePath::root(), draft)));
+    drafts.into_iter().map(|(path, draft)| (FindingSubject::Path(path.to_string()), draft)).collect()
 }
 
-struct Judge<'a> {
-    subject: &'a Subject<'a>,
-    files: &'a Files<'a>,
-    loaders: &'a Slots<Flavour>,
-    names: Names<'a>,
-    path: Vec<Vec<u8>>,
-    directory: Vec<u8>,
-    environment: Environment,
-    cwd: ImagePath,
-    person: Person,
-    /// The start of an initramfs.
-    first: Option<FirstProgram>,
-    targets: BTreeMap<InodeId, Target>,
-    findings: Vec<(ImagePath, Finding)>,
-    programs: Vec<Program>,
-    /// Every file that some program loads.
-    loaded: BTreeSet<InodeId>,
-}
-
-impl<'a> Judge<'a> {
-    fn look_for_named(&mut self) {
-        let subject = self.subject;
-        match &subject.purpose {
-            Purpose::Container => {
-                if let Some(settings) = subject.settings {
-                    self.look_for_commands(settings);
-                }
-            }
-            Purpose::Initramfs { init } => self.look_for_init(init),
-            Purpose::Part | Purpose::Plain => {}
-            Purpose::Programs(paths) => {
-                for path in paths {
-                    match self.files.find(&ImagePath::root(), path.as_bytes()) {
-                        Ok(found) => self.raise(found.id, Weight::Found, None),
-                        Err(error) => self.tell_of_path(path.clone(), Draft::error(CMD_NOT_FOUND, words_of(&error))),
-                    }
-                }
-            }
-        }
-        for path in &subject.policy.programs {
-            match lookup::find(self.files, "asked for", path.as_bytes(), &[], b"/") {
-                Ok(named) => self.raise(named.found.id, Weight::Named, Some((named.role, named.spelled))),
-                Err(fault) => self.tell_of_path(path.clone(), fault.draft),
-            }
-        }
-    }
-
-    fn look_for_commands(&mut self, settings: &Settings) {
-        match Person::named(self.subject.tree, &settings.user) {
-            Ok(person) => self.person = person,
-            Err(nobody) => {
-                let (what, name, file) = match nobody {
-                    Nobody::User(name) => ("user", name, "passwd"),
-                    Nobody::Group(name) => ("group", name, "group"),
-                };
-                let draft =
-                    Draft::error(USER_MISSING, format!("has no entry for the {what} that the image runs as: {name}"))
-                        .says(format!("unable to find {what} {name}: no matching entries in {file} file"))
-                        .fix(format!("add it as a [[{what}]], or give its number"));
-                self.tell_of_path(
-                    ImagePath::parse(format!("/etc/{file}").as_bytes()).unwrap_or(ImagePath::root()),
-                    draft,
-                );
-            }
-        }
-        let commands = lookup::commands(settings);
-        if commands.iter().any(|(_, word)| !word.contains(&b'/'))
-            && let Some(draft) = lookup::relative_elements(&self.path)
-        {
-            self.tell_of_path(ImagePath::root(), draft);
-        }
-        for (role, word) in commands {
-            match lookup::find(self.files, role, &word, &self.path, &self.directory) {
-                Ok(named) => self.raise(named.found.id, Weight::Named, Some((role, named.spelled))),
-                Err(fault) => {
-                    self.tell(display_bytes(&fault.path), ImagePath::parse(&fault.path).ok(), fault.draft);
-                }
-            }
-        }
-    }
-
-    /// What matters for an initramfs only.
-    fn look_for_first(&mut self) {
-        let (mut lacking, mut first) = (None, None);
-        match &self.subject.purpose {
-            Purpose::Initramfs { init } => {
-                let person = Person::root();
-                let scene = self.scene(Weight::Named, &person);
-                first = Some(FirstProgram::of(&scene, init));
-                lacking = init::mount_points(&scene, init);
-            }
-            Purpose::Part => {}
-            Purpose::Container | Purpose::Plain | Purpose::Programs(_) => return,
-        }
-        self.first = first;
-        for (path, draft) in lacking.into_iter().chain(init::lost(self.subject.tree)) {
-            self.tell_of_path(path, draft);
-        }
-    }
-
-    fn look_for_init(&mut self, init: &ImagePath) {
-        match lookup::find(self.files, "init", init.as_bytes(), &[], b"/") {
-            Ok(named) => self.raise(named.found.id, Weight::Named, Some((named.role, named.spelled))),
-            Err(fault) => {
-                let mut draft = fault.draft;
-                let words = match &self.first {
-                    Some(first) if draft.code == CMD_NOT_EXECUTABLE => {
-                        draft.evidence.push(first.evidence());
-                        first.words(&Ending::Refused(ExecError::Denied))
-                    }
-                    _ => None,
-                };
-                let no_root = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
-                draft.ending = Ending::Says(words.unwrap_or_else(|| no_root.into()));
-                self.tell_of_path(init.clone(), draft);
-            }
-        }
-    }
-
-    fn look_for_programs(&mut self) {
-        if matches!(self.subject.purpose, Purpose::Programs(_)) {
-            return;
-        }
-        for id in programs::files(self.subject.tree) {
-            if let Some(weight) = weight(self.files, id, &self.names, &self.path) {
-                self.raise(id, weight, None);
-            }
-        }
-    }
-
-    /// Notes that a file must start; whether that matters more than before.
-    fn raise(&mut self, id: InodeId, weight: Weight, role: Option<(&'static str, Vec<u8>)>) {
-        let Some(path) = self.names.of_inode(id).first().cloned() else { return };
-        let target = self.targets.entry(id).or_insert(Target { weight, path, roles: Vec::new(), scripts: 0 });
-        target.weight = target.weight.max(weight);
-        target.roles.extend(role);
-    }
-
-    /// What a script needs must start as surely as the script itself.
-    fn follow_scripts(&mut self) {
-        let mut pending: Vec<InodeId> = self.targets.keys().copied().collect();
-        let mut counted = BTreeSet::new();
-        while let Some(id) = pending.pop() {
-            let Some(weight) = self.targets.get(&id).map(|target| target.weight) else { continue };
-            let Some(probe) = self.files.probe(id).filter(|probe| probe.elf.is_none()) else { continue };
-            let person = self.person_for(weight).clone();
-            let search = Search { path: &self.path, directory: &self.directory };
-            let starts = self.scene(weight, &person).script(id, probe, &search).starts;
-            for next in starts.into_iter().map(|started| started.id) {
-                let before = self.targets.get(&next).map(|target| target.weight);
-                self.raise(next, weight, None);
-                if counted.insert((id, next))
-                    && let Some(target) = self.targets.get_mut(&next)
-                {
-                    target.scripts += 1;
-                }
-                if before.is_none_or(|before| before < weight) {
-                    pending.push(next);
-                }
-            }
-        }
-    }
-
-    fn judge_targets(&mut self) {
-        let mut targets: Vec<(InodeId, Target)> =
-            self.targets.iter().map(|(id, target)| (*id, target.clone())).collect();
-        targets.sort_by(|(_, a), (_, b)| {
-            b.weight.eq(&Weight::Named).cmp(&a.weight.eq(&Weight::Named)).then(a.path.cmp(&b.path))
-        });
-        let judged = self.judge_all(&targets);
-        for ((id, target), judged) in targets.iter().zip(judged) {
-            self.programs.extend(judged.program);
-            self.loaded.extend(judged.loads);
-            for draft in judged.drafts {
-                let fails = draft.severity == Severity::Error;
-                let first = self.first.as_ref().filter(|first| fails && first.needs(*id));
-                let words = first.and_then(|first| first.words(&draft.ending));
-                let refused = matches!(draft.ending, Ending::Refused(_));
-                let mut finding = self.subject.finding(self.names.of_inode(*id), target, draft);
-                finding.run_time = words.or(finding.run_time);
-                finding.evidence.extend(first.filter(|_| refused).map(FirstProgram::evidence));
-                self.findings.push((target.path.clone(), finding));
-            }
-        }
-    }
-
-    /// Judges each target; several threads take them in turn, and the results keep their order.
-    fn judge_all(&self, targets: &[(InodeId, Target)]) -> Vec<Judged> {
-        let next = AtomicUsize::new(0);
-        let slots: Vec<OnceLock<Judged>> = std::iter::repeat_with(OnceLock::new).take(targets.len()).collect();
-        let work = || {
-            while let Some((at, (id, target))) = {
-                let at = next.fetch_add(1, Ordering::Relaxed);
-                targets.get(at).map(|target| (at, target))
-            } {
-                if let Some(slot) = slots.get(at) {
-                    let _ = slot.set(self.judge_one(*id, target));
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..self.subject.policy.threads.min(targets.len()) {
-                scope.spawn(work);
-            }
-            work();
-        });
-        slots.into_iter().map(|slot| slot.into_inner().unwrap_or_default()).collect()
-    }
-
-    fn judge_one(&self, id: InodeId, target: &Target) -> Judged {
-        let mut judged = Judged::default();
-        let Some(probe) = self.files.probe(id) else { return judged };
-        let person = self.person_for(target.weight);
-        if let Some(error) = &probe.error {
-            let draft = Draft::error(UNREADABLE, format!("cannot be judged: {error}"));
-            judged.drafts.push(draft.fix("make it readable and keep it as it is while it is judged"));
-        } else if target.weight == Weight::Named && !person.may_execute(&self.subject.tree.inode(id).meta) {
-            judged.drafts.push(self.not_for_this_person(id, person));
-        } else if let Some(facts) = &probe.elf {
-            let start = self.scene(target.weight, person).start(id, &target.path, facts);
-            judged.drafts = start.drafts;
-            let mut demand = None;
-            if let Some((loader, flavour)) = &start.loader {
-                let loading = self.loading(id, person);
-                if let Some(loaded) = loading.load_twice(id, &target.path, loader, flavour, self.is_privileged(id)) {
-                    judged.loads = loaded.objects.iter().map(|object| object.id).collect();
-                    judged.drafts.extend(loaded.drafts);
-                    demand = loaded.demand;
-                }
-            }
-            judged.program = self.listed(id, target, start.linkage, start.libc, probe.size, &judged.drafts);
-            if let Some(program) = &mut judged.program {
-                program.needs_glibc = demand;
-            }
-            judged.drafts.extend(policy_drafts(self.subject.policy, start.linkage, start.libc));
-        } else {
-            let search = Search { path: &self.path, directory: &self.directory };
-            judged.drafts = self.scene(target.weight, person).script(id, probe, &search).drafts;
-        }
-        judged
-    }
-
-    /// Whether a program gets more rights than who starts it. File capabilities give root nothing that it has not.
-    fn is_privileged(&self, id: InodeId) -> bool {
-        let meta = &self.subject.tree.inode(id).meta;
-        meta.mode.bits() & 0o6000 != 0
-            || (self.person.uid != 0 && meta.xattrs.contains_key(b"security.capability".as_slice()))
-    }
-
-    fn not_for_this_person(&self, id: InodeId, person: &Person) -> Draft {
-        let meta = &self.subject.tree.inode(id).meta;
-        Draft::error(CMD_NOT_EXECUTABLE, format!("may not be executed by uid {}", person.uid))
-            .refused(ExecError::Denied)
-            .because("mode and owner", format!("{} {}:{}", meta.mode, meta.uid, meta.gid))
-            .fix("give it an execute bit for that user, or run the image as its owner")
-    }
-
-    fn listed(
-        &self,
-        id: InodeId,
-        target: &Target,
-        linkage: Linkage,
-        libc: Option<Libc>,
-        size: u64,
-        drafts: &[Draft],
-    ) -> Option<Program> {
-        let word = match linkage {
-            Linkage::Static => "static",
-            Linkage::StaticPie | Linkage::StaticPieLikely => "static-pie",
-            Linkage::Dynamic => "dynamic",
-            Linkage::Foreign => "foreign",
-            Linkage::Object | Linkage::SharedObject => return None,
-        };
-        let worst = drafts.iter().map(|draft| draft.severity).max();
-        let unknown = [PACKED, LOADER_UNKNOWN];
-        let verdict = match worst {
-            Some(Severity::Error) => Verdict::Fails,
-            _ if drafts.iter().any(|draft| unknown.contains(&draft.code)) => Verdict::Unknown,
-            Some(Severity::Warning) => Verdict::MayFail,
-            _ if linkage == Linkage::StaticPieLikely => Verdict::MayFail,
-            Some(Severity::Note) | None => Verdict::Starts,
-        };
-        Some(Program {
-            path: target.path.to_string(),
-            names: self.names.of_inode(id).len(),
-            linkage: word,
-            libc,
-            size,
-            verdict,
-            needs_glibc: None,
-        })
-    }
-
-    /// What no single program is judged by, told once for the tree.
-    fn judge_surroundings(&mut self) {
-        if matches!(self.subject.purpose, Purpose::Programs(_)) {
-            return;
-        }
-        let glibc = self.loaders.iter().find_map(|loader| match loader {
-            Flavour::Glibc(loader) => Some(loader),
-            Flavour::Musl(_) | Flavour::Bionic | Flavour::Gcompat | Flavour::Unknown => None,
-        });
-        let drafts = Surroundings { files: self.files, glibc, loaded: &self.loaded }.judge();
-        for (path, draft) in drafts {
-            self.tell_of_path(path, draft);
-        }
-    }
-
-    fn judge_size(&mut self) {
-        let tree = self.subject.tree;
-        let contents = programs::files(tree).filter_map(|id| self.files.content(id));
-        let size = contents.map(Content::size).fold(0, u64::saturating_add);
-        if let Some(draft) = size_draft(self.subject.policy, size) {
-            self.tell_of_path(ImagePath::root(), draft);
-        }
-    }
-
-    fn tell(&mut self, shown: String, path: Option<ImagePath>, draft: Draft) {
-        let finding = self.subject.plain_finding(shown, draft);
-        self.findings.push((path.unwrap_or(ImagePath::root()), finding));
-    }
-
-    fn scene<'s>(&'s self, weight: Weight, person: &'s Person) -> Scene<'s> {
-        Scene {
-            files: self.files,
-            whole: self.subject.purpose.whole(),
-            cwd: &self.cwd,
-            person,
-            named: weight == Weight::Named,
-            loaders: self.loaders,
-        }
-    }
-
-    fn loading<'s>(&'s self, id: InodeId, person: &'s Person) -> Loading<'s> {
-        Loading {
-            files: self.files,
-            environment: &self.environment,
-            cwd: &self.cwd,
-            person,
-            // Nothing is mounted when the first program of an initramfs starts.
-            proc: !self.first.as_ref().is_some_and(|first| first.needs(id)),
-        }
-    }
-
-    /// Who starts it: what the image names is started by its user, the rest by whom one may expect to be allowed.
-    fn person_for(&self, weight: Weight) -> &Person {
-        static ROOT: OnceLock<Person> = OnceLock::new();
-        match weight {
-            Weight::Named => &self.person,
-            Weight::Found | Weight::Elsewhere => ROOT.get_or_init(Person::root),
-        }
-    }
-
-    fn tell_of_path(&mut self, path: ImagePath, draft: Draft) {
-        self.tell(path.to_string(), Some(path), draft);
-    }
+/// The finding about a target. Where the first program of an initramfs fails, the kernel has its own words.
+fn finding(context: &Context<'_>, id: InodeId, target: &Target, draft: Draft) -> Finding {
+    let fails = draft.severity == Severity::Error;
+    let first = context.first.as_ref().filter(|first| fails && first.needs(id));
+    let words = first.and_then(|first| first.words(&draft.ending));
+    let refused = matches!(draft.ending, Ending::Refused(_));
+    let mut finding = context.subject.finding(context.names.of_inode(id), target, draft);
+    finding.run_time = words.or(finding.run_time);
+    finding.evidence.extend(first.filter(|_| refused).map(FirstProgram::evidence));
+    finding
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::elf::Linkage;
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
-    use crate::link::{Allowance, Baseline, Policy};
-    use crate::oci::Healthcheck;
+    use crate::link::{Allowance, Baseline, Libc, Policy, StartVerdict};
+    use crate::oci::{Healthcheck, Settings};
     use crate::platform::{Arch, Platform};
     use crate::tree::Mode;
 
     const LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 
-    fn judge_with(sample: &Sample, settings: &Settings, policy: &Policy) -> Judgement {
+    fn judge_with(sample: &Sample, settings: &Settings, policy: &Policy) -> Verification {
         let platform = Platform::new(Arch::Amd64);
         let subject = Subject {
             tree: &sample.tree,
@@ -463,15 +97,15 @@ mod tests {
         Settings { entrypoint: vec![path.into()], ..Settings::default() }
     }
 
-    fn judge(sample: &Sample, entrypoint: &str) -> Judgement {
+    fn judge(sample: &Sample, entrypoint: &str) -> Verification {
         judge_with(sample, &entry(entrypoint), &Policy::default())
     }
 
-    fn codes(judgement: &Judgement) -> Vec<&'static str> {
+    fn codes(judgement: &Verification) -> Vec<&'static str> {
         judgement.report.findings.iter().map(|finding| finding.code.0).collect()
     }
 
-    fn run_time(judgement: &Judgement) -> &str {
+    fn run_time(judgement: &Verification) -> &str {
         judgement.report.findings[0].run_time.as_deref().unwrap_or_default()
     }
 
@@ -485,7 +119,7 @@ mod tests {
         assert_eq!(codes(&judgement), ["interp-missing"]);
         let finding = &judgement.report.findings[0];
         assert_eq!(
-            format!("{} {}", finding.path, finding.message),
+            format!("{} {}", finding.subject, finding.message),
             "/bin/busybox needs /lib/ld-musl-x86_64.so.1, which the image does not contain"
         );
         assert_eq!(finding.evidence[0].subject, "PT_INTERP of /bin/busybox");
@@ -493,7 +127,10 @@ mod tests {
         assert_eq!(finding.run_time.as_deref(), Some("exec /bin/sh: no such file or directory"));
         assert_eq!(finding.also.len(), 302);
         assert_eq!(judgement.programs[0].names, 303);
-        assert_eq!((judgement.programs[0].linkage, judgement.programs[0].verdict), ("dynamic", Verdict::Fails));
+        assert_eq!(
+            (judgement.programs[0].linkage, judgement.programs[0].verdict),
+            (Linkage::Dynamic, StartVerdict::Fails)
+        );
         assert_eq!(judgement.programs[0].libc, Some(Libc::Musl));
     }
 
@@ -528,7 +165,7 @@ mod tests {
         }
         let judgement = judge(&Sample::new().elf(LOADER, &Forge::musl(true)).elf("/app", &program), "/app");
         assert_eq!(codes(&judgement), Vec::<&str>::new());
-        assert_eq!(judgement.programs[0].verdict, Verdict::Starts);
+        assert_eq!(judgement.programs[0].verdict, StartVerdict::Starts);
     }
 
     #[test]
@@ -553,7 +190,7 @@ mod tests {
         let judgement = judge(&sample, "/opt/run.sh");
         assert_eq!(codes(&judgement), ["interp-missing"]);
         let finding = &judgement.report.findings[0];
-        assert_eq!((finding.path.as_str(), finding.severity), ("/srv/shell", Severity::Error));
+        assert_eq!((finding.subject.as_str(), finding.severity), ("/srv/shell", Severity::Error));
         assert_eq!(finding.evidence[0].detail, "1 script is run by it");
     }
 
@@ -630,13 +267,46 @@ mod tests {
         assert_eq!(as_user("web"), ["user-missing"]);
     }
 
+    /// A tree in a folder of this machine, and what of it is left when what must start was looked for.
+    #[test]
+    fn what_must_start_is_opened_and_read_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = Forge { needed: vec!["liba.so".into()], calls: vec!["gone".into()], ..Forge::dynamic(LOADER) };
+        let library = Forge { calls: vec!["gone2".into()], ..Forge::library("liba.so") };
+        for (path, forge) in [("bin/app", &app), (&LOADER[1..], &Forge::musl(true)), ("usr/lib/liba.so", &library)] {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, forge.build()).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+        let tree = crate::codec::dir::scan(folder.path(), &crate::codec::dir::ScanOptions::ALL).unwrap().tree;
+        let (platform, policy, settings) = (Platform::new(Arch::Amd64), Policy::default(), entry("/bin/app"));
+        let subject = Subject {
+            tree: &tree,
+            platform: &platform,
+            settings: Some(&settings),
+            purpose: Purpose::Container,
+            policy: &policy,
+        };
+        let before = verify(&subject).report;
+        assert_eq!(before.findings.len(), 2, "{before:#?}");
+        let files = Files::new(&tree, Arch::Amd64);
+        let context = Context::new(&subject, &files);
+        let targets = Targets::of(&context).files;
+        // What is opened now cannot be read.
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let checked = Checked::of(&context, targets);
+        let found = checked.targets.into_iter().flat_map(|(_, _, drafts)| drafts).map(|draft| draft.message);
+        assert_eq!(found.collect::<Vec<_>>(), before.findings.into_iter().map(|one| one.message).collect::<Vec<_>>());
+    }
+
     #[test]
     fn a_health_check_must_start_too() {
         let test = vec!["CMD".to_string(), "/probe".to_string()];
         let settings = Settings { healthcheck: Some(Healthcheck { test, ..Healthcheck::default() }), ..entry("/app") };
         let sample = Sample::new().elf("/app", &Forge::program());
         let judgement = judge_with(&sample, &settings, &Policy::default());
-        assert_eq!(judgement.report.findings[0].message, "is the health check, and there is no such file");
+        assert_eq!(judgement.report.findings[0].message, "does not exist; it is the health check");
     }
 
     #[test]

@@ -32,7 +32,7 @@ const BUILT_IN: [&str; 2] = ["files", "dns"];
 const VITAL: [&str; 3] = ["passwd", "group", "hosts"];
 
 /// A tree around its programs.
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct WholeTree<'a> {
     pub files: &'a Files<'a>,
     /// The loader of the programs, when it is glibc's.
     pub glibc: Option<&'a GlibcLoader>,
@@ -40,9 +40,9 @@ pub(crate) struct Surroundings<'a> {
     pub loaded: &'a BTreeSet<InodeId>,
 }
 
-impl Surroundings<'_> {
+impl WholeTree<'_> {
     /// What is wrong, each with the file that it is told of.
-    pub fn judge(&self) -> Vec<(ImagePath, Draft)> {
+    pub fn check(&self) -> Vec<(ImagePath, Draft)> {
         let mut drafts = Vec::new();
         if let Some(glibc) = self.glibc {
             drafts.extend(self.services());
@@ -169,10 +169,10 @@ impl Surroundings<'_> {
     /// library that is made for it are told.
     fn conversions(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
         let asks = self.loaded.iter().find(|id| {
-            let deep = self.files.deep(**id);
+            let tables = self.files.tables(**id);
             let asks =
                 |symbol: &Symbol, symbols: &Symbols| symbol.is_undefined() && symbols.name(symbol) == b"iconv_open";
-            deep.is_some_and(|deep| deep.symbols.all.iter().any(|symbol| asks(symbol, &deep.symbols)))
+            tables.is_some_and(|tables| tables.symbols.all.iter().any(|symbol| asks(symbol, &tables.symbols)))
         })?;
         let there = glibc.directories.iter().any(|directory| {
             let directory = String::from_utf8_lossy(directory);
@@ -237,12 +237,12 @@ fn is_library(name: &[u8]) -> bool {
 mod tests {
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
-    use crate::link::{Judgement, Policy, Purpose, Subject, verify};
+    use crate::link::{Policy, Purpose, Subject, Verification, verify};
     use crate::platform::{Arch, Platform};
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-    fn judge(sample: &Sample) -> Judgement {
+    fn judge(sample: &Sample) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let subject = Subject {
             tree: &sample.tree,
@@ -259,7 +259,7 @@ mod tests {
         let findings = judge(sample).report.findings;
         let line = |finding: &crate::report::Finding| {
             let subjects: Vec<&str> = finding.evidence.iter().map(|evidence| evidence.subject.as_str()).collect();
-            format!("{} {} {}: {}", finding.severity, finding.code, finding.path, subjects.join(", "))
+            format!("{} {} {}: {}", finding.severity, finding.code, finding.subject, subjects.join(", "))
         };
         findings.iter().map(line).collect()
     }

@@ -1,0 +1,131 @@
+//! The second step: what kernel and loader would do with each target.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
+use crate::elf::Linkage;
+use crate::link::draft::{Draft, ExecError};
+use crate::link::files::Expected;
+use crate::link::kernel::exec::{LOADER_UNKNOWN, PACKED, Start};
+use crate::link::lookup::CMD_NOT_EXECUTABLE;
+use crate::link::subject::{GlibcRequirement, Program, StartVerdict};
+use crate::parallel::{Threads, in_order};
+use crate::report::{Code, Severity};
+use crate::tree::InodeId;
+
+use super::accept::policy_drafts;
+use super::context::Context;
+use super::finding::Target;
+use super::programs::Weight;
+
+/// A file of the tree cannot be read.
+pub const UNREADABLE: Code = Code("unreadable");
+
+/// What was found about all targets, in their order.
+pub(crate) struct Checked {
+    pub targets: Vec<(InodeId, Target, Vec<Draft>)>,
+    /// The ELF programs, by path.
+    pub programs: Vec<Program>,
+    /// Every file that some program loads.
+    pub loaded: BTreeSet<InodeId>,
+}
+
+/// What was found about one target.
+#[derive(Debug, Default)]
+struct Result {
+    drafts: Vec<Draft>,
+    program: Option<Program>,
+    /// The files that it loads.
+    loads: Vec<InodeId>,
+}
+
+impl Checked {
+    /// Checks each target, in several threads.
+    pub fn of(context: &Context<'_>, targets: Vec<(InodeId, Target)>) -> Checked {
+        let mut checked = Checked { targets: Vec::new(), programs: Vec::new(), loaded: BTreeSet::new() };
+        let check = |(id, target): (InodeId, Target), (): &mut ()| (check(context, id, &target), id, target);
+        let take = |(result, id, target): (Result, InodeId, Target)| {
+            checked.programs.extend(result.program);
+            checked.loaded.extend(result.loads);
+            checked.targets.push((id, target, result.drafts));
+            Ok::<(), Infallible>(())
+        };
+        let threads = Threads::working(context.subject.policy.threads);
+        match in_order(threads, usize::MAX, targets, || (), check, take) {
+            Ok(()) => {}
+        }
+        checked.programs.sort_by(|a, b| a.path.cmp(&b.path));
+        checked
+    }
+}
+
+fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
+    let mut result = Result::default();
+    let Some(probe) = context.files.probe_for(id, Expected::Program) else { return result };
+    if let Some(error) = &probe.error {
+        let draft = Draft::error(UNREADABLE, format!("cannot be checked: {error}"));
+        result.drafts.push(draft.fix("make it readable, and do not change it meanwhile"));
+    } else if target.weight == Weight::Named
+        && !context.user(target.weight).may_execute(&context.subject.tree.inode(id).meta)
+    {
+        result.drafts.push(not_executable(context, id, target.weight));
+    } else if let Some(facts) = &probe.elf {
+        let start = context.exec(target.weight).start(id, &target.path, facts);
+        let mut required = None;
+        result.drafts.clone_from(&start.drafts);
+        if let Some((loader, kind)) = &start.loader {
+            let loading = context.loading(id, target.weight);
+            if let Some(loaded) = loading.load_twice(id, &target.path, loader, kind, context.rights(id)) {
+                result.loads = loaded.objects.iter().map(|object| object.id).collect();
+                result.drafts.extend(loaded.drafts);
+                required = loaded.demand;
+            }
+        }
+        result.program = program(context, id, target, &start, probe.size, &result.drafts, required);
+        result.drafts.extend(policy_drafts(context.subject.policy, start.linkage, start.libc));
+    } else {
+        result.drafts = context.exec(target.weight).script(id, probe, &context.search()).drafts;
+    }
+    result
+}
+
+fn not_executable(context: &Context<'_>, id: InodeId, weight: Weight) -> Draft {
+    let meta = &context.subject.tree.inode(id).meta;
+    let message = format!("is not executable for uid {}", context.user(weight).uid);
+    Draft::error(CMD_NOT_EXECUTABLE, message)
+        .refused(ExecError::Denied)
+        .because("mode and owner", format!("{} {}:{}", meta.mode, meta.uid, meta.gid))
+        .fix("give it an execute bit for that user, or run the image as its owner")
+}
+
+/// The row of an ELF program; `None` for a library or an object.
+fn program(
+    context: &Context<'_>,
+    id: InodeId,
+    target: &Target,
+    start: &Start<'_>,
+    size: u64,
+    drafts: &[Draft],
+    needs_glibc: Option<GlibcRequirement>,
+) -> Option<Program> {
+    if matches!(start.linkage, Linkage::Object | Linkage::SharedObject) {
+        return None;
+    }
+    let unknown = [PACKED, LOADER_UNKNOWN];
+    let verdict = match drafts.iter().map(|draft| draft.severity).max() {
+        Some(Severity::Error) => StartVerdict::Fails,
+        _ if drafts.iter().any(|draft| unknown.contains(&draft.code)) => StartVerdict::Unknown,
+        Some(Severity::Warning) => StartVerdict::MayFail,
+        _ if start.linkage == Linkage::StaticPieLikely => StartVerdict::MayFail,
+        Some(Severity::Note) | None => StartVerdict::Starts,
+    };
+    Some(Program {
+        path: target.path.to_string(),
+        names: context.names.of_inode(id).len(),
+        linkage: start.linkage,
+        libc: start.libc,
+        size,
+        verdict,
+        needs_glibc,
+    })
+}

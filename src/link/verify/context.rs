@@ -1,0 +1,112 @@
+//! What every step of a verification looks at and none changes.
+
+use std::sync::OnceLock;
+
+use crate::link::files::Files;
+use crate::link::init::FirstProgram;
+use crate::link::kernel::exec::ExecContext;
+use crate::link::load::{Loading, Rights};
+use crate::link::lookup;
+use crate::link::process::Environment;
+use crate::link::script::check::Search;
+use crate::link::subject::{Purpose, Subject};
+use crate::link::user::{ProcessUser, UnknownUser};
+use crate::path::ImagePath;
+use crate::tree::InodeId;
+
+use super::programs::{Names, Weight};
+
+/// A tree with its settings, ready to be checked.
+pub(crate) struct Context<'a> {
+    pub subject: &'a Subject<'a>,
+    pub files: &'a Files<'a>,
+    pub names: Names<'a>,
+    /// The entries of PATH.
+    pub path: Vec<Vec<u8>>,
+    /// The working directory, as it is written.
+    pub directory: Vec<u8>,
+    /// The working directory, as the kernel finds it.
+    cwd: ImagePath,
+    environment: Environment,
+    /// The user that starts what the image names; root where it is unknown.
+    user: ProcessUser,
+    /// Why the image's user is unknown.
+    pub unknown_user: Option<UnknownUser>,
+    /// The start of an initramfs.
+    pub first: Option<FirstProgram>,
+}
+
+impl<'a> Context<'a> {
+    /// Looks at the settings.
+    pub fn new(subject: &'a Subject<'a>, files: &'a Files<'a>) -> Context<'a> {
+        let directory = lookup::working_directory(subject.settings);
+        let found = files.find(&ImagePath::root(), &directory).ok();
+        let cwd = found.filter(|found| subject.tree.inode(found.id).is_directory()).map(|found| found.path);
+        let settings = subject.settings.filter(|_| subject.purpose == Purpose::Container);
+        let user = settings.map(|settings| ProcessUser::named(subject.tree, &settings.user)).transpose();
+        let (user, unknown_user) = match user {
+            Ok(user) => (user.unwrap_or_else(ProcessUser::root), None),
+            Err(unknown) => (ProcessUser::root(), Some(unknown)),
+        };
+        let mut context = Context {
+            subject,
+            files,
+            names: Names::of(subject.tree),
+            path: lookup::search_path(subject.settings),
+            directory,
+            cwd: cwd.unwrap_or(ImagePath::root()),
+            environment: Environment::of(subject.settings),
+            user,
+            unknown_user,
+            first: None,
+        };
+        if let Purpose::Initramfs { init } = &subject.purpose {
+            context.first = Some(FirstProgram::of(&context.exec(Weight::Named), init));
+        }
+        context
+    }
+
+    /// For the kernel's rules.
+    pub fn exec(&self, weight: Weight) -> ExecContext<'_> {
+        ExecContext {
+            files: self.files,
+            whole: self.subject.purpose.whole(),
+            cwd: &self.cwd,
+            user: self.user(weight),
+            named: weight == Weight::Named,
+        }
+    }
+
+    /// For the rules of a script's interpreter.
+    pub fn search(&self) -> Search<'_> {
+        Search { path: &self.path, directory: &self.directory }
+    }
+
+    /// For the rules of a program's loader.
+    pub fn loading(&self, id: InodeId, weight: Weight) -> Loading<'_> {
+        Loading {
+            files: self.files,
+            environment: &self.environment,
+            cwd: &self.cwd,
+            user: self.user(weight),
+            // Nothing is mounted when the first program of an initramfs starts.
+            proc: !self.first.as_ref().is_some_and(|first| first.needs(id)),
+        }
+    }
+
+    /// The user that starts a program: the image's for what it names, root for the rest.
+    pub fn user(&self, weight: Weight) -> &ProcessUser {
+        static ROOT: OnceLock<ProcessUser> = OnceLock::new();
+        match weight {
+            Weight::Named => &self.user,
+            Weight::Found | Weight::Elsewhere => ROOT.get_or_init(ProcessUser::root),
+        }
+    }
+
+    /// The rights that a program gets. File capabilities give root nothing that it does not have.
+    pub fn rights(&self, id: InodeId) -> Rights {
+        let meta = &self.subject.tree.inode(id).meta;
+        let by_capability = self.user.uid != 0 && meta.xattrs.contains_key(b"security.capability".as_slice());
+        if meta.mode.bits() & 0o6000 != 0 || by_capability { Rights::More } else { Rights::Caller }
+    }
+}

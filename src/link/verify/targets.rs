@@ -1,0 +1,204 @@
+//! The first step: which files must start.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::link::draft::{Draft, Ending, ExecError};
+use crate::link::files::words_of;
+use crate::link::init;
+use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, CommandRole, NotFound, USER_MISSING};
+use crate::link::subject::Purpose;
+use crate::link::user::UnknownUser;
+use crate::oci::Settings;
+use crate::parallel::{Threads, in_order};
+use crate::path::ImagePath;
+use crate::report::FindingSubject;
+use crate::tree::InodeId;
+
+use super::context::Context;
+use super::finding::Target;
+use super::programs::{self, Weight, weight};
+
+/// The files that must start, and what was found while they were looked for.
+pub(crate) struct Targets {
+    /// What the image names first, then by path.
+    pub files: Vec<(InodeId, Target)>,
+    pub drafts: Vec<(FindingSubject, Draft)>,
+}
+
+impl Targets {
+    /// Looks for all of them.
+    pub fn of(context: &Context<'_>) -> Targets {
+        let mut search = Found { context, files: BTreeMap::new(), drafts: Vec::new() };
+        search.initramfs();
+        search.named();
+        search.programs();
+        let Found { mut files, drafts, .. } = search;
+        follow_scripts(context, &mut files);
+        let mut files: Vec<(InodeId, Target)> = files.into_iter().collect();
+        files.sort_by(|(_, a), (_, b)| {
+            b.weight.eq(&Weight::Named).cmp(&a.weight.eq(&Weight::Named)).then(a.path.cmp(&b.path))
+        });
+        Targets { files, drafts }
+    }
+}
+
+/// What was found so far.
+struct Found<'a> {
+    context: &'a Context<'a>,
+    files: BTreeMap<InodeId, Target>,
+    drafts: Vec<(FindingSubject, Draft)>,
+}
+
+impl Found<'_> {
+    /// What matters for an initramfs only.
+    fn initramfs(&mut self) {
+        let subject = self.context.subject;
+        let missing = match &subject.purpose {
+            Purpose::Initramfs { init } => init::mount_points(&self.context.exec(Weight::Named), init),
+            Purpose::Part => None,
+            Purpose::Container | Purpose::Plain | Purpose::Programs(_) => return,
+        };
+        for (path, draft) in missing.into_iter().chain(init::lost(subject.tree)) {
+            self.report(&path, draft);
+        }
+    }
+
+    /// What the image, the caller or the policy names.
+    fn named(&mut self) {
+        let subject = self.context.subject;
+        match &subject.purpose {
+            Purpose::Container => subject.settings.into_iter().for_each(|settings| self.commands(settings)),
+            Purpose::Initramfs { init } => self.init(init),
+            Purpose::Part | Purpose::Plain => {}
+            Purpose::Programs(paths) => {
+                for path in paths {
+                    match self.context.files.find(&ImagePath::root(), path.as_bytes()) {
+                        Ok(found) => add(self.context, &mut self.files, found.id, Weight::Found, None),
+                        Err(error) => self.report(path, Draft::error(CMD_NOT_FOUND, words_of(&error))),
+                    }
+                }
+            }
+        }
+        for path in &subject.policy.programs {
+            if let Err(fault) = self.command(CommandRole::Required, path.as_bytes(), &[], b"/") {
+                self.drafts.push((fault.subject, fault.draft));
+            }
+        }
+    }
+
+    fn commands(&mut self, settings: &Settings) {
+        if let Some(unknown) = &self.context.unknown_user {
+            self.unknown_user(unknown);
+        }
+        let commands = lookup::commands(settings);
+        if commands.iter().any(|(_, word)| !word.contains(&b'/')) {
+            self.drafts.extend(lookup::relative_entries(&self.context.path));
+        }
+        for (role, word) in commands {
+            if let Err(fault) = self.command(role, &word, &self.context.path, &self.context.directory) {
+                self.drafts.push((fault.subject, fault.draft));
+            }
+        }
+    }
+
+    fn unknown_user(&mut self, unknown: &UnknownUser) {
+        let (what, name, file) = match unknown {
+            UnknownUser::User(name) => ("user", name, "passwd"),
+            UnknownUser::Group(name) => ("group", name, "group"),
+        };
+        let draft = Draft::error(USER_MISSING, format!("has no entry for the {what} that the image runs as: {name}"))
+            .says(format!("unable to find {what} {name}: no matching entries in {file} file"))
+            .fix(format!("add it as a [[{what}]], or use its number"));
+        self.drafts.push((FindingSubject::Path(format!("/etc/{file}")), draft));
+    }
+
+    fn init(&mut self, init: &ImagePath) {
+        let Err(fault) = self.command(CommandRole::Init, init.as_bytes(), &[], b"/") else { return };
+        let mut draft = fault.draft;
+        let words = match &self.context.first {
+            Some(first) if draft.code == CMD_NOT_EXECUTABLE => {
+                draft.evidence.push(first.evidence());
+                first.words(&Ending::Refused(ExecError::Denied))
+            }
+            _ => None,
+        };
+        let no_root = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
+        draft.ending = Ending::Says(words.unwrap_or_else(|| no_root.into()));
+        self.report(init, draft);
+    }
+
+    fn command(
+        &mut self,
+        role: CommandRole,
+        word: &[u8],
+        path: &[Vec<u8>],
+        directory: &[u8],
+    ) -> Result<(), Box<NotFound>> {
+        let named = lookup::find(self.context.files, role, word, path, directory)?;
+        add(self.context, &mut self.files, named.found.id, Weight::Named, Some((named.role, named.spelled)));
+        Ok(())
+    }
+
+    /// Every program of the tree. Each file is opened and read here, in several threads.
+    fn programs(&mut self) {
+        let Context { subject, files, names, path, .. } = self.context;
+        if matches!(subject.purpose, Purpose::Programs(_)) {
+            return;
+        }
+        let weigh = |id: InodeId, (): &mut ()| Some((id, weight(files, id, names, path)?));
+        let take = |found: Option<(InodeId, Weight)>| {
+            if let Some((id, weight)) = found {
+                add(self.context, &mut self.files, id, weight, None);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        };
+        let threads = Threads::working(subject.policy.threads);
+        match in_order(threads, UNDER_WAY, programs::files(subject.tree), || (), weigh, take) {
+            Ok(()) => {}
+        }
+    }
+
+    fn report(&mut self, path: &ImagePath, draft: Draft) {
+        self.drafts.push((FindingSubject::Path(path.to_string()), draft));
+    }
+}
+
+/// How many files may be read ahead.
+const UNDER_WAY: usize = 1024;
+
+/// Adds a file that must start, or what is new about one that is known.
+fn add(
+    context: &Context<'_>,
+    files: &mut BTreeMap<InodeId, Target>,
+    id: InodeId,
+    weight: Weight,
+    role: Option<(CommandRole, Vec<u8>)>,
+) {
+    let Some(path) = context.names.of_inode(id).first().cloned() else { return };
+    let target = files.entry(id).or_insert(Target { weight, path, roles: Vec::new(), scripts: 0 });
+    target.weight = target.weight.max(weight);
+    target.roles.extend(role);
+}
+
+/// Adds the interpreters of scripts: they matter as much as the script itself.
+fn follow_scripts(context: &Context<'_>, files: &mut BTreeMap<InodeId, Target>) {
+    let mut pending: Vec<InodeId> = files.keys().copied().collect();
+    let mut counted = BTreeSet::new();
+    while let Some(id) = pending.pop() {
+        let Some(weight) = files.get(&id).map(|target| target.weight) else { continue };
+        let Some(probe) = context.files.probe(id).filter(|probe| probe.elf.is_none()) else { continue };
+        let starts = context.exec(weight).script(id, probe, &context.search()).starts;
+        for next in starts.into_iter().map(|started| started.id) {
+            let before = files.get(&next).map(|target| target.weight);
+            add(context, files, next, weight, None);
+            if counted.insert((id, next))
+                && let Some(target) = files.get_mut(&next)
+            {
+                target.scripts += 1;
+            }
+            if before.is_none_or(|before| before < weight) {
+                pending.push(next);
+            }
+        }
+    }
+}
