@@ -23,7 +23,7 @@ pub enum Priority {
     Suggested,
     /// Most need it. Also what a note without priority means.
     Recommended,
-    /// Nothing works without it.
+    /// It does not work without it.
     Required,
 }
 

@@ -35,7 +35,7 @@ const NOTES_MAX: usize = 4096;
 pub struct ElfFacts {
     /// Size of the file in bytes.
     pub size: u64,
-    /// The first sixteen bytes. Nobody who loads the program for real looks at more than the magic in them; glibc's
+    /// The first sixteen bytes. The kernel and musl look at the magic only; glibc's
     /// loader looks at all of them in libraries.
     pub ident: [u8; 16],
     /// `e_type`.
@@ -107,7 +107,7 @@ pub struct AndroidNote {
 /// How a file is started, by what is in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Linkage {
-    /// A relocatable object (`.o`, `.ko`), a core dump, or of a type that nobody knows: no kernel starts it.
+    /// A relocatable object (`.o`, `.ko`), a core dump, or of an unknown type: no kernel starts it.
     Object,
     /// For another machine.
     Foreign,
@@ -147,9 +147,9 @@ impl ElfFacts {
     /// Reads a file; `None` when it does not start with the ELF magic.
     ///
     /// # Errors
-    /// When the contents cannot be read. What is wrong inside the file is no error but a fact.
+    /// When the contents cannot be read. What is wrong inside the file is a fact, not an error.
     pub fn read(content: &Content) -> Result<Option<ElfFacts>, ContentError> {
-        // Enough for the header of nearly every file, so that what is no ELF costs one small read.
+        // Enough for the header of nearly every file, so that another file costs one small read.
         let pages = Pages::open(content)?;
         ElfFacts::read_pages(&pages)
     }

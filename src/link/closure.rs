@@ -1,4 +1,4 @@
-//! What one program would load: for whoever collects files, and for the tests against the real loaders.
+//! What one program would load: for bundles, and for the tests against the real loaders.
 
 use crate::path::ImagePath;
 use crate::platform::Platform;
@@ -23,9 +23,9 @@ pub struct Closure {
     pub loader: Option<ImagePath>,
     /// Needed names and the path that each is found at, as the loader spells it; in order of loading.
     pub libraries: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Needed names that are not found, each with the object that asks for it.
+    /// Needed names that are not found, each with the object that needs it.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Symbols that no object has but the start needs: the object that asks, and the name.
+    /// Symbols that no object defines but the start needs: the object that needs it, and the name.
     pub unresolved: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -51,8 +51,8 @@ impl<'t> Closures<'t> {
         self.files.closed()
     }
 
-    /// What the program at a path would load, started by root from `/` with an empty environment; `None` when it is no
-    /// program of this platform that could start, or its loader is none whose rules are known. A static program has an
+    /// What the program at a path would load, started by root from `/` with an empty environment; `None` when it is
+    /// not a program of this platform that could start, or the rules of its loader are not known. A static program has an
     /// empty closure.
     pub fn of(&self, path: &ImagePath) -> Option<Closure> {
         let (start, id, at) = self.start(path)?;

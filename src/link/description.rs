@@ -35,7 +35,7 @@ pub struct Description {
     /// The C library of its loader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libc: Option<Libc>,
-    /// The version of the loader, where it says one.
+    /// The version of the loader, if it states one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libc_version: Option<String>,
     /// DT_SONAME.
@@ -51,7 +51,7 @@ pub struct Description {
     pub needed: Vec<String>,
     /// Everything that would be loaded, in order.
     pub libraries: Vec<Library>,
-    /// The newest version of glibc that it and its libraries ask for.
+    /// The newest version of glibc that it and its libraries require.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needs_glibc: Option<GlibcRequirement>,
     /// Android's API level and NDK, from its note.
@@ -98,12 +98,12 @@ impl fmt::Display for FileKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Library {
-    /// The name that is asked for.
+    /// The needed name.
     pub name: String,
-    /// The path that is taken, as the loader spells it; absent when nothing is found.
+    /// The path, as the loader spells it; absent when nothing is found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The rule by which it is found, or who asks for what is not found.
+    /// The rule that finds it, or the object that needs it when it is not found.
     pub rule: String,
 }
 
@@ -123,7 +123,7 @@ pub fn describe(tree: &Tree, platform: &Platform, path: &ImagePath) -> Option<De
         }
         return Some(description);
     };
-    // Its own machine, so that a foreign file is told by what it is rather than that it is foreign.
+    // Its own machine, so that a foreign file is described by its kind.
     description.kind = match facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute()) {
         Linkage::Object | Linkage::Foreign => FileKind::Object,
         Linkage::Dynamic => FileKind::Dynamic,
@@ -149,7 +149,7 @@ pub fn describe(tree: &Tree, platform: &Platform, path: &ImagePath) -> Option<De
         LoaderKind::Glibc(loader) => loader.version.as_ref().map(Version::to_string),
         LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
     };
-    description.needs_glibc = loaded.demand.clone();
+    description.needs_glibc = loaded.needs_glibc.clone();
     for (name, path) in &loaded.resolved {
         let rule = loaded.objects.iter().find(|object| object.path == *path).map(|object| object.rule.clone());
         let path = Some(display_bytes(path));

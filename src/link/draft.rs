@@ -1,4 +1,4 @@
-//! A finding before it is known for whom it is told: what is wrong with one file.
+//! What is wrong with one file, before it is a finding about a path.
 
 use crate::report::{Code, Evidence, Severity};
 
@@ -20,9 +20,9 @@ pub(crate) enum Ending {
     Silent,
     /// execve(2) fails.
     Refused(ExecError),
-    /// The process is killed by a signal, without a word.
+    /// The process is killed by a signal and prints nothing.
     Killed(&'static str, u8),
-    /// Somebody prints this.
+    /// A program prints this.
     Says(String),
 }
 

@@ -161,9 +161,8 @@ impl<'t> Files<'t> {
     pub fn tables(&self, id: InodeId) -> Option<&Tables> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
-        self.tables.get_or_init(id, || {
-            self.read_tables(Pages::open(content).and_then(|pages| Tables::read(&pages, facts)))
-        })
+        self.tables
+            .get_or_init(id, || self.read_tables(Pages::open(content).and_then(|pages| Tables::read(&pages, facts))))
     }
 
     fn read_tables(&self, read: Result<Tables, ContentError>) -> Tables {
@@ -259,7 +258,7 @@ impl<'t> Files<'t> {
             Kind::File(_) if user.may_execute(&inode.meta) => return Ok(found),
             Kind::File(_) => return Err(Refusal::NotExecutable(found)),
             Kind::Directory(_) => "a directory",
-            Kind::Symlink(_) => "a link",
+            Kind::Symlink(_) => "a symlink",
             Kind::CharDevice(_) => "a character device",
             Kind::BlockDevice(_) => "a block device",
             Kind::Fifo => "a named pipe",
@@ -293,11 +292,11 @@ impl Tables {
 /// What was found at a path that could not be opened, in words.
 pub(super) fn words_of(error: &ResolveError) -> String {
     match error.errno {
-        Errno::NotFound if !error.links.is_empty() => format!("a link to {}, which does not exist", error.at),
+        Errno::NotFound if !error.links.is_empty() => format!("a symlink to {}, which does not exist", error.at),
         Errno::NotFound => "absent".to_string(),
         Errno::NoAccess => format!("{} cannot be read by the user who runs sazare", error.at),
         Errno::NotADirectory => format!("{} is not a directory", error.at),
-        Errno::Loop => "a loop of links".to_string(),
+        Errno::Loop => "a symlink loop".to_string(),
         Errno::NameTooLong => "name too long".to_string(),
     }
 }

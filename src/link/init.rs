@@ -1,12 +1,12 @@
 //! The first program of an initramfs: what a kernel does with it, and what it does instead (Linux, `init/main.c`, 6.1 to
 //! 6.18).
 //!
-//! A kernel looks for what `rdinit=` names. Is it not there, the initramfs counts for nothing and a root disk is mounted;
-//! there is none, so it panics. Is it there and execve(2) fails, the kernel tells the error number and tries four other
-//! programs in turn: the first that can be executed runs as if it had been meant, which hides the fault.
+//! A kernel looks for what `rdinit=` names. If it does not exist, the kernel ignores the initramfs and mounts a root disk; as
+//! there is none, it panics. If it exists and execve(2) fails, the kernel prints the error number and tries four other
+//! programs in turn: the first one that can be executed runs instead, which hides the fault.
 //!
 //! An archive has no place for extended attributes, and what mounts the kernel's file systems needs directories for them:
-//! both are told here, since they matter for an initramfs only.
+//! both are checked here, as they matter for an initramfs only.
 
 use std::collections::BTreeSet;
 
@@ -42,12 +42,12 @@ pub(super) struct FirstProgram {
     chain: BTreeSet<InodeId>,
     /// The fallback that would run, if there is one.
     instead: Option<&'static str>,
-    /// What becomes of each fallback.
+    /// What the kernel does with each fallback.
     fallbacks: Vec<String>,
 }
 
 impl FirstProgram {
-    /// Follows what a kernel would do. The context must be one of named programs.
+    /// Follows what a kernel would do. The context must be that of a named program.
     pub fn of(context: &ExecContext<'_>, init: &ImagePath) -> FirstProgram {
         let mut chain = BTreeSet::new();
         let _ = execve(context, init.as_bytes(), &mut chain);
@@ -59,7 +59,7 @@ impl FirstProgram {
                     first.fallbacks.push(format!("{path} starts"));
                     break;
                 }
-                Err(ExecError::NotFound) => "error -2, without a word".to_string(),
+                Err(ExecError::NotFound) => "error -2, which it does not print".to_string(),
                 Err(error) => format!("error -{}", error.number()),
             };
             first.fallbacks.push(format!("{path}: {words}"));
@@ -93,11 +93,11 @@ impl FirstProgram {
 
     /// The fallbacks, as evidence for a start that fails.
     pub fn evidence(&self) -> Evidence {
-        Evidence { subject: "what the kernel tries after it".into(), detail: self.fallbacks.join(", ") }
+        Evidence { subject: "what the kernel tries next".into(), detail: self.fallbacks.join(", ") }
     }
 }
 
-/// Whether execve(2) would take a program, with every file that it opens.
+/// Whether execve(2) would start a program, with every file that it opens.
 fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>) -> Result<(), ExecError> {
     let mut path = path.to_vec();
     for _ in 0..=SCRIPTS_MAX {
@@ -161,7 +161,7 @@ pub(super) fn mount_points(context: &ExecContext<'_>, init: &ImagePath) -> Optio
     Some((root, draft))
 }
 
-/// The text of the first program; empty for what is no script.
+/// The text of the first program; empty for what is not a script.
 fn script(context: &ExecContext<'_>, init: &ImagePath) -> Vec<u8> {
     let Ok(found) = context.files.find(&ImagePath::root(), init.as_bytes()) else { return Vec::new() };
     let Some(content) = context.files.content(found.id) else { return Vec::new() };
@@ -209,7 +209,7 @@ pub(super) fn lost(tree: &Tree) -> Option<(ImagePath, Draft)> {
     let names = first.meta.xattrs.keys().map(|name| crate::path::display_bytes(name));
     let draft = Draft::warning(XATTRS_LOST, format!("{what}{more}"))
         .because(path.to_string(), names.collect::<Vec<_>>().join(", "))
-        .fix("leave them out knowingly (`xattrs = \"drop\"` at the source), or let /init set them (setcap, setfattr)");
+        .fix("drop them explicitly (`xattrs = \"drop\"` at the source), or let /init set them (setcap, setfattr)");
     Some((path, draft))
 }
 
@@ -221,7 +221,7 @@ mod tests {
     use crate::link::{Policy, Purpose, Subject, Verification, verify};
     use crate::platform::{Arch, Platform};
 
-    fn judge(sample: &Sample) -> Verification {
+    fn verified(sample: &Sample) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let purpose = Purpose::Initramfs { init: "/init".parse().unwrap() };
         verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy })
@@ -234,8 +234,8 @@ mod tests {
 
     #[track_caller]
     fn assert_ends(sample: &Sample, code: &str, words: &str) {
-        let judgement = judge(sample);
-        let [finding] = judgement.report.findings.as_slice() else { panic!("{:#?}", judgement.report.findings) };
+        let result = verified(sample);
+        let [finding] = result.report.findings.as_slice() else { panic!("{:#?}", result.report.findings) };
         assert_eq!((finding.code.0, finding.run_time.as_deref().unwrap_or_default()), (code, words));
     }
 
@@ -262,11 +262,11 @@ mod tests {
             "script-crlf",
             "Failed to execute /init (error -2); then the kernel starts /bin/sh instead",
         );
-        let judgement = judge(&sample);
-        let evidence = judgement.report.findings[0].evidence.last().unwrap();
-        let tried = "/sbin/init: error -2, without a word, /etc/init: error -13, /bin/init: error -2, without a word, \
+        let result = verified(&sample);
+        let evidence = result.report.findings[0].evidence.last().unwrap();
+        let tried = "/sbin/init: error -2, which it does not print, /etc/init: error -13, /bin/init: error -2, which it does not print, \
                      /bin/sh starts";
-        assert_eq!((evidence.subject.as_str(), evidence.detail.as_str()), ("what the kernel tries after it", tried));
+        assert_eq!((evidence.subject.as_str(), evidence.detail.as_str()), ("what the kernel tries next", tried));
     }
 
     #[test]
@@ -274,8 +274,8 @@ mod tests {
         let musl = "/lib/ld-musl-x86_64.so.1";
         let init = Forge { needed: vec!["libabsent.so".into()], ..Forge::dynamic(musl) };
         let sample = base().elf(musl, &Forge::musl(true)).elf("/init", &init);
-        let judgement = judge(&sample);
-        let words = judgement.report.findings[0].run_time.clone().unwrap();
+        let result = verified(&sample);
+        let words = result.report.findings[0].run_time.clone().unwrap();
         assert!(
             words.ends_with("; Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00"),
             "{words}"
@@ -285,8 +285,8 @@ mod tests {
     #[test]
     fn missing_mount_points_are_a_warning() {
         let sample = Sample::new().elf("/init", &Forge::program()).directory("/dev").text("/sys", 0o644, "");
-        let judgement = judge(&sample);
-        let [finding] = judgement.report.findings.as_slice() else { panic!("{:#?}", judgement.report.findings) };
+        let result = verified(&sample);
+        let [finding] = result.report.findings.as_slice() else { panic!("{:#?}", result.report.findings) };
         assert_eq!((finding.code, finding.severity), (MOUNT_POINT_MISSING, crate::report::Severity::Warning));
         assert_eq!(finding.message, "has no directory to mount the kernel's file systems on: /proc, /sys");
         let evidence: Vec<String> =
@@ -298,8 +298,8 @@ mod tests {
     fn a_script_that_makes_its_mount_points_needs_none() {
         let script = "#!/bin/sh\n[ -d /dev ] || mkdir -m 0755 /dev; mkdir -p \"/proc\" /run\n# mkdir /system\n";
         let sample = Sample::new().elf("/bin/sh", &Forge::program()).text("/init", 0o755, script);
-        let judgement = judge(&sample);
-        let [finding] = judgement.report.findings.as_slice() else { panic!("{:#?}", judgement.report.findings) };
+        let result = verified(&sample);
+        let [finding] = result.report.findings.as_slice() else { panic!("{:#?}", result.report.findings) };
         assert_eq!(finding.message, "has no directory to mount the kernel's file systems on: /sys");
     }
 
@@ -310,7 +310,7 @@ mod tests {
             let id = sample.tree.get(&path.parse().unwrap()).unwrap();
             sample.tree.meta_mut(id).xattrs.insert(name.as_bytes().into(), Box::from(*b"1"));
         }
-        let whole = judge(&sample).report.findings;
+        let whole = verified(&sample).report.findings;
         let [finding] = whole.as_slice() else { panic!("{whole:#?}") };
         assert_eq!((finding.code, finding.subject.as_str()), (XATTRS_LOST, "/a"));
         assert_eq!(finding.message, "has extended attributes, which an initramfs cannot hold; so has 1 other file");

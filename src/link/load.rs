@@ -16,7 +16,7 @@ pub(super) enum Rights {
     More,
 }
 
-/// The surroundings of a program that a loader loads.
+/// What decides about loading beside the program and its loader.
 pub(super) struct Loading<'a> {
     pub files: &'a super::files::Files<'a>,
     pub environment: &'a Environment,

@@ -1,4 +1,4 @@
-//! Which loader a file is: told by what is in it, never by its name.
+//! Which loader a file is, by its contents and never by its name.
 //!
 //! `libc6-compat` makes `/lib64/ld-linux-x86-64.so.2` a link to musl, and then musl's rules hold for a program that was
 //! built for glibc. What differs between builds of one loader (directories, versions) is read out of the file as well.

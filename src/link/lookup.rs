@@ -270,7 +270,7 @@ mod tests {
         let details: Vec<&str> = draft.evidence.iter().map(|evidence| evidence.detail.as_str()).collect();
         assert_eq!(
             details,
-            ["not executable: mode 0644", "a directory", "a link to /c/nowhere, which does not exist", "absent"]
+            ["not executable: mode 0644", "a directory", "a symlink to /c/nowhere, which does not exist", "absent"]
         );
     }
 

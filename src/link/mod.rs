@@ -1,17 +1,20 @@
 //! The verifier: would every program of a tree start? Decided as the kernel and the program's own loader would decide,
-//! by looking at the tree only: nothing is run, and the machine may be another one.
+//! by looking at the tree only: nothing is run, and the architecture may be another one.
 //!
-//! [`verify`] follows a start from its beginning: the command is looked up as runc does, its file is judged by the
-//! kernel's rules, a script leads to its interpreter, a PT_INTERP to its loader; then the loader, told by its contents,
-//! decides about libraries and symbols. Each rule stands in the file that is named for it, beside the codes of what it
-//! can find; [`CODES`] lists them all.
+//! [`verify()`] follows a start from its beginning: the command is looked up as runc does, its file is checked with the
+//! kernel's rules, a script leads to its interpreter, a PT_INTERP to its loader; then the rules of that loader, recognised by
+//! its contents, decide about libraries and symbols.
+//!
+//! The rules stand in folders: `kernel/` for execve(2), `script/` for first lines and `env`, `glibc/` and `musl/` for the
+//! loaders. `verify/` is on top: it applies them to a tree. Each rule stands beside the codes of its findings;
+//! [`CODES`] lists them all. What depends on the architecture comes from [`crate::platform`].
 //!
 //! Decisions where the facts are silent:
 //! - A program for another machine is an error in a place for programs (PATH, `sbin`, `libexec`, `/opt/*/bin`) and a
 //!   warning elsewhere.
-//! - A file is judged once, however many names it has; the names are counted in the finding. A script's finding is about
+//! - A file is checked once, however many names it has; the names are counted in the finding. A script's finding is about
 //!   its first line only: what is wrong with its interpreter is found at the interpreter.
-//! - The configured user counts for what the image names; other programs are judged as root would start them.
+//! - The configured user counts for what the image names; other programs are checked as if root started them.
 
 mod draft;
 mod policy;

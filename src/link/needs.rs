@@ -1,6 +1,6 @@
-//! What a start needs, file by file: the paths as kernel and loader spell them, and who asks for each.
+//! What a start needs, file by file: the paths as kernel and loader spell them, and what needs each.
 //!
-//! A closure answers "what is loaded"; this answers "what must be there for it", for whoever makes a smaller root that
+//! A closure answers "what is loaded"; this answers "what must exist for it", for a smaller root that
 //! starts the same programs. The rules are those of the verifier, so both agree by construction.
 
 use std::collections::BTreeSet;
@@ -24,11 +24,11 @@ use super::user::ProcessUser;
 /// What a file is to a start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
-    /// The loader that takes the program over.
+    /// The loader of the program.
     Loader,
     /// A library that is loaded.
     Library {
-        /// The name that is asked for.
+        /// The needed name.
         name: Vec<u8>,
         /// How it is found: `RUNPATH of /usr/bin/x`, `system directory`.
         rule: String,
@@ -39,34 +39,34 @@ pub enum Role {
     Command,
 }
 
-/// One path that a start asks for and that is there.
+/// One path that a start needs and that exists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
     /// The path, as it is given to the kernel.
     pub path: Vec<u8>,
-    /// The file that asks for it first.
+    /// The file that needs it first.
     pub by: Vec<u8>,
     /// What it is to the start.
     pub role: Role,
 }
 
-/// Everything that the start of one file asks for.
+/// Everything that the start of one file needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// What is there, in the order in which it is asked for.
+    /// What exists, in the order in which it is needed.
     pub found: Vec<Need>,
-    /// Needed libraries that are not there, each with who asks.
+    /// Needed libraries that do not exist, each with the file that needs it.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Loaders and interpreters that are named and not there, and libraries that only a cache still knows.
+    /// Loaders and interpreters that are named and do not exist, and libraries that exist only in a cache.
     pub absent: Vec<Vec<u8>>,
     /// Directories in which objects let libraries be looked for, by RUNPATH or RPATH.
     pub directories: BTreeSet<Vec<u8>>,
-    /// The path by which the program names its loader.
+    /// The path of the loader, as the program names it.
     pub interpreter: Option<Vec<u8>>,
 }
 
 impl Closures<'_> {
-    /// What the file at a path asks for when it is started, by root from `/` with an empty environment: a program for
+    /// What the file at a path needs when it is started, by root from `/` with an empty environment: a program for
     /// its loader and libraries, a script for its interpreter, anything else for nothing.
     pub fn needs(&self, path: &ImagePath) -> Needs {
         let files = self.files();
@@ -92,7 +92,7 @@ impl Closures<'_> {
         needs
     }
 
-    /// What a library asks for when a process with this loader opens it by dlopen(3); nothing when either is none.
+    /// What a library needs when a process with this loader opens it by dlopen(3); nothing when either is none.
     pub fn library_needs(&self, path: &ImagePath, interpreter: &[u8]) -> Needs {
         let files = self.files();
         let (root, user) = (ImagePath::root(), ProcessUser::root());
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_loaders_files_know_is_told() {
+    fn what_only_the_files_of_the_loaders_name_is_found() {
         let cache = [(b"liba.so".to_vec(), b"/srv/liba.so".to_vec()), (b"libz.so".to_vec(), b"/srv/libz.so".to_vec())];
         let sample = Sample::new()
             .elf(LOADER, &Forge::glibc())
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_told_as_they_are_asked_for() {
+    fn paths_are_given_as_they_are_spelled() {
         let app = Forge {
             needed: vec!["liba.so".into(), "gone.so".into()],
             runpath: Some("$ORIGIN/../opt:/srv".into()),

@@ -113,7 +113,7 @@ impl Baseline {
 
 impl fmt::Display for Baseline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("# Findings that are known: code, platform, path. Made by `sazare verify --write-baseline`.\n")?;
+        f.write_str("# Known findings: code, platform, path or setting. Made by `sazare verify --write-baseline`.\n")?;
         self.0.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }

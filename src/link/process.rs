@@ -1,4 +1,4 @@
-//! What both loader models share: the process that is being made, and how a library's file is opened.
+//! What both loaders share: the process that is started, and how a library is opened.
 
 use std::collections::BTreeSet;
 
@@ -15,21 +15,21 @@ use super::user::ProcessUser;
 
 /// A needed library is not found.
 pub const LIB_MISSING: Code = Code("lib-missing");
-/// A file that is no library stands before the library.
+/// A file that is not a library comes before the library in the search.
 pub const LIB_BLOCKED: Code = Code("lib-blocked");
 /// A library is for another machine.
 pub const LIB_WRONG_ARCH: Code = Code("lib-wrong-arch");
 /// A library is shorter than its segments.
 pub const LIB_TRUNCATED: Code = Code("lib-truncated");
-/// Nothing has a symbol that is bound when the program starts.
+/// Nothing defines a symbol that is bound when the program starts.
 pub const SYMBOL_MISSING: Code = Code("symbol-missing");
 /// `$ORIGIN` in the program's search path needs `/proc`.
 pub const ORIGIN_NEEDS_PROC: Code = Code("origin-needs-proc");
 /// A search path depends on the working directory.
 pub const RPATH_CWD: Code = Code("rpath-cwd");
-/// A program with more rights than its caller loses `$ORIGIN` in its search path.
+/// The loader ignores `$ORIGIN` for a program with more rights than its caller.
 pub const ORIGIN_SECURE: Code = Code("origin-secure");
-/// An object that is to be preloaded is not there.
+/// An object to be preloaded does not exist.
 pub const PRELOAD_BAD: Code = Code("preload-bad");
 
 /// How many objects one process may load.
@@ -51,7 +51,7 @@ pub(super) struct Process<'a> {
     pub environment: Environment,
     pub cwd: &'a ImagePath,
     pub user: &'a ProcessUser,
-    /// Whether `/proc` is mounted: not before an initramfs's init mounts it.
+    /// Whether `/proc` is mounted: not before the init of an initramfs mounts it.
     pub proc: bool,
     /// Whether the program gets more rights than its caller (`AT_SECURE`): the loader then ignores the environment.
     pub secure: bool,
@@ -80,30 +80,30 @@ pub(super) struct Environment {
 #[derive(Clone, Debug)]
 pub(super) struct Object {
     pub id: InodeId,
-    /// The path by which it was opened; the loader takes `$ORIGIN` from it.
+    /// The path with which it was opened; `$ORIGIN` is its directory.
     pub path: Vec<u8>,
-    /// Names by which it is known, without a search.
+    /// Names for which it is found without a search.
     pub names: Vec<Vec<u8>>,
-    /// Which object asked for it first.
+    /// Which object needs it first.
     pub by: Option<usize>,
     pub is_loader: bool,
-    /// The rule by which it was found.
+    /// The rule that found it.
     pub rule: String,
 }
 
-/// What a loader made of a program.
+/// What a loader does with a program.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub objects: Vec<Object>,
     /// Each needed name with the path that was taken, in order of loading; every name once.
     pub resolved: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Needed names that were not found, with who asked.
+    /// Needed names that were not found, with the object that needs them.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Symbols that nothing has: the object that asks, and the name.
+    /// Symbols that nothing defines: the object that needs it, and the name.
     pub unresolved: BTreeSet<(Vec<u8>, Vec<u8>)>,
     pub drafts: Vec<Draft>,
-    /// The newest version of glibc that is asked for.
-    pub demand: Option<GlibcRequirement>,
+    /// The newest version of glibc that is required.
+    pub needs_glibc: Option<GlibcRequirement>,
 }
 
 /// Why a library's file does not open.
@@ -121,7 +121,7 @@ pub(super) enum OpenError {
 pub(super) enum Candidate {
     Library(Resolved),
     Directory(Resolved),
-    /// No ELF file, or one that cannot be loaded; why, in words.
+    /// Not an ELF file, or one that cannot be loaded; why, in words.
     Unfit(Resolved, String),
     /// An ELF file for another machine.
     Foreign(Resolved, u16),
@@ -168,11 +168,11 @@ impl<'a> Process<'a> {
             }
         })?;
         if let Some(at) = self.user.barred(self.files.tree, &found) {
-            return Err(OpenError::Denied(format!("{at} may not be entered by uid {}", self.user.uid)));
+            return Err(OpenError::Denied(format!("uid {} has no search permission on {at}", self.user.uid)));
         }
         let meta = &self.files.tree.inode(found.id).meta;
         if !self.user.may_read(meta) {
-            return Err(OpenError::Denied(format!("may not be read by uid {}: mode {}", self.user.uid, meta.mode)));
+            return Err(OpenError::Denied(format!("uid {} has no read permission: mode {}", self.user.uid, meta.mode)));
         }
         Ok(found)
     }
@@ -192,19 +192,19 @@ impl<'a> Process<'a> {
             Kind::File(_) => {}
             Kind::Directory(_) => return Candidate::Directory(found),
             Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
-                return Candidate::Unfit(found, "no regular file".into());
+                return Candidate::Unfit(found, "not a regular file".into());
             }
         }
-        let Some(probe) = self.probe(found.id) else { return Candidate::Unfit(found, "no file".into()) };
+        let Some(probe) = self.probe(found.id) else { return Candidate::Unfit(found, "not a file".into()) };
         if let Some(error) = &probe.error {
             return Candidate::Unfit(found, format!("unreadable: {error}"));
         }
         let Some(facts) = &probe.elf else {
             let words = match probe.size {
                 0 => "empty".to_string(),
-                size if size < self.files.arch.facts().class.header_size() => format!("no ELF file: {size} bytes"),
-                _ if !probe.head.contains(&0) => "no ELF file but a text, such as a linker script".to_string(),
-                _ => "no ELF file".to_string(),
+                size if size < self.files.arch.facts().class.header_size() => format!("not an ELF file: {size} bytes"),
+                _ if !probe.head.contains(&0) => "a text file, such as a linker script, not an ELF file".to_string(),
+                _ => "not an ELF file".to_string(),
             };
             return Candidate::Unfit(found, words);
         };
@@ -231,13 +231,13 @@ impl<'a> Process<'a> {
         let needed = facts.size_needed();
         (needed > facts.size).then(|| {
             let path = display_bytes(&object.path);
-            Draft::error(LIB_TRUNCATED, format!("loads {path}, which is cut off: {} of {needed} bytes", facts.size))
+            Draft::error(LIB_TRUNCATED, format!("loads {path}, which is truncated: {} of {needed} bytes", facts.size))
                 .killed("SIGBUS", 135)
                 .fix(format!("copy {path} again"))
         })
     }
 
-    /// The chain of those who asked for an object: `/bin/app, /usr/lib/libx.so.1`.
+    /// The chain of objects that need an object: `/bin/app, /usr/lib/libx.so.1`.
     pub fn chain(objects: &[Object], mut at: usize) -> String {
         let mut parts = Vec::new();
         while let Some(object) = objects.get(at) {
@@ -251,7 +251,7 @@ impl<'a> Process<'a> {
         parts.join(" \u{2192} ")
     }
 
-    /// Where a file of this name does lie in the tree.
+    /// Where the tree has a file of this name.
     pub fn elsewhere(&self, name: &[u8]) -> Vec<&'a ImagePath> {
         let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         self.files.by_name(base)

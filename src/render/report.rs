@@ -14,7 +14,7 @@ use crate::report::{Evidence, Finding, FindingSubject, Report, Severity};
 /// How wide the text of a fix may become, in columns.
 const WIDTH: usize = 115;
 
-/// How many lines of evidence are shown where nobody asked for all.
+/// How many lines of evidence are shown unless all are asked for.
 const EVIDENCE: usize = 8;
 
 /// How a report for people looks.
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_tells_the_same_number_of_findings() {
+    fn every_form_has_the_same_number_of_findings() {
         let report = report();
         let parsed: Value = serde_json::from_str(&json(&report, &verdicts())).unwrap();
         let lines = human(&report, Style::default());
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn one_file_is_told_as_file_and_ldd_would() {
+    fn one_file_is_described_as_file_and_ldd_would() {
         let library = |name: &str, path: Option<&str>, rule: &str| link::Library {
             name: name.into(),
             path: path.map(str::to_string),

@@ -1,4 +1,4 @@
-//! What is told of a program that glibc's loader does not load.
+//! Findings about programs that glibc's loader does not load.
 
 use crate::path::display_bytes;
 use crate::report::{Code, Evidence};
@@ -16,9 +16,9 @@ impl Glibc<'_> {
         let path = display_bytes(&self.loaded.objects[index].path);
         if crate::elf::contains(&self.loaded.objects[index].path, b"/glibc-hwcaps/") {
             self.loaded.drafts.push(
-                Draft::warning(NEEDS_ISA_LEVEL, format!("loads {path}, which is there for newer CPUs only"))
+                Draft::warning(NEEDS_ISA_LEVEL, format!("loads {path}, which exists for newer CPUs only"))
                     .because(Process::chain(&self.loaded.objects, index), "no file of that name outside glibc-hwcaps")
-                    .fix("add the library for every CPU as well"),
+                    .fix("also add the library for the baseline CPU"),
             );
         }
         let Some(dynamic) = self.dynamic(index) else { return };
@@ -28,8 +28,8 @@ impl Glibc<'_> {
         let shown = display_bytes(text);
         if index == 0 && !self.process.proc && crate::elf::contains(text, b"ORIGIN") {
             self.loaded.drafts.push(
-                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, and /proc is not mounted yet"))
-                    .because(path, "without /proc elements with $ORIGIN are dropped")
+                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, but /proc is not mounted yet"))
+                    .because(path, "if /proc is not mounted, glibc ignores elements with $ORIGIN")
                     .fix("link init statically, or give it an absolute path"),
             );
         } else if text
@@ -63,7 +63,7 @@ impl Glibc<'_> {
         let mut draft = if skipped {
             Draft::error(
                 LIB_WRONG_ARCH,
-                format!("{who}needs the library {shown}, which is there for another machine only"),
+                format!("{who}needs the library {shown}, which exists for another architecture only"),
             )
         } else {
             Draft::error(LIB_MISSING, format!("{who}needs the library {shown}, which glibc's loader does not find"))
@@ -76,7 +76,7 @@ impl Glibc<'_> {
             Some(directory) if !skipped => {
                 draft = draft.because(
                     elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
-                    "a file of that name, where nothing looks for it",
+                    "a file of that name, outside the search path",
                 );
                 format!(
                     "add {directory} to its RUNPATH (`patchelf --set-rpath`), or give the tree an /etc/ld.so.cache made \
@@ -85,7 +85,7 @@ impl Glibc<'_> {
                 )
             }
             Some(_) | None => {
-                format!("add the package that holds {shown} for {} to a source", arch.oci)
+                format!("add the package that contains {shown} for {} to a source", arch.oci)
             }
         };
         draft.fix(fix)

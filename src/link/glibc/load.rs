@@ -107,11 +107,11 @@ impl<'a> Glibc<'a> {
             if self.resolve(&name, 0).is_err() {
                 let name = display_bytes(&name);
                 self.loaded.drafts.push(
-                    Draft::warning(PRELOAD_BAD, format!("is started with {name} of {source}, which is not loaded"))
+                    Draft::warning(PRELOAD_BAD, format!("is started with {name} from {source}, which cannot be preloaded"))
                         .says(format!(
                             "ERROR: ld.so: object '{name}' from {source} cannot be preloaded (cannot open shared object file): ignored."
                         ))
-                        .fix("add the object, or take the setting away"),
+                        .fix("add the object, or remove the setting"),
                 );
             }
         }
@@ -145,7 +145,7 @@ impl<'a> Glibc<'a> {
         let search = match &expanded {
             None => Search::Nothing,
             Some(path) if path.contains(&b'/') => {
-                self.look(path.clone(), "named by its path", &mut tried).unwrap_or(Search::Nothing)
+                self.look(path.clone(), "given as a path", &mut tried).unwrap_or(Search::Nothing)
             }
             Some(name) => self.search(name, by, &mut tried),
         };
@@ -334,7 +334,7 @@ impl<'a> Glibc<'a> {
         }
         match self.process.candidate(found) {
             Candidate::Library(_) if facts.and_then(|facts| facts.dynamic.as_ref()).is_some_and(Dynamic::is_pie) => {
-                Some(Search::Fatal(path, "a program, no library".into(), PROGRAM))
+                Some(Search::Fatal(path, "a program, not a library".into(), PROGRAM))
             }
             Candidate::Library(found) => Some(Search::Found(path, found, rule.to_string())),
             Candidate::Foreign(_, machine) => {

@@ -1,4 +1,4 @@
-//! What a program under glibc may want after it started: newer CPUs, and libraries that it opens while it runs.
+//! What the notes of an ELF file say that a program under glibc needs: newer CPUs, and libraries that it opens at run time.
 
 use crate::elf::Priority;
 use crate::path::display_bytes;
@@ -9,7 +9,7 @@ use super::load::{Glibc, Search};
 use crate::link::draft::Draft;
 use crate::link::process::Process;
 
-/// A library that a program says it opens while it runs is not there.
+/// A library that a program says it opens at run time does not exist.
 pub const DLOPEN_MISSING: Code = Code("dlopen-missing");
 
 impl Glibc<'_> {
@@ -30,7 +30,7 @@ impl Glibc<'_> {
                             self.process.app_path
                         ))
                         .because(chain.clone(), "GNU property x86 ISA needed")
-                        .fix("know where the image will run, or take a build for the baseline"),
+                        .fix("make sure that the image runs on such CPUs only, or use a build for the baseline"),
                 );
             }
             for opened in facts.dlopen.iter().filter(|opened| opened.priority != Priority::Suggested) {
@@ -51,7 +51,7 @@ impl Glibc<'_> {
                         format!("{who}opens {names} while it runs{purpose}, which is not found"),
                     )
                     .because(chain.clone(), ".note.dlopen")
-                    .fix(format!("add the package that holds {} to a source", opened.names[0])),
+                    .fix(format!("add the package that contains {} to a source", opened.names[0])),
                 );
             }
         }
@@ -78,7 +78,7 @@ mod tests {
         [words.as_slice(), owner, desc, &padding].concat()
     }
 
-    fn told(note: Vec<u8>, with: impl FnOnce(Sample) -> Sample) -> Vec<String> {
+    fn found(note: Vec<u8>, with: impl FnOnce(Sample) -> Sample) -> Vec<String> {
         let app = Forge { note: Some(note), ..Forge::dynamic(LOADER) };
         let sample = with(Sample::new().elf(LOADER, &Forge::glibc()).elf("/bin/app", &app));
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
@@ -101,17 +101,17 @@ mod tests {
         };
         let same = |sample| sample;
         let message = "dlopen-missing: opens libx.so.2 or libx.so.1 while it runs for xz, which is not found";
-        assert_eq!(told(wants("required"), same), [format!("warning {message}")]);
-        assert_eq!(told(wants("recommended"), same), [format!("note {message}")]);
-        assert_eq!(told(wants("suggested"), same), Vec::<String>::new());
+        assert_eq!(found(wants("required"), same), [format!("warning {message}")]);
+        assert_eq!(found(wants("recommended"), same), [format!("note {message}")]);
+        assert_eq!(found(wants("suggested"), same), Vec::<String>::new());
         let there = |sample: Sample| sample.elf("/lib/libx.so.1", &Forge::library("libx.so.1"));
-        assert_eq!(told(wants("required"), there), Vec::<String>::new());
+        assert_eq!(found(wants("required"), there), Vec::<String>::new());
     }
 
     #[test]
     fn the_level_of_the_cpu_is_noted() {
         let property = [0xc000_8002u32, 4, 0b101, 0].map(u32::to_le_bytes).concat();
-        let told = told(note(b"GNU\0", 5, &property), |sample| sample);
-        assert_eq!(told, ["note needs-isa-level: needs a CPU of x86-64-v3"]);
+        let found = found(note(b"GNU\0", 5, &property), |sample| sample);
+        assert_eq!(found, ["note needs-isa-level: needs a CPU of x86-64-v3"]);
     }
 }

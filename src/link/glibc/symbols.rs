@@ -45,7 +45,7 @@ impl Glibc<'_> {
                 let version = Version::of_glibc(&need.version);
                 if version > newest && self.is_glibc(&need.file) {
                     let mut symbols = tables.symbols.all.iter().filter(|symbol| symbol.version & 0x7fff == need.index);
-                    self.loaded.demand = Some(GlibcRequirement {
+                    self.loaded.needs_glibc = Some(GlibcRequirement {
                         version: version.clone().unwrap_or_default(),
                         file: display_bytes(&object.path),
                         symbol: symbols
@@ -116,7 +116,7 @@ impl Glibc<'_> {
         let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
         let chain = Process::chain(objects, index);
         if there.defined.is_none() {
-            let message = format!("{who}needs versions of {provider_path}, which has none at all");
+            let message = format!("{who}needs symbol versions of {provider_path}, which has none");
             let fatal =
                 self.loader.version.as_ref().is_some_and(|version| !version.is_at_least(&[2, 37])) && !there.has_versym;
             let draft =
@@ -124,8 +124,8 @@ impl Glibc<'_> {
             return Some(
                 draft
                     .says(format!("{app}: {provider_path}: no version information available (required by {path})"))
-                    .because(chain, "its versions come from the build of another distribution")
-                    .fix("take the library and what was built with it from one place"),
+                    .because(chain, "the versions come from another distribution's build")
+                    .fix("use the library and what was built against it from the same distribution"),
             );
         }
         let missing: BTreeSet<&[u8]> = needs
@@ -231,7 +231,7 @@ impl Glibc<'_> {
         for (names, now) in [(at_start, true), (later, false)] {
             let Some(first) = names.first() else { continue };
             let message =
-                format!("{who}needs symbols that no library has: {}", listed(names.iter().map(Vec::as_slice)));
+                format!("{who}needs symbols that no library defines: {}", listed(names.iter().map(Vec::as_slice)));
             let draft =
                 if now { Draft::error(SYMBOL_MISSING, message) } else { Draft::warning(SYMBOL_MISSING, message) };
             let when = if now { "bound when the program starts" } else { "bound when it is first called" };
@@ -242,7 +242,7 @@ impl Glibc<'_> {
                         display_bytes(first)
                     ))
                     .because(Process::chain(objects, index), when)
-                    .fix("its libraries are of another version than it was built with: take both from one place"),
+                    .fix("its libraries have another version than those it was built with: use both from the same release"),
             );
         }
     }

@@ -13,7 +13,7 @@ use crate::link::loader::LoaderKind;
 use crate::link::policy::Libc;
 use crate::link::user::ProcessUser;
 
-/// The loader that a program names is not there.
+/// The loader that a program names does not exist.
 pub const INTERP_MISSING: Code = Code("interp-missing");
 /// The loader that a program names is a link to nothing.
 pub const INTERP_DANGLING: Code = Code("interp-dangling");
@@ -21,17 +21,17 @@ pub const INTERP_DANGLING: Code = Code("interp-dangling");
 pub const INTERP_NOT_EXECUTABLE: Code = Code("interp-not-executable");
 /// The loader is for another machine.
 pub const INTERP_WRONG_ARCH: Code = Code("interp-wrong-arch");
-/// What stands in the loader's place is no ELF file.
+/// The file at the loader's path is not an ELF file.
 pub const INTERP_NOT_ELF: Code = Code("interp-not-elf");
-/// What stands in the loader's place has fewer than 64 bytes.
+/// The file at the loader's path is shorter than an ELF header.
 pub const INTERP_EMPTY: Code = Code("interp-empty");
 /// The loader is named by a relative path.
 pub const INTERP_RELATIVE: Code = Code("interp-relative");
 /// PT_INTERP breaks the kernel's rules.
 pub const INTERP_MALFORMED: Code = Code("interp-malformed");
-/// The loader is none that this program knows.
+/// The loader is not one that this program knows.
 pub const LOADER_UNKNOWN: Code = Code("loader-unknown");
-/// The loader is another one than its name says.
+/// The loader is a different one from what its name suggests.
 pub const LOADER_FLAVOUR: Code = Code("loader-flavour");
 /// The program is for another machine.
 pub const WRONG_ARCH: Code = Code("wrong-arch");
@@ -45,9 +45,9 @@ pub const ELF_TRUNCATED: Code = Code("elf-truncated");
 pub const ELF_CORRUPT: Code = Code("elf-corrupt");
 /// More program headers than kernels accept.
 pub const ELF_PHNUM: Code = Code("elf-phnum");
-/// A library or an object is to be executed.
+/// A library or an object is named as a program.
 pub const NOT_A_PROGRAM: Code = Code("not-a-program");
-/// The program is packed: what it needs cannot be seen.
+/// The program is packed: what it needs is hidden.
 pub const PACKED: Code = Code("packed");
 /// Segments are aligned for small pages only.
 pub const ARM64_PAGE_ALIGN: Code = Code("arm64-page-align");
@@ -63,31 +63,31 @@ const BIONIC_LOADERS: [&[u8]; 7] = [
     b"/apex/com.android.runtime/bin/linker",
 ];
 
-/// Around a program that is started.
+/// What decides about a start beside the program itself.
 pub(crate) struct ExecContext<'a> {
     pub files: &'a Files<'a>,
     /// `the image`, `the initramfs` or `the tree`.
     pub whole: &'static str,
     /// Where relative paths start.
     pub cwd: &'a ImagePath,
-    /// Who starts it.
+    /// The user that starts it.
     pub user: &'a ProcessUser,
     /// Whether the file must be a program: it is named by the image, not only found in it.
     pub named: bool,
 }
 
-/// What the kernel makes of a program.
+/// What the kernel does with a program.
 #[derive(Debug)]
 pub(crate) struct Start<'a> {
     pub linkage: Linkage,
     pub libc: Option<Libc>,
-    /// The loader that takes over, with what it is.
+    /// The loader that starts it, with its kind.
     pub loader: Option<(Resolved, &'a LoaderKind)>,
     pub drafts: Vec<Draft>,
 }
 
 impl<'a> ExecContext<'a> {
-    /// Judges an ELF file.
+    /// Checks an ELF file.
     pub fn start(&self, id: InodeId, path: &ImagePath, facts: &ElfFacts) -> Start<'a> {
         let arch = self.files.arch;
         let executable = self.files.tree.inode(id).meta.mode.any_execute();
@@ -103,7 +103,7 @@ impl<'a> ExecContext<'a> {
                 drafts.push(foreign(facts, arch));
                 return start;
             }
-            // A loader is started as any program is; and of a file whose headers are damaged nobody knows what it was.
+            // A loader can be started like any program; and what a file with damaged headers was is unknown.
             Linkage::SharedObject if self.named && (facts.fault.is_some() || self.is_loader(id)) => {}
             Linkage::Object | Linkage::SharedObject => {
                 if self.named {
@@ -127,8 +127,8 @@ impl<'a> ExecContext<'a> {
         drafts.extend(page_align(facts, arch));
         if facts.packed {
             drafts.push(
-                Draft::note(PACKED, "is packed by UPX: the program inside cannot be judged")
-                    .fix("judge it before it is packed"),
+                Draft::note(PACKED, "is packed with UPX: the program inside cannot be checked")
+                    .fix("verify it before it is packed"),
             );
         }
         match &facts.interpreter {
@@ -136,13 +136,13 @@ impl<'a> ExecContext<'a> {
             Interpreter::BadSize(size) => drafts.push(malformed(format!("has a PT_INTERP of {size} bytes"))),
             Interpreter::NotTerminated => drafts.push(malformed("has a PT_INTERP that does not end with NUL".into())),
             Interpreter::BeyondEnd => drafts.push(
-                Draft::error(ELF_TRUNCATED, "is cut off: its PT_INTERP lies past the end of the file")
+                Draft::error(ELF_TRUNCATED, "is truncated: its PT_INTERP lies past the end of the file")
                     .refused(ExecError::InputOutput)
                     .fix("copy the file again"),
             ),
             Interpreter::Path(name) => self.interpreter(path, facts, name, &mut start),
         }
-        // Segments are mapped last: what is wrong with them ends the program, and nobody says a word.
+        // Segments are mapped last: what is wrong with them kills the program, and nothing is printed.
         let refused = start.drafts.iter().any(|draft| draft.severity == Severity::Error);
         if let Some(draft) = segments(facts).filter(|_| !refused) {
             start.drafts.push(draft);
@@ -174,7 +174,7 @@ impl<'a> ExecContext<'a> {
         if !name.starts_with(b"/") {
             let draft = Draft::warning(
                 INTERP_RELATIVE,
-                format!("names its loader by a relative path, which works from one working directory only: {shown}"),
+                format!("names its loader with a relative path, which works from one working directory only: {shown}"),
             );
             let fix = "give it an absolute path: `patchelf --set-interpreter /lib/… FILE`";
             start.drafts.push(because(draft).fix(fix));
@@ -188,7 +188,7 @@ impl<'a> ExecContext<'a> {
         }
     }
 
-    /// The loader can be executed: what is it?
+    /// The loader can be executed: which one is it?
     fn enter(&self, name: &[u8], found: Resolved, start: &mut Start<'a>) {
         let Some(kind) = self.files.loader(found.id) else { return };
         let shown = display_bytes(name);
@@ -198,14 +198,14 @@ impl<'a> ExecContext<'a> {
         {
             let draft =
                 Draft::warning(LOADER_FLAVOUR, format!("is built for {named}, but {shown} is {actual}'s loader"))
-                    .because(shown.clone(), format!("leads to {}, whose contents are {actual}", found.path))
+                    .because(shown.clone(), format!("leads to {}, which is {actual}'s loader", found.path))
                     .fix(format!("use a build for {actual}, or put {named}'s loader at {shown}"));
             start.drafts.push(draft);
         }
         if *kind == LoaderKind::Unknown {
-            let draft = Draft::note(LOADER_UNKNOWN, format!("is loaded by {shown}, which is no loader known here"))
+            let draft = Draft::note(LOADER_UNKNOWN, format!("is loaded by {shown}, which is not a known loader"))
                 .because(found.path.to_string(), "neither musl nor glibc nor bionic by its contents")
-                .fix("nothing can be said about what it loads; try it: run the image once");
+                .fix("which libraries it loads is unknown: run the program once with `sazare try`");
             start.drafts.push(draft);
         }
         start.libc = kind.libc().or(by_name);
@@ -218,16 +218,16 @@ impl<'a> ExecContext<'a> {
         match refusal {
             Refusal::Path(error) if error.errno == Errno::NotFound && !error.links.is_empty() => {
                 let link = error.links.last().map(ImagePath::to_string).unwrap_or_default();
-                Draft::error(INTERP_DANGLING, format!("needs {shown}, which leads to nothing: {} is absent", error.at))
+                Draft::error(INTERP_DANGLING, format!("needs {shown}, a dangling symlink: {} does not exist", error.at))
                     .refused(ExecError::NotFound)
-                    .because(link, format!("link that leads to {}, read inside {whole}", error.at))
+                    .because(link, format!("symlink that leads to {}, resolved inside {whole}", error.at))
                     .fix(format!(
-                        "put the loader at {}, or correct the link: absolute targets are read inside {whole}",
+                        "put the loader at {}, or correct the link: absolute targets are resolved inside {whole}",
                         error.at
                     ))
             }
             Refusal::Path(error) if error.errno == Errno::Loop => {
-                Draft::error(INTERP_DANGLING, format!("needs {shown}, which is a loop of links"))
+                Draft::error(INTERP_DANGLING, format!("needs {shown}, which is a symlink loop"))
                     .refused(ExecError::Loop)
                     .because(error.at.to_string(), "more than 40 links")
                     .fix(format!("put the loader at {shown}"))
@@ -246,7 +246,7 @@ impl<'a> ExecContext<'a> {
             Refusal::Barred(at) => {
                 Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which the user cannot reach"))
                     .refused(ExecError::Denied)
-                    .because(at.to_string(), format!("may not be entered by uid {}", self.user.uid))
+                    .because(at.to_string(), format!("uid {} has no search permission", self.user.uid))
                     .fix(permissions(&at.to_string(), "0755"))
             }
             Refusal::NotAFile(found, kind) => {
@@ -256,7 +256,7 @@ impl<'a> ExecContext<'a> {
             }
             Refusal::NotExecutable(found) => {
                 let mode = self.files.tree.inode(found.id).meta.mode;
-                Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which may not be executed: mode {mode}"))
+                Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which is not executable: mode {mode}"))
                     .refused(ExecError::Denied)
                     .fix(permissions(&found.path.to_string(), "0755"))
             }
@@ -267,14 +267,14 @@ impl<'a> ExecContext<'a> {
         let arch = self.files.arch.facts().oci;
         let probe = self.files.probe_for(found.id, Expected::Loader)?;
         let replace =
-            format!("{} is no loader ({} bytes): replace it by the loader for {arch}", found.path, probe.size);
+            format!("{} is not a loader ({} bytes): replace it with the loader for {arch}", found.path, probe.size);
         // With fewer bytes it is `EIO`: the kernel reads a whole header.
         if probe.size < self.files.arch.facts().class.header_size() {
             let message = format!("needs {shown}, which has only {} bytes", probe.size);
             return Some(Draft::error(INTERP_EMPTY, message).refused(ExecError::InputOutput).fix(replace));
         }
         let Some(facts) = &probe.elf else {
-            let message = format!("needs {shown}, which is no ELF file");
+            let message = format!("needs {shown}, which is not an ELF file");
             return Some(Draft::error(INTERP_NOT_ELF, message).refused(ExecError::BadLibrary).fix(replace));
         };
         if facts.machine != self.files.machine() {
@@ -292,12 +292,12 @@ impl<'a> ExecContext<'a> {
         }
         // EXEC and DYN; the kernel maps nothing else and jumps into nowhere.
         if !matches!(facts.kind, 2 | 3) {
-            let message = format!("needs {shown}, which is no executable ELF file");
+            let message = format!("needs {shown}, which is not an executable ELF file");
             return Some(Draft::error(INTERP_NOT_ELF, message).killed("SIGSEGV", 139).fix(replace));
         }
         let needed = facts.size_needed();
         (needed > facts.size).then(|| {
-            Draft::error(ELF_TRUNCATED, format!("needs {shown}, which is cut off: {} of {needed} bytes", facts.size))
+            Draft::error(ELF_TRUNCATED, format!("needs {shown}, which is truncated: {} of {needed} bytes", facts.size))
                 .killed("SIGSEGV", 139)
                 .because(found.path.to_string(), format!("segments need {needed} bytes, the file has {}", facts.size))
                 .fix(format!("copy {} again", found.path))
@@ -307,7 +307,7 @@ impl<'a> ExecContext<'a> {
     fn android(&self, facts: &ElfFacts, shown: &str, there: bool) -> Draft {
         let level = facts.android.as_ref().map(|note| format!(" (API {})", note.api)).unwrap_or_default();
         if there {
-            let message = format!("is built for Android{level}; only that its loader {shown} exists was looked at");
+            let message = format!("is built for Android{level}; only the existence of its loader {shown} was checked");
             return Draft::note(ANDROID_BINARY, message);
         }
         Draft::error(ANDROID_BINARY, format!("is built for Android{level}: {shown} is Android's loader"))
@@ -364,7 +364,7 @@ fn foreign(facts: &ElfFacts, arch: Arch) -> Draft {
     Draft::error(WRONG_ARCH, format!("is for {theirs}, and the platform is {ours}"))
         .refused(ExecError::Format)
         .because(because, format!("{theirs}; {ours} has {}", arch.facts().machine))
-        .fix(format!("take the build for {ours} (`{{arch}}` in a source's path, GOARCH, `--target`)"))
+        .fix(format!("use the build for {ours} (`{{arch}}` in a source's path, GOARCH, `--target`)"))
 }
 
 fn not_a_program(facts: &ElfFacts) -> Draft {
@@ -376,7 +376,7 @@ fn not_a_program(facts: &ElfFacts) -> Draft {
         (3, None) => Draft::error(NOT_A_PROGRAM, "is a library").killed("SIGSEGV", 139),
         (1, _) => Draft::error(NOT_A_PROGRAM, "is an object file, not a program").refused(ExecError::Format),
         (4, _) => Draft::error(NOT_A_PROGRAM, "is a core dump, not a program").refused(ExecError::Format),
-        (kind, _) => Draft::error(NOT_A_PROGRAM, format!("is of a type that no kernel starts: {kind}"))
+        (kind, _) => Draft::error(NOT_A_PROGRAM, format!("has an ELF type that the kernel does not execute: {kind}"))
             .refused(ExecError::Format),
     }
     .fix("name the program that uses it")
@@ -393,7 +393,7 @@ fn header_fault(fault: HeaderFault, arch: Arch) -> Draft {
             let (bits, right) = (class.bits(), class.program_header_size());
             Draft::error(ELF_CORRUPT, format!("has program headers of {size} bytes; a {bits}-bit program has {right}"))
         }
-        HeaderFault::BeyondEnd => Draft::error(ELF_CORRUPT, "is cut off: its program headers lie past the end"),
+        HeaderFault::BeyondEnd => Draft::error(ELF_CORRUPT, "is truncated: its program headers lie past the end"),
     };
     draft.refused(ExecError::Format).fix("copy or link the file again")
 }
@@ -402,7 +402,7 @@ fn segments(facts: &ElfFacts) -> Option<Draft> {
     let needed = facts.size_needed();
     if facts.loads.is_empty() {
         return Some(
-            Draft::error(ELF_CORRUPT, "has nothing to load (no PT_LOAD)")
+            Draft::error(ELF_CORRUPT, "has no segment to load (no PT_LOAD)")
                 .killed("SIGSEGV", 139)
                 .fix("link the file again"),
         );
@@ -415,7 +415,7 @@ fn segments(facts: &ElfFacts) -> Option<Draft> {
         );
     }
     (needed > facts.size).then(|| {
-        Draft::error(ELF_TRUNCATED, format!("is cut off: {} of at least {needed} bytes are there", facts.size))
+        Draft::error(ELF_TRUNCATED, format!("is truncated: it has {} of at least {needed} bytes", facts.size))
             .killed("SIGSEGV or SIGBUS", 139)
             .because("PT_LOAD".to_string(), format!("a segment ends at {needed}, the file at {}", facts.size))
             .fix("copy the file again")
@@ -431,7 +431,7 @@ fn page_align(facts: &ElfFacts, arch: Arch) -> Option<Draft> {
         Draft::note(
             ARM64_PAGE_ALIGN,
             format!(
-                "is aligned for pages of {align} bytes: it dies on kernels with pages of {} KiB",
+                "is aligned for pages of {align} bytes: it crashes on kernels with pages of {} KiB",
                 larger.join(" or ")
             ),
         )

@@ -1,4 +1,4 @@
-//! What is told of a program that musl's loader does not load.
+//! Findings about programs that musl's loader does not load.
 
 use crate::path::display_bytes;
 use crate::platform::machine_name;
@@ -32,7 +32,7 @@ impl Musl<'_> {
                 let all = display_bytes(&self.system.directories).replace('\n', ":");
                 draft = draft.because(
                     elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
-                    "a file of that name, where nothing looks for it",
+                    "a file of that name, outside the search path",
                 );
                 format!(
                     "add {directory} to its RUNPATH (`patchelf --set-rpath`), or to {file}, which replaces the default: list {all} there too"
@@ -56,7 +56,7 @@ impl Musl<'_> {
             )
             .says(format!("Error loading shared library {name}: {errno} (needed by {asking}) (exit code 127)"))
             .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
-            .because(path.clone(), "the first file that opens decides; musl does not look further")
+            .because(path.clone(), "musl uses the first file that it can open")
             .fix(format!("replace or remove {path}")),
         );
     }
@@ -75,8 +75,8 @@ impl Musl<'_> {
         self.loaded.drafts.push(
             draft
                 .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new())
-                .because(path, "musl does not look at the machine of a library and maps it")
-                .fix(format!("replace {file} by a build for {ours}")),
+                .because(path, "musl does not check the architecture of a library and maps it")
+                .fix(format!("replace {file} with a build for {ours}")),
         );
     }
 }

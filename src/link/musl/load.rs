@@ -13,7 +13,7 @@ use crate::link::process::{
 
 /// The search path has a `$` that musl does not know, so it ignores all of it.
 pub const RPATH_DST_MUSL: Code = Code("rpath-dst-musl");
-/// musl's `.path` file takes directories away.
+/// musl's `.path` file makes a loader search fewer directories.
 pub const MUSL_PATH_FILE: Code = Code("musl-path-file");
 
 /// Names that are the loader itself, whatever follows.
@@ -91,7 +91,7 @@ impl<'a> Musl<'a> {
     }
 
     fn preload(&mut self) {
-        // Trusted programs could preload from system directories; nobody does.
+        // A setuid program could preload from system directories; this is not used in practice.
         let Some(list) = self.process.environment.preload.clone().filter(|_| !self.process.secure) else { return };
         for name in list.split(|byte| byte.is_ascii_whitespace() || *byte == b':').filter(|name| !name.is_empty()) {
             let before = self.loaded.drafts.len();
@@ -99,9 +99,12 @@ impl<'a> Musl<'a> {
                 self.loaded.drafts.truncate(before);
                 let name = display_bytes(name);
                 self.loaded.drafts.push(
-                    Draft::warning(PRELOAD_BAD, format!("is started with LD_PRELOAD={name}, which is not loaded"))
-                        .because(name, "musl ignores what it cannot preload, without a word")
-                        .fix("add the object, or take LD_PRELOAD out of the environment"),
+                    Draft::warning(
+                        PRELOAD_BAD,
+                        format!("is started with LD_PRELOAD={name}, which cannot be preloaded"),
+                    )
+                    .because(name, "musl silently ignores what it cannot preload")
+                    .fix("add the object, or remove LD_PRELOAD from the environment"),
                 );
             }
         }
@@ -124,7 +127,7 @@ impl<'a> Musl<'a> {
         if name.is_empty() {
             let asking = display_bytes(&self.loaded.objects[by].path);
             self.loaded.drafts.push(
-                Draft::error(LIB_MISSING, format!("loads {asking}, which needs a library without a name"))
+                Draft::error(LIB_MISSING, format!("loads {asking}, which needs a library with an empty name"))
                     .says(format!(
                         "Error loading shared library : Invalid argument (needed by {asking}) (exit code 127)"
                     ))
@@ -145,7 +148,7 @@ impl<'a> Musl<'a> {
                     self.errno = strerror(&error);
                     tried.push(Evidence {
                         subject: display_bytes(name),
-                        detail: format!("{}; named by its path", error.words()),
+                        detail: format!("{}; given as a path", error.words()),
                     });
                     self.missing(name, by, tried);
                     return None;
@@ -202,7 +205,7 @@ impl<'a> Musl<'a> {
             names,
             by: Some(by),
             is_loader: false,
-            rule: rule.unwrap_or_else(|| "named by its path".into()),
+            rule: rule.unwrap_or_else(|| "given as a path".into()),
         };
         if let Some(draft) = self.process.truncated(&object) {
             self.loaded.drafts.push(draft);
@@ -314,14 +317,14 @@ impl<'a> Musl<'a> {
         let (path, shown) = (display_bytes(&object.path), display_bytes(text));
         if expand(text, Some(b"/")).is_none() {
             self.loaded.drafts.push(
-                Draft::error(RPATH_DST_MUSL, format!("has the search path {shown}, of which musl ignores everything"))
-                    .because(path, "musl knows $ORIGIN only; any other `$` drops the whole path")
+                Draft::error(RPATH_DST_MUSL, format!("has the search path {shown}, which musl ignores entirely"))
+                    .because(path, "musl supports only $ORIGIN; with any other `$` it ignores the whole path")
                     .fix("use $ORIGIN only: `patchelf --set-rpath '$ORIGIN/../lib' FILE`"),
             );
         } else if index == 0 && !self.process.proc && text.contains(&b'$') {
             self.loaded.drafts.push(
-                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, and /proc is not mounted yet"))
-                    .because(path, "without /proc musl drops the whole path")
+                Draft::error(ORIGIN_NEEDS_PROC, format!("has the search path {shown}, but /proc is not mounted yet"))
+                    .because(path, "if /proc is not mounted, musl ignores the whole path")
                     .fix("link init statically, or give it an absolute path"),
             );
         } else if elements(text).any(|element| !element.starts_with(b"/") && !element.starts_with(b"$")) {
@@ -366,7 +369,7 @@ impl<'a> Musl<'a> {
                 Some(Err(_)) => "not readable".to_string(),
                 None => {
                     self.path_file = Some("Is a directory");
-                    "no file".to_string()
+                    "not a file".to_string()
                 }
             },
         };
@@ -623,7 +626,7 @@ mod tests {
         };
         assert_eq!(unresolved(&with(&["puts"])), 0);
         assert_eq!(unresolved(&with(&["puts", "__printf_chk"])), 1);
-        assert_eq!(unresolved(&Forge { needed: Vec::new(), ..with(&["puts"]) }), 1, "nobody asked for libc");
+        assert_eq!(unresolved(&Forge { needed: Vec::new(), ..with(&["puts"]) }), 1, "libc is not needed by name");
         assert_eq!(unresolved(&Forge { weak_calls: vec!["gone".into()], ..with(&[]) }), 0);
         assert_eq!(unresolved(&Forge { uses: vec!["gone".into()], ..with(&[]) }), 1);
         assert_eq!(codes(&sample(&with(&["gone"])), &[]), ["error symbol-missing"]);

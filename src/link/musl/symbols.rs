@@ -114,14 +114,14 @@ impl Musl<'_> {
                 self.loaded.drafts.push(
                     Draft::error(
                         RELOC_UNSUPPORTED,
-                        format!("loads {path}, which has relocations of type {kind}; musl knows none"),
+                        format!("loads {path}, which has relocations of type {kind}, which musl does not support"),
                     )
                     .says(Musl::unsupported(&path, kind))
                     .because(
                         Process::chain(&objects, index),
-                        format!("type {} is IFUNC, which only glibc has", types.irelative),
+                        format!("type {} is IFUNC, which only glibc supports", types.irelative),
                     )
-                    .fix(format!("take a build of {path} for musl")),
+                    .fix(format!("use a build of {path} for musl")),
                 );
             }
             let relr = self
@@ -162,7 +162,7 @@ impl Musl<'_> {
                 let name = symbols.name(symbol);
                 self.finds(objects, name, usize::from(copy), plt) || self.finds_lfs64(name)
             });
-            // A weak definition of its own that nobody accepts is an error as well: only undefined ones are forgiven.
+            // A weak definition of its own that musl does not accept is an error as well: only undefined weak symbols may be missing.
             if !found {
                 missing.insert(symbols.name(symbol).to_vec());
             }
@@ -207,25 +207,25 @@ impl Musl<'_> {
             (None, None) => return,
             (None, Some(reason)) => Draft::warning(LIBC_MIX, format!("loads {path}, which is built for glibc, into a musl process"))
                 .because(Process::chain(objects, index), reason)
-                .because("symbols", "all are found, but what is behind them may differ")
-                .fix(format!("take the musl build of {path} (Alpine package, musllinux wheel, `-musl` npm package)")),
-            (Some(first), Some(reason)) => Draft::error(LIBC_MIX, format!("loads {path}, which is built for glibc; musl lacks what it needs"))
+                .because("symbols", "all are found, but they may behave differently")
+                .fix(format!("use the musl build of {path} (Alpine package, musllinux wheel, `-musl` npm package)")),
+            (Some(first), Some(reason)) => Draft::error(LIBC_MIX, format!("loads {path}, which is built for glibc and needs symbols that musl does not have"))
                 .says(says(first))
                 .because(Process::chain(objects, index), reason)
                 .because("not found", names)
                 .fix(format!(
-                    "take the musl build of {path} (Alpine package, musllinux wheel, `-musl` npm package); gcompat is a last resort"
+                    "use the musl build of {path} (Alpine package, musllinux wheel, `-musl` npm package); gcompat is a last resort"
                 )),
             (Some(first), None) => {
                 let message = if index == 0 {
-                    format!("needs symbols that no library has: {names}")
+                    format!("needs symbols that no library defines: {names}")
                 } else {
-                    format!("loads {path}, which needs symbols that no library has: {names}")
+                    format!("loads {path}, which needs symbols that no library defines: {names}")
                 };
                 Draft::error(SYMBOL_MISSING, message)
                     .says(says(first))
                     .because(Process::chain(objects, index), "musl binds every symbol at the start")
-                    .fix("its libraries are of another version than it was built with: take both from one place")
+                    .fix("its libraries have another version than those it was built with: use both from the same release")
             }
         };
         self.loaded.drafts.push(draft);
@@ -249,7 +249,7 @@ impl Musl<'_> {
     }
 }
 
-/// Whether musl takes a symbol for an answer.
+/// Whether musl accepts a symbol as a definition.
 fn accepted(symbol: &Symbol, needs_definition: bool) -> bool {
     let thread_local = symbol.kind() == 6;
     if symbol.is_hidden() || (symbol.is_undefined() && (needs_definition || thread_local)) {

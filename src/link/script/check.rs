@@ -39,13 +39,13 @@ pub(crate) struct Script {
 }
 
 impl ExecContext<'_> {
-    /// Judges a file that is no ELF file.
+    /// Checks a file that is not an ELF file.
     pub fn script(&self, id: InodeId, probe: &Probe, search: &Search<'_>) -> Script {
         let mut script = Script::default();
         match FirstLine::read(&probe.head) {
             FirstLine::None => script.drafts.push(self.no_script(probe)),
             FirstLine::Nameless => script.drafts.push(
-                self.formless(SCRIPT_NO_SHEBANG, "names no interpreter behind its `#!`")
+                self.formless(SCRIPT_NO_SHEBANG, "names no interpreter after its `#!`")
                     .fix("write `#!/bin/sh` as the first line"),
             ),
             FirstLine::TooLong => script.drafts.push(
@@ -65,15 +65,15 @@ impl ExecContext<'_> {
 
     fn no_script(&self, probe: &Probe) -> Draft {
         if probe.size == 0 {
-            return self.formless(SCRIPT_EMPTY, "is empty").fix("give it contents, or take its execute bit away");
+            return self.formless(SCRIPT_EMPTY, "is empty").fix("give it contents, or remove its execute bit");
         }
         if probe.head.starts_with(b"\xef\xbb\xbf#!") {
-            return Draft::error(SCRIPT_BOM, "starts with a byte order mark, so its `#!` is not seen")
+            return Draft::error(SCRIPT_BOM, "starts with a byte order mark, so the kernel does not see its `#!`")
                 .refused(ExecError::Format)
                 .fix("save it as UTF-8 without a byte order mark");
         }
-        self.formless(SCRIPT_NO_SHEBANG, "is no ELF file and does not start with `#!`")
-            .fix("write `#!/bin/sh` as its very first bytes, or take its execute bit away")
+        self.formless(SCRIPT_NO_SHEBANG, "is not an ELF file and does not start with `#!`")
+            .fix("write `#!/bin/sh` as its very first bytes, or remove its execute bit")
     }
 
     /// An error for what the image names; elsewhere a shell may still run it.
@@ -89,15 +89,15 @@ impl ExecContext<'_> {
             None => format!("first line `#!{shown}`"),
         };
         if path.is_empty() {
-            let draft = Draft::error(SCRIPT_NO_SHEBANG, "names no interpreter behind its `#!`");
+            let draft = Draft::error(SCRIPT_NO_SHEBANG, "names no interpreter after its `#!`");
             script.drafts.push(draft.refused(ExecError::Denied).fix("write `#!/bin/sh` as the first line"));
             return;
         }
         if path.ends_with(b"\r") {
             script.drafts.push(
-                Draft::error(SCRIPT_CRLF, format!("ends its lines with CR LF, so it asks for {shown}"))
+                Draft::error(SCRIPT_CRLF, format!("ends its lines with CR LF, so its interpreter is {shown}"))
                     .refused(ExecError::NotFound)
-                    .because(line, "the carriage return belongs to the name")
+                    .because(line, "the carriage return is part of the name")
                     .fix("convert it to LF (`sed -i 's/\\r$//'`; in git: `eol=lf` in .gitattributes)"),
             );
             return;
@@ -106,10 +106,10 @@ impl ExecContext<'_> {
             script.drafts.push(
                 Draft::warning(
                     INTERP_RELATIVE,
-                    format!("names its interpreter by a relative path, which works from one directory only: {shown}"),
+                    format!("names its interpreter with a relative path, which works from one directory only: {shown}"),
                 )
-                .because(line.clone(), "there is no search in PATH")
-                .fix("name it by an absolute path, or by `#!/usr/bin/env NAME`"),
+                .because(line.clone(), "the kernel does not search PATH")
+                .fix("use an absolute path, or `#!/usr/bin/env NAME`"),
             );
         }
         match self.files.open_program(self.cwd, path, self.user) {
@@ -131,7 +131,7 @@ impl ExecContext<'_> {
             Refusal::Path(error) => {
                 let message = match error.errno {
                     Errno::NotFound if !error.links.is_empty() => {
-                        format!("is interpreted by {shown}, which leads to nothing: {} is absent", error.at)
+                        format!("is interpreted by {shown}, a dangling symlink: {} does not exist", error.at)
                     }
                     Errno::NotFound => format!("is interpreted by {shown}, which {} does not contain", self.whole),
                     Errno::NoAccess | Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
@@ -144,14 +144,14 @@ impl ExecContext<'_> {
                     .fix(format!("add {shown} to a source, or correct the first line"))
             }
             Refusal::Barred(at) => denied(format!("is interpreted by {shown}, which the user cannot reach"))
-                .because(at.to_string(), format!("may not be entered by uid {}", self.user.uid))
+                .because(at.to_string(), format!("uid {} has no search permission", self.user.uid))
                 .fix(permissions(&at.to_string(), "0755")),
             Refusal::NotAFile(_, kind) => {
                 denied(format!("is interpreted by {shown}, which is {kind}")).fix("correct the first line")
             }
             Refusal::NotExecutable(found) => {
                 let mode = self.files.tree.inode(found.id).meta.mode;
-                denied(format!("is interpreted by {shown}, which may not be executed: mode {mode}"))
+                denied(format!("is interpreted by {shown}, which is not executable: mode {mode}"))
                     .fix(permissions(&found.path.to_string(), "0755"))
             }
         }
@@ -181,20 +181,20 @@ impl ExecContext<'_> {
             EnvCall::Other => {}
             EnvCall::Itself => script.drafts.push(
                 Draft::error(ENV_LOOP, "makes `env` run the script itself again and again")
-                    .because(line, "what `env` runs is its last word: the script")
+                    .because(line, "`env` runs its last argument: the script")
                     .says("nothing is printed, and it never ends")
                     .fix("name the interpreter: `#!/usr/bin/env sh`; with variables or options: `env -S`"),
             ),
             EnvCall::NoSplit => script.drafts.push(
-                Draft::error(ENV_SPLIT, "gives `env` the option -S, which this one does not know")
+                Draft::error(ENV_SPLIT, "gives `env` the option -S, which this one does not have")
                     .because(line, format!("{} is BusyBox's or Toybox's", found.path))
                     .says(format!("{}: invalid option -- 'S' (exit code 1)", display_bytes(path)))
-                    .fix("name the interpreter by its absolute path, or add coreutils"),
+                    .fix("use the absolute path of the interpreter, or add coreutils"),
             ),
             EnvCall::Blanks(word) => {
                 let word = display_bytes(&word);
                 script.drafts.push(
-                    Draft::error(ENV_SPLIT, format!("gives `env` one word with blanks in it: {word:?}"))
+                    Draft::error(ENV_SPLIT, format!("gives `env` one argument with blanks in it: {word:?}"))
                         .because(line, "the kernel passes the rest of the line as one argument")
                         .says(env_says(path, splits, &word))
                         .fix("use one word, or `env -S` of coreutils"),
@@ -235,12 +235,12 @@ impl ExecContext<'_> {
         }
         let draft = if word.ends_with(b"\r") {
             Draft::error(SCRIPT_CRLF, format!("ends its lines with CR LF, so `env` looks for {shown}"))
-                .because(line, "the carriage return belongs to the name")
+                .because(line, "the carriage return is part of the name")
                 .fix("convert it to LF (`sed -i 's/\\r$//'`; in git: `eol=lf` in .gitattributes)")
         } else {
             let draft = Draft::error(ENV_COMMAND_MISSING, format!("is run by `env {shown}`, which is not in PATH"))
                 .because(line, String::new())
-                .fix(format!("add {shown} to a source, or name an interpreter that exists by its absolute path"));
+                .fix(format!("add {shown} to a source, or use the absolute path of an interpreter that exists"));
             evidence.into_iter().fold(draft, |draft, (subject, detail)| draft.because(subject, detail))
         };
         script.drafts.push(draft.says(env_says(path, splits, &shown)));
@@ -254,7 +254,7 @@ impl ExecContext<'_> {
         }
         // Five scripts stand behind each other already; is this one more?
         interpreter_of(self.files, here, self)?;
-        let mut message = "is interpreted by scripts, more than five behind each other";
+        let mut message = "is interpreted by a chain of more than five scripts";
         if here == id || interpreter_of(self.files, id, self) == Some(id) {
             message = "is interpreted by itself";
         }

@@ -78,7 +78,7 @@ fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
             if let Some(loaded) = loading.load_twice(id, &target.path, loader, kind, context.rights(id)) {
                 result.loads = loaded.objects.iter().map(|object| object.id).collect();
                 result.drafts.extend(loaded.drafts);
-                required = loaded.demand;
+                required = loaded.needs_glibc;
             }
         }
         result.program = program(context, id, target, &start, probe.size, &result.drafts, required);

@@ -1,4 +1,4 @@
-//! From what is wrong with a file to what a user is told.
+//! Findings: what is wrong with a file, with its names and roles.
 
 use crate::link::lookup::CommandRole;
 use crate::path::{ImagePath, display_bytes};

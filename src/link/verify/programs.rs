@@ -12,7 +12,7 @@ use crate::link::files::{Expected, Files, Probe};
 /// How much it matters that a file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Weight {
-    /// A program outside the places for programs: findings weigh one less.
+    /// A program outside the places for programs: findings are one step less severe.
     Elsewhere,
     /// A program in a place for programs.
     Found,
@@ -25,7 +25,7 @@ pub(crate) struct Names<'t> {
     tree: &'t Tree,
     /// The names of everything that could be executed.
     programs: Known,
-    /// The names of everything, once somebody asks for those of anything else.
+    /// The names of everything, once those of anything else are needed.
     all: OnceLock<Known>,
 }
 
@@ -37,9 +37,9 @@ impl<'t> Names<'t> {
         Names { tree, programs: names(tree, may_be_executed), all: OnceLock::new() }
     }
 
-    /// The names of one inode, directory entries first; empty for what is no regular file.
+    /// The names of one inode, directory entries first; empty for what is not a regular file.
     pub fn of_inode(&self, id: InodeId) -> &[ImagePath] {
-        // Most files of most trees are no programs, and of them nobody ever wants to know the names.
+        // Most files of most trees are not programs, and their names are not needed.
         let known = match may_be_executed(self.tree.inode(id)) {
             true => &self.programs,
             false => self.all.get_or_init(|| names(self.tree, |_| true)),

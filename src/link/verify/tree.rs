@@ -81,7 +81,7 @@ mod tests {
 
     const LOADER: &str = "/lib/ld-musl-x86_64.so.1";
 
-    fn judge_with(sample: &Sample, settings: &Settings, policy: &Policy) -> Verification {
+    fn verified_with(sample: &Sample, settings: &Settings, policy: &Policy) -> Verification {
         let platform = Platform::new(Arch::Amd64);
         let subject = Subject {
             tree: &sample.tree,
@@ -97,16 +97,16 @@ mod tests {
         Settings { entrypoint: vec![path.into()], ..Settings::default() }
     }
 
-    fn judge(sample: &Sample, entrypoint: &str) -> Verification {
-        judge_with(sample, &entry(entrypoint), &Policy::default())
+    fn verified(sample: &Sample, entrypoint: &str) -> Verification {
+        verified_with(sample, &entry(entrypoint), &Policy::default())
     }
 
-    fn codes(judgement: &Verification) -> Vec<&'static str> {
-        judgement.report.findings.iter().map(|finding| finding.code.0).collect()
+    fn codes(result: &Verification) -> Vec<&'static str> {
+        result.report.findings.iter().map(|finding| finding.code.0).collect()
     }
 
-    fn run_time(judgement: &Verification) -> &str {
-        judgement.report.findings[0].run_time.as_deref().unwrap_or_default()
+    fn run_time(result: &Verification) -> &str {
+        result.report.findings[0].run_time.as_deref().unwrap_or_default()
     }
 
     #[test]
@@ -115,9 +115,9 @@ mod tests {
         for number in 0..300 {
             sample = sample.link(&format!("/usr/bin/applet{number}"), "/bin/busybox");
         }
-        let judgement = judge(&sample.hardlink("/sbin/init", "/bin/busybox"), "/bin/sh");
-        assert_eq!(codes(&judgement), ["interp-missing"]);
-        let finding = &judgement.report.findings[0];
+        let result = verified(&sample.hardlink("/sbin/init", "/bin/busybox"), "/bin/sh");
+        assert_eq!(codes(&result), ["interp-missing"]);
+        let finding = &result.report.findings[0];
         assert_eq!(
             format!("{} {}", finding.subject, finding.message),
             "/bin/busybox needs /lib/ld-musl-x86_64.so.1, which the image does not contain"
@@ -126,12 +126,9 @@ mod tests {
         assert_eq!(finding.evidence[0].detail, "302 links point at it, the entry point /bin/sh among them");
         assert_eq!(finding.run_time.as_deref(), Some("exec /bin/sh: no such file or directory"));
         assert_eq!(finding.also.len(), 302);
-        assert_eq!(judgement.programs[0].names, 303);
-        assert_eq!(
-            (judgement.programs[0].linkage, judgement.programs[0].verdict),
-            (Linkage::Dynamic, StartVerdict::Fails)
-        );
-        assert_eq!(judgement.programs[0].libc, Some(Libc::Musl));
+        assert_eq!(result.programs[0].names, 303);
+        assert_eq!((result.programs[0].linkage, result.programs[0].verdict), (Linkage::Dynamic, StartVerdict::Fails));
+        assert_eq!(result.programs[0].libc, Some(Libc::Musl));
     }
 
     #[test]
@@ -139,8 +136,8 @@ mod tests {
         let program = Forge::dynamic(LOADER);
         let other = Forge { machine: 183, ..Forge::musl(true) };
         let with = |sample: Sample| {
-            let judgement = judge(&sample.elf("/app", &program), "/app");
-            (codes(&judgement), run_time(&judgement).to_string())
+            let result = verified(&sample.elf("/app", &program), "/app");
+            (codes(&result), run_time(&result).to_string())
         };
         let table = [
             (Sample::new().link(LOADER, "/usr/lib/libc.so"), "interp-dangling", "no such file or directory"),
@@ -163,33 +160,33 @@ mod tests {
         for (sample, code, text) in table {
             assert_eq!(with(sample), (vec![code], format!("exec /app: {text}")));
         }
-        let judgement = judge(&Sample::new().elf(LOADER, &Forge::musl(true)).elf("/app", &program), "/app");
-        assert_eq!(codes(&judgement), Vec::<&str>::new());
-        assert_eq!(judgement.programs[0].verdict, StartVerdict::Starts);
+        let result = verified(&Sample::new().elf(LOADER, &Forge::musl(true)).elf("/app", &program), "/app");
+        assert_eq!(codes(&result), Vec::<&str>::new());
+        assert_eq!(result.programs[0].verdict, StartVerdict::Starts);
     }
 
     #[test]
     fn a_program_of_another_machine_or_system_is_named() {
         let arm = Forge { machine: 183, ..Forge::program() };
-        let judgement = judge(&Sample::new().elf("/app", &arm), "/app");
-        assert_eq!(judgement.report.findings[0].message, "is for arm64, and the platform is amd64");
-        assert_eq!(run_time(&judgement), "exec /app: exec format error");
-        let judgement = judge(&Sample::new().elf("/app", &Forge::dynamic("/system/bin/linker64")), "/app");
-        assert_eq!(codes(&judgement), ["android-binary"]);
-        assert_eq!(run_time(&judgement), "exec /app: no such file or directory");
+        let result = verified(&Sample::new().elf("/app", &arm), "/app");
+        assert_eq!(result.report.findings[0].message, "is for arm64, and the platform is amd64");
+        assert_eq!(run_time(&result), "exec /app: exec format error");
+        let result = verified(&Sample::new().elf("/app", &Forge::dynamic("/system/bin/linker64")), "/app");
+        assert_eq!(codes(&result), ["android-binary"]);
+        assert_eq!(run_time(&result), "exec /app: no such file or directory");
         let elsewhere = Sample::new().elf("/app", &Forge::program()).elf("/usr/lib/x/prebuilt", &arm);
-        let judgement = judge(&elsewhere, "/app");
-        assert_eq!(judgement.report.findings[0].severity, Severity::Warning);
-        assert_eq!(codes(&judge(&elsewhere.elf("/usr/bin/x", &arm), "/app")), ["wrong-arch", "wrong-arch"]);
+        let result = verified(&elsewhere, "/app");
+        assert_eq!(result.report.findings[0].severity, Severity::Warning);
+        assert_eq!(codes(&verified(&elsewhere.elf("/usr/bin/x", &arm), "/app")), ["wrong-arch", "wrong-arch"]);
     }
 
     #[test]
     fn scripts_pass_their_weight_to_what_they_need() {
         let sample =
             Sample::new().text("/opt/run.sh", 0o755, "#!/srv/shell -e\n").elf("/srv/shell", &Forge::dynamic(LOADER));
-        let judgement = judge(&sample, "/opt/run.sh");
-        assert_eq!(codes(&judgement), ["interp-missing"]);
-        let finding = &judgement.report.findings[0];
+        let result = verified(&sample, "/opt/run.sh");
+        assert_eq!(codes(&result), ["interp-missing"]);
+        let finding = &result.report.findings[0];
         assert_eq!((finding.subject.as_str(), finding.severity), ("/srv/shell", Severity::Error));
         assert_eq!(finding.evidence[0].detail, "1 script is run by it");
     }
@@ -202,8 +199,8 @@ mod tests {
         };
         let gnu = || Sample::new().elf("/bin/sh", &program).elf("/usr/bin/env", &program);
         let code = |sample: Sample, text: &str| {
-            let judgement = judge(&sample.text("/app", 0o755, text), "/app");
-            codes(&judgement).first().copied().unwrap_or("starts")
+            let result = verified(&sample.text("/app", 0o755, text), "/app");
+            codes(&result).first().copied().unwrap_or("starts")
         };
         for (text, busybox, coreutils) in [
             ("#!/bin/sh\n", "starts", "starts"),
@@ -235,7 +232,7 @@ mod tests {
             for number in 1..=count {
                 sample = sample.text(&format!("/s{number}"), 0o755, &format!("#!/s{}\n", number - 1));
             }
-            codes(&judge(&sample, &format!("/s{count}")))
+            codes(&verified(&sample, &format!("/s{count}")))
         };
         assert_eq!(chain(5), Vec::<&str>::new());
         assert_eq!(chain(6), ["script-depth"]);
@@ -248,19 +245,19 @@ mod tests {
             0o644,
             "app:x:10:10::/:\n",
         );
-        let judgement = judge(&sample, "/bin/app");
-        assert_eq!(codes(&judgement), ["cmd-not-executable"]);
-        assert_eq!(run_time(&judgement), "exec: \"/bin/app\": permission denied: unknown (exit code 126)");
-        assert_eq!(codes(&judge(&sample, "app")), ["cmd-not-found"]);
-        assert_eq!(codes(&judge(&sample, "/nowhere")), ["cmd-not-found"]);
-        assert_eq!(codes(&judge(&sample, "")), ["cmd-not-found"]);
+        let result = verified(&sample, "/bin/app");
+        assert_eq!(codes(&result), ["cmd-not-executable"]);
+        assert_eq!(run_time(&result), "exec: \"/bin/app\": permission denied: unknown (exit code 126)");
+        assert_eq!(codes(&verified(&sample, "app")), ["cmd-not-found"]);
+        assert_eq!(codes(&verified(&sample, "/nowhere")), ["cmd-not-found"]);
+        assert_eq!(codes(&verified(&sample, "")), ["cmd-not-found"]);
         let private = Sample::new().bytes("/bin/app", 0o700, &Forge::program().build()).text(
             "/etc/passwd",
             0o644,
             "app:x:10:10::/:\n",
         );
         let as_user = |user: &str| {
-            codes(&judge_with(&private, &Settings { user: user.into(), ..entry("/bin/app") }, &Policy::default()))
+            codes(&verified_with(&private, &Settings { user: user.into(), ..entry("/bin/app") }, &Policy::default()))
         };
         assert_eq!(as_user(""), Vec::<&str>::new());
         assert_eq!(as_user("app"), ["cmd-not-executable"]);
@@ -305,18 +302,22 @@ mod tests {
         let test = vec!["CMD".to_string(), "/probe".to_string()];
         let settings = Settings { healthcheck: Some(Healthcheck { test, ..Healthcheck::default() }), ..entry("/app") };
         let sample = Sample::new().elf("/app", &Forge::program());
-        let judgement = judge_with(&sample, &settings, &Policy::default());
-        assert_eq!(judgement.report.findings[0].message, "does not exist; it is the health check");
+        let result = verified_with(&sample, &settings, &Policy::default());
+        assert_eq!(result.report.findings[0].message, "does not exist; it is the health check");
     }
 
     #[test]
     fn a_library_is_no_program_but_a_loader_is() {
         let sample = Sample::new().elf("/lib/libx.so", &Forge::library("libx.so")).elf(LOADER, &Forge::musl(true));
-        assert_eq!(codes(&judge(&sample, "/lib/libx.so")), ["not-a-program"]);
-        assert_eq!(codes(&judge(&sample, LOADER)), Vec::<&str>::new());
+        assert_eq!(codes(&verified(&sample, "/lib/libx.so")), ["not-a-program"]);
+        assert_eq!(codes(&verified(&sample, LOADER)), Vec::<&str>::new());
         let whole = Forge::musl(true).build();
         let cut = Sample::new().bytes(LOADER, 0o755, &whole[..whole.len() - 1]);
-        assert_eq!(codes(&judge(&cut, LOADER)), ["elf-truncated"], "a loader that is started is judged as any program");
+        assert_eq!(
+            codes(&verified(&cut, LOADER)),
+            ["elf-truncated"],
+            "a loader that is started is checked like any program"
+        );
     }
 
     #[test]
@@ -324,9 +325,9 @@ mod tests {
         let whole = Forge::program().build();
         for length in 1..whole.len() {
             let sample = Sample::new().bytes("/app", 0o755, &whole[..length]);
-            assert!(judge(&sample, "/app").report.refuses(), "{length}");
+            assert!(verified(&sample, "/app").report.refuses(), "{length}");
         }
-        assert!(!judge(&Sample::new().bytes("/app", 0o755, &whole), "/app").report.refuses());
+        assert!(!verified(&Sample::new().bytes("/app", 0o755, &whole), "/app").report.refuses());
     }
 
     #[test]
@@ -342,9 +343,9 @@ mod tests {
             purpose: Purpose::Plain,
             policy: &policy,
         };
-        let judgement = verify(&subject);
-        assert_eq!(codes(&judgement), ["arm64-page-align"]);
-        assert_eq!(judgement.report.findings[0].severity, Severity::Note);
+        let result = verify(&subject);
+        assert_eq!(codes(&result), ["arm64-page-align"]);
+        assert_eq!(result.report.findings[0].severity, Severity::Note);
     }
 
     #[test]
@@ -352,19 +353,19 @@ mod tests {
         let sample = Sample::new().elf("/app", &Forge::dynamic(LOADER)).elf(LOADER, &Forge::musl(true));
         let policy = Policy { static_only: true, libc: Some(Libc::Glibc), max_size: Some(10), ..Policy::default() };
         assert_eq!(
-            codes(&judge_with(&sample, &entry("/app"), &policy)),
+            codes(&verified_with(&sample, &entry("/app"), &policy)),
             ["policy-static", "policy-libc", "policy-size"]
         );
         let broken = Sample::new().elf("/app", &Forge::dynamic(LOADER));
-        let findings = judge(&broken, "/app").report.findings;
+        let findings = verified(&broken, "/app").report.findings;
         let allow = vec![
             Allowance::new("interp-missing", "/app", None, |path| path.to_string() == "/app"),
             Allowance::new("lib-missing", "", Some("for later".into()), |_| true),
         ];
-        let judgement = judge_with(&broken, &entry("/app"), &Policy { allow, ..Policy::default() });
-        assert_eq!((codes(&judgement), judgement.accepted), (vec!["allow-unused"], 1));
+        let result = verified_with(&broken, &entry("/app"), &Policy { allow, ..Policy::default() });
+        assert_eq!((codes(&result), result.accepted), (vec!["allow-unused"], 1));
         let policy = Policy { baseline: Baseline::of(&findings), ..Policy::default() };
-        assert_eq!(codes(&judge_with(&broken, &entry("/app"), &policy)), Vec::<&str>::new());
+        assert_eq!(codes(&verified_with(&broken, &entry("/app"), &policy)), Vec::<&str>::new());
     }
 
     #[test]
@@ -372,7 +373,7 @@ mod tests {
         let mut sample = Sample::new().elf("/bin/app", &Forge::program()).hardlink("/bin/other", "/bin/app");
         let id = sample.tree.get(&"/bin/other".parse().unwrap()).unwrap();
         sample.tree.meta_mut(id).mode = Mode::FILE;
-        assert_eq!(codes(&judge(&sample, "/bin/app")), ["cmd-not-executable"]);
+        assert_eq!(codes(&verified(&sample, "/bin/app")), ["cmd-not-executable"]);
     }
 
     #[test]
@@ -386,13 +387,13 @@ mod tests {
                 &app.build(),
             )
         };
-        assert_eq!(codes(&judge(&tree(0o755), "/bin/app")), Vec::<&str>::new());
-        assert_eq!(codes(&judge(&tree(0o4755), "/bin/app")), ["origin-secure"]);
+        assert_eq!(codes(&verified(&tree(0o755), "/bin/app")), Vec::<&str>::new());
+        assert_eq!(codes(&verified(&tree(0o4755), "/bin/app")), ["origin-secure"]);
         let mut capable = tree(0o755);
         let id = capable.tree.get(&"/bin/app".parse().unwrap()).unwrap();
         capable.tree.meta_mut(id).xattrs.insert((*b"security.capability").into(), [1].into());
         let as_user = |user: &str| {
-            codes(&judge_with(&capable, &Settings { user: user.into(), ..entry("/bin/app") }, &Policy::default()))
+            codes(&verified_with(&capable, &Settings { user: user.into(), ..entry("/bin/app") }, &Policy::default()))
         };
         assert_eq!(as_user("0"), Vec::<&str>::new());
         assert_eq!(as_user("7:7"), ["origin-secure"]);
@@ -406,8 +407,8 @@ mod tests {
             sample = sample.elf(&format!("/bin/p{number}"), &Forge { needed, ..Forge::dynamic(LOADER) });
         }
         let with = |threads: usize| {
-            let judgement = judge_with(&sample, &entry("/bin/run"), &Policy { threads, ..Policy::default() });
-            (judgement.report, judgement.programs)
+            let result = verified_with(&sample, &entry("/bin/run"), &Policy { threads, ..Policy::default() });
+            (result.report, result.programs)
         };
         assert_eq!(with(0).0.findings.len(), 40);
         assert_eq!(with(0), with(7));
@@ -462,7 +463,7 @@ mod tests {
                 }
                 sample = sample.bytes(path, 0o755, &bytes);
             }
-            assert!(judge(&sample, "/bin/m").programs.len() <= 4);
+            assert!(verified(&sample, "/bin/m").programs.len() <= 4);
         }
     }
 }

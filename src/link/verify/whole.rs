@@ -1,4 +1,4 @@
-//! What belongs to no single program: configuration that names libraries, a cache without entries, plugins.
+//! Checks that are not about one program: configuration that names libraries, an empty `ld.so.cache`, plugins.
 
 use std::collections::BTreeSet;
 
@@ -28,10 +28,10 @@ const TEXT_MAX: u64 = 1 << 20;
 /// Services that glibc has inside since 2.34.
 const BUILT_IN: [&str; 2] = ["files", "dns"];
 
-/// Databases without which nobody logs in and nothing is found in the network.
+/// Databases that logins and name lookups in the network need.
 const VITAL: [&str; 3] = ["passwd", "group", "hosts"];
 
-/// A tree around its programs.
+/// What is checked once for a tree.
 pub(crate) struct WholeTree<'a> {
     pub files: &'a Files<'a>,
     /// The loader of the programs, when it is glibc's.
@@ -41,7 +41,7 @@ pub(crate) struct WholeTree<'a> {
 }
 
 impl WholeTree<'_> {
-    /// What is wrong, each with the file that it is told of.
+    /// What is wrong, each with the file that it is about.
     pub fn check(&self) -> Vec<(ImagePath, Draft)> {
         let mut drafts = Vec::new();
         if let Some(glibc) = self.glibc {
@@ -82,14 +82,14 @@ impl WholeTree<'_> {
         let names = listed(absent.iter().map(|name| name.as_bytes()));
         let severity = if bare.is_empty() { Severity::Note } else { Severity::Warning };
         let mut draft =
-            Draft::new(NSS_MISSING, severity, format!("names services whose libraries are absent: {names}"));
+            Draft::new(NSS_MISSING, severity, format!("names services whose libraries are missing: {names}"));
         for service in &absent {
             draft = draft.because(format!("libnss_{service}.so.2"), "no file of that name");
         }
         for database in bare {
-            draft = draft.because(database, "has no other service: nothing is found in it");
+            draft = draft.because(database, "has no other service: every lookup fails");
         }
-        Some((path, draft.fix("add their packages (Debian: libnss-…), or take the services out of the file")))
+        Some((path, draft.fix("add their packages (Debian: libnss-…), or remove the services from the file")))
     }
 
     /// A cache without entries, or none at all, although `ld.so.conf` names directories that hold libraries. glibc never
@@ -115,14 +115,14 @@ impl WholeTree<'_> {
         }
         let path = found.map_or_else(|| ImagePath::parse(b"/etc/ld.so.conf").ok(), |found| Some(found.path))?;
         let what =
-            if bytes.is_some() { "knows no library" } else { "is not read at run time, and there is no ld.so.cache" };
+            if bytes.is_some() { "lists no library" } else { "is not read at run time, and there is no ld.so.cache" };
         let mut draft = Draft::warning(LD_CACHE_EMPTY, format!("{what}: directories of ld.so.conf are not searched"));
         for directory in holding {
-            draft = draft.because(directory.clone(), "named in ld.so.conf, holds libraries");
+            draft = draft.because(directory.clone(), "listed in ld.so.conf, contains libraries");
         }
         Some((
             path,
-            draft.fix("make the cache with the ldconfig of the image's own architecture; another one leaves it empty"),
+            draft.fix("make the cache with an ldconfig of the image's own architecture; any other leaves it empty"),
         ))
     }
 
@@ -165,8 +165,8 @@ impl WholeTree<'_> {
         self.entries(directory).iter().any(|name| is_library(name))
     }
 
-    /// iconv(3) needs tables for all but a few encodings. What uses it is not known before it runs: only those who load a
-    /// library that is made for it are told.
+    /// iconv(3) needs tables for all but a few encodings. What uses it is not known before it runs: only programs that load a
+    /// library which calls it are reported.
     fn conversions(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
         let asks = self.loaded.iter().find(|id| {
             let tables = self.files.tables(**id);
@@ -183,14 +183,14 @@ impl WholeTree<'_> {
         }
         let path = self.files.tree.walk().into_iter().find(|entry| entry.id == *asks)?.path;
         let draft =
-            Draft::note(GCONV_MISSING, "uses iconv, and glibc's tables for other encodings than UTF-8 are absent")
+            Draft::note(GCONV_MISSING, "uses iconv, but glibc's tables for encodings other than UTF-8 are missing")
                 .because("gconv", "no such directory below a system directory of the loader")
                 .fix("add glibc's gconv directory, if other encodings are needed");
         Some((path, draft))
     }
 
     /// Libraries that no program needs by itself: plugins, as far as one can see. What opens them may have loaded what
-    /// they need already, so only a name that is nowhere in the tree is told.
+    /// they need already, so only a name that is nowhere in the tree is reported.
     fn plugins(&self) -> Vec<(ImagePath, Draft)> {
         let mut seen = BTreeSet::new();
         let mut drafts = Vec::new();
@@ -217,7 +217,7 @@ impl WholeTree<'_> {
             if !missing.is_empty() {
                 let names = listed(missing.iter().copied());
                 let message =
-                    format!("needs {names}, which is nowhere in the tree; no program here loads it by itself");
+                    format!("needs {names}, which the tree does not contain; no program here loads it directly");
                 let draft = Draft::warning(PLUGIN_LIB_MISSING, message)
                     .because(format!("NEEDED by {path}"), String::new())
                     .fix("add the library, or leave the plugin out");
@@ -242,7 +242,7 @@ mod tests {
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
-    fn judge(sample: &Sample) -> Verification {
+    fn verified(sample: &Sample) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let subject = Subject {
             tree: &sample.tree,
@@ -255,8 +255,8 @@ mod tests {
     }
 
     /// Code, severity, path and the subjects of the evidence of everything found.
-    fn told(sample: &Sample) -> Vec<String> {
-        let findings = judge(sample).report.findings;
+    fn found(sample: &Sample) -> Vec<String> {
+        let findings = verified(sample).report.findings;
         let line = |finding: &crate::report::Finding| {
             let subjects: Vec<&str> = finding.evidence.iter().map(|evidence| evidence.subject.as_str()).collect();
             format!("{} {} {}: {}", finding.severity, finding.code, finding.subject, subjects.join(", "))
@@ -275,16 +275,19 @@ mod tests {
     #[test]
     fn services_without_library_matter_where_no_other_is_left() {
         let conf = |text: &str| base().text("/etc/nsswitch.conf", 0o644, text);
-        assert_eq!(told(&conf("passwd: files\nhosts: files [!UNAVAIL=return] dns # x\n")), Vec::<String>::new());
+        assert_eq!(found(&conf("passwd: files\nhosts: files [!UNAVAIL=return] dns # x\n")), Vec::<String>::new());
         assert_eq!(
-            told(&conf("passwd: files sss\nnetgroup: nis\n")),
+            found(&conf("passwd: files sss\nnetgroup: nis\n")),
             ["note nss-missing /etc/nsswitch.conf: libnss_nis.so.2, libnss_sss.so.2"]
         );
-        assert_eq!(told(&conf("passwd: ldap\n")), ["warning nss-missing /etc/nsswitch.conf: libnss_ldap.so.2, passwd"]);
+        assert_eq!(
+            found(&conf("passwd: ldap\n")),
+            ["warning nss-missing /etc/nsswitch.conf: libnss_ldap.so.2, passwd"]
+        );
         let library = Forge::library("libnss_ldap.so.2");
-        assert_eq!(told(&conf("passwd: ldap\n").elf("/usr/lib/libnss_ldap.so.2", &library)), Vec::<String>::new());
+        assert_eq!(found(&conf("passwd: ldap\n").elf("/usr/lib/libnss_ldap.so.2", &library)), Vec::<String>::new());
         // Nothing but glibc reads the file.
-        assert_eq!(told(&Sample::new().text("/etc/nsswitch.conf", 0o644, "passwd: ldap\n")), Vec::<String>::new());
+        assert_eq!(found(&Sample::new().text("/etc/nsswitch.conf", 0o644, "passwd: ldap\n")), Vec::<String>::new());
     }
 
     #[test]
@@ -297,27 +300,27 @@ mod tests {
             )
         };
         let library = Forge::library("libx.so.1");
-        assert_eq!(told(&sample()), Vec::<String>::new());
+        assert_eq!(found(&sample()), Vec::<String>::new());
         assert_eq!(
-            told(&sample().elf("/opt/lib/libx.so.1", &library)),
+            found(&sample().elf("/opt/lib/libx.so.1", &library)),
             ["warning ld-cache-empty /etc/ld.so.conf: /opt/lib"]
         );
         let empty = [&b"glibc-ld.so.cache1.1"[..], &[0; 28]].concat();
         let cached =
             |cache: &[u8]| sample().elf("/opt/lib/libx.so.1", &library).bytes("/etc/ld.so.cache", 0o644, cache);
-        assert_eq!(told(&cached(&empty)), ["warning ld-cache-empty /etc/ld.so.cache: /opt/lib"]);
+        assert_eq!(found(&cached(&empty)), ["warning ld-cache-empty /etc/ld.so.cache: /opt/lib"]);
         let mut one = empty.clone();
         one[20] = 1;
         one.resize(48 + 24 + 8, 0);
-        assert_eq!(told(&cached(&one)), Vec::<String>::new());
+        assert_eq!(found(&cached(&one)), Vec::<String>::new());
     }
 
     #[test]
     fn a_plugin_is_told_of_when_what_it_needs_is_nowhere() {
         let plugin = Forge { needed: vec!["libx.so.1".into(), "libc.so.6".into()], ..Forge::library("mod.so") };
         let sample = || base().elf("/usr/lib/app/mod.so", &plugin);
-        assert_eq!(told(&sample()), ["warning plugin-lib-missing /usr/lib/app/mod.so: NEEDED by /usr/lib/app/mod.so"]);
-        assert_eq!(told(&sample().elf("/opt/libx.so.1", &Forge::library("libx.so.1"))), Vec::<String>::new());
+        assert_eq!(found(&sample()), ["warning plugin-lib-missing /usr/lib/app/mod.so: NEEDED by /usr/lib/app/mod.so"]);
+        assert_eq!(found(&sample().elf("/opt/libx.so.1", &Forge::library("libx.so.1"))), Vec::<String>::new());
     }
 
     #[test]
@@ -326,8 +329,8 @@ mod tests {
             with(Forge { calls: vec!["iconv_open".into()], needed: vec!["libc.so.6".into()], ..Forge::dynamic(LOADER) })
                 .elf("/lib/libc.so.6", &Forge { defines: vec!["iconv_open".into()], ..Forge::library("libc.so.6") })
         };
-        assert_eq!(told(&user()), ["note gconv-missing /bin/app: gconv"]);
+        assert_eq!(found(&user()), ["note gconv-missing /bin/app: gconv"]);
         let tables = "/usr/lib/x86_64-linux-gnu/gconv/gconv-modules";
-        assert_eq!(told(&user().text(tables, 0o644, "")), Vec::<String>::new());
+        assert_eq!(found(&user().text(tables, 0o644, "")), Vec::<String>::new());
     }
 }
