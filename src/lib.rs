@@ -44,6 +44,9 @@ pub mod path;
 pub mod platform;
 pub mod progress;
 
+// Where temporary files lie.
+pub mod private;
+
 // Nouns: the two waists' vocabulary.
 pub mod oci;
 pub mod reference;

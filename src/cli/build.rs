@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::bundle::trace::Traced;
-use sazare::image::{Cache, LayerOptions, Staging};
+use sazare::image::{Cache, LayerOptions};
 use sazare::pipeline::{self, BuildError, Built, Checked, Order, Ready};
+use sazare::private::PrivateFolder;
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
 use sazare::render;
@@ -32,7 +33,7 @@ const EXAMPLE: [(&str, &[u8]); 3] = [
 pub fn run(build: &Build, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     if build.example {
         let folder = example().map_err(|error| Trouble::Build(BuildError::Store(error)))?;
-        return run_recipe(build, Some(&folder.scratch_folder()), global, console);
+        return run_recipe(build, Some(folder.path()), global, console);
     }
     run_recipe(build, build.what.as_deref(), global, console)
 }
@@ -242,11 +243,11 @@ fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool)
 }
 
 /// Unpacks the example into a private folder, which goes with what is returned.
-pub fn example() -> Result<Staging, sazare::image::StoreError> {
+pub fn example() -> Result<PrivateFolder, sazare::image::StoreError> {
     use sazare::image::StoreError;
-    let staging = Staging::begin(&request::temporary())?;
+    let private = PrivateFolder::make_in(&request::temporary())?;
     for (path, bytes) in EXAMPLE {
-        let path = staging.scratch_folder().join(path);
+        let path = private.path().join(path);
         let fail = |error| StoreError::from_write(&path, error);
         std::fs::create_dir_all(path.parent().unwrap_or(&path)).map_err(fail)?;
         std::fs::write(&path, bytes).map_err(fail)?;
@@ -255,5 +256,5 @@ pub fn example() -> Result<Staging, sazare::image::StoreError> {
             std::fs::set_permissions(&path, mode).map_err(fail)?;
         }
     }
-    Ok(staging)
+    Ok(private)
 }

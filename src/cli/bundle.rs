@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use sazare::bundle::trace::{self, Run, RunEnd, TraceError, Traced};
 use sazare::codec::Scratch;
-use sazare::image::{LayerOptions, Staging};
+use sazare::image::LayerOptions;
 use sazare::oci::{Changes, DEFAULT_PATH};
 use sazare::path::ImagePath;
 use sazare::pipeline::{self, BuildError, Ready};
@@ -155,8 +155,8 @@ fn recipe(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
     let mut platforms: Vec<Platform> =
         request::platforms(&bundle.platform)?.into_iter().map(|(platform, _)| platform).collect();
     if platforms.is_empty() {
-        let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
-        platforms = pipeline::bundle_platforms(rules, &Scratch::new(staging.scratch_folder()), console)?;
+        let private = request::private()?;
+        platforms = pipeline::bundle_platforms(rules, &Scratch::new(private.path()), console)?;
     }
     if platforms.is_empty() {
         return Err(Trouble::usage(

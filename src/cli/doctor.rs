@@ -26,8 +26,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs the verb.
 pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
-    let staging = example().map_err(BuildError::Store)?;
-    let folder = staging.scratch_folder();
+    let private = example().map_err(BuildError::Store)?;
+    let folder = private.path();
     let machine = request::machine();
     let here = Machine::arch();
     let mut abilities = Vec::new();
@@ -41,7 +41,7 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
             abilities.push(Ability { method, platform: Platform::new(arch).to_string(), result });
         }
     }
-    let needs = needs(&folder, here);
+    let needs = needs(folder, here);
     match global.format {
         Format::Human => console.result(&render::trial::doctor(&abilities, &needs))?,
         Format::Json => console.result(&render::trial::doctor_json(&abilities, &needs))?,

@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use sazare::codec::Scratch;
-use sazare::image::Staging;
 use sazare::path::ImagePath;
-use sazare::pipeline::{self, BuildError, Seen};
+use sazare::pipeline::{self, Seen};
 use sazare::platform::Platform;
 use sazare::transport::Place;
 use sazare::{inspect, render};
@@ -18,8 +17,8 @@ use super::trouble::Trouble;
 /// Runs the verb.
 pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let wanted: Vec<Platform> = request::platforms(&args.platform)?.into_iter().map(|(platform, _)| platform).collect();
-    let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
-    let scratch = Scratch::new(staging.scratch_folder());
+    let private = request::private()?;
+    let scratch = Scratch::new(private.path());
     let place = Place::for_reading(&args.place)?;
     let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
     if let Some(path) = &args.why {

@@ -12,7 +12,9 @@ use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
 use sazare::oci::Changes;
 use sazare::path::ImagePath;
+use sazare::pipeline::BuildError;
 use sazare::platform::{Arch, Platform};
+use sazare::private::PrivateFolder;
 use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source};
 use sazare::reference::{Repository, Tag, split_tag};
 use sazare::trial::Machine;
@@ -328,6 +330,11 @@ pub fn jobs(asked: Option<usize>) -> usize {
 /// Where temporary files lie when no output has a folder.
 pub fn temporary() -> PathBuf {
     std::env::temp_dir()
+}
+
+/// A private folder for temporary files, when no output has a folder.
+pub fn private() -> Result<PrivateFolder, BuildError> {
+    PrivateFolder::make_in(&temporary()).map_err(|error| BuildError::Store(error.into()))
 }
 
 fn list(platforms: &[Platform]) -> String {

@@ -8,8 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 
 use sazare::codec::Scratch;
-use sazare::image::Staging;
-use sazare::pipeline::{self, BuildError};
+use sazare::pipeline;
 use sazare::render;
 use sazare::transport::Place;
 use sazare::trial::{Ended, Method, TrialOutcome};
@@ -34,8 +33,8 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
     let named: Vec<Method> = args.method.iter().map(|word| word.method()).collect();
     let methods = if named.is_empty() { Method::ALL.to_vec() } else { named };
     let place = Place::for_reading(&args.place)?;
-    let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
-    let scratch = Scratch::new(staging.scratch_folder());
+    let private = request::private()?;
+    let scratch = Scratch::new(private.path());
     let asked = pipeline::Try {
         place: &place,
         platform: request::platforms(&args.platform)?.into_iter().next().map(|(platform, _)| platform),
@@ -52,7 +51,7 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
         network: args.network,
         machine: &request::machine(),
     };
-    let outcome = pipeline::try_out(asked, &scratch, &staging.scratch_folder(), console)?;
+    let outcome = pipeline::try_out(asked, &scratch, private.path(), console)?;
     let problems = problems(&outcome, args, expected.as_deref());
     if global.format == Format::Json {
         console.result(&render::trial::json(&outcome, &problems))?;

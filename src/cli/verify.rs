@@ -4,9 +4,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::codec::Scratch;
-use sazare::image::Staging;
 use sazare::link::{self, Allowance, Baseline, Policy};
-use sazare::pipeline::{self, BuildError, Verdict};
+use sazare::pipeline::{self, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
 use sazare::render;
@@ -32,8 +31,8 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         ..Policy::default()
     };
     let init = verify.init.parse().map_err(|error| Trouble::Usage(format!("--init: {error}"), None))?;
-    let staging = Staging::begin(&request::temporary()).map_err(BuildError::Store)?;
-    let scratch = Scratch::new(staging.scratch_folder());
+    let private = request::private()?;
+    let scratch = Scratch::new(private.path());
     let mut verdicts = Vec::new();
     let mut portraits = String::new();
     for text in &verify.place {

@@ -1,31 +1,38 @@
 //! Why a blob cannot be read or written.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Failure, Kind};
 use crate::oci;
+use crate::private::PrivateError;
 
 /// Why a blob cannot be read or written.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// A private folder cannot be made.
+    #[error(transparent)]
+    Private(#[from] PrivateError),
     /// A file or folder of the output cannot be made.
+    #[error("cannot write {}: {error}", path.display())]
     Write {
         /// The file.
         path: PathBuf,
         /// What the system says.
+        #[source]
         error: io::Error,
     },
     /// A blob is there and cannot be read, or is not what its descriptor promises.
+    #[error("cannot read {what}: {error}")]
     Read {
-        /// The blob, and where it lies.
+        /// The blob, and where it is.
         what: String,
-        /// What the system or the proof says.
+        /// What the system or the check says.
+        #[source]
         error: io::Error,
     },
     /// A blob that a document names is not there.
+    #[error("{place} does not hold the blob {blob}")]
     Missing {
         /// Its digest.
         blob: String,
@@ -33,8 +40,10 @@ pub enum StoreError {
         place: String,
     },
     /// A digest that cannot be checked.
+    #[error("{0}")]
     Descriptor(String),
     /// A document that is too large to be one.
+    #[error("a document of {size} bytes is larger than any registry takes ({} bytes): {blob}", oci::DOCUMENT_MAX)]
     TooLarge {
         /// Its digest.
         blob: String,
@@ -53,34 +62,10 @@ impl StoreError {
     }
 }
 
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreError::Write { path, error } => write!(f, "cannot write {}: {error}", path.display()),
-            StoreError::Read { what, error } => write!(f, "cannot read {what}: {error}"),
-            StoreError::Missing { blob, place } => write!(f, "{place} does not hold the blob {blob}"),
-            StoreError::Descriptor(text) => f.write_str(text),
-            StoreError::TooLarge { blob, size } => write!(
-                f,
-                "a document of {size} bytes is larger than any registry takes ({} bytes): {blob}",
-                oci::DOCUMENT_MAX
-            ),
-        }
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            StoreError::Write { error, .. } | StoreError::Read { error, .. } => Some(error),
-            StoreError::Missing { .. } | StoreError::Descriptor(_) | StoreError::TooLarge { .. } => None,
-        }
-    }
-}
-
 impl Failure for StoreError {
     fn kind(&self) -> Kind {
         match self {
+            StoreError::Private(error) => error.kind(),
             StoreError::Write { .. } => Kind::Output,
             StoreError::Read { .. }
             | StoreError::Missing { .. }
@@ -91,6 +76,7 @@ impl Failure for StoreError {
 
     fn hint(&self) -> Option<String> {
         let text = match self {
+            StoreError::Private(error) => return error.hint(),
             StoreError::Write { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     "free some space there, or write to another file system; what was there before is untouched"

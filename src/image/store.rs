@@ -1,33 +1,19 @@
-//! Blobs: proved whenever they are read, and seen by others only when they are whole.
+//! Blobs: checked whenever they are read, and seen by others only when they are whole.
 //!
-//! Whatever is made lies in a [`Staging`] first, a private folder beside the output, so that publishing is a rename
-//! or a hard link and never a half-written file. The folder of a run that was killed is removed by the next run.
-//!
-//! # How a dead run is told from a living one
-//!
-//! By a lock (`flock`) on the file `lock` inside the folder: the kernel lets it go when its holder dies, whatever the
-//! cause, in whatever container. Process numbers would not do: they mean nothing across containers and are used
-//! again. Between making the folder and holding the lock another run may take the new folder for a dead one, and names
-//! come back. So a lock counts only while the locked file still has its name, for the maker (who starts again with
-//! another name) as for who removes; and a folder without a lock file is removed only when it is empty, so the lock
-//! file is the last that goes. Where the file system knows no locks, everybody's folders stay.
+//! Whatever is made lies in a [`Staging`] first, in a private folder beside the output, so that publishing is a rename
+//! or a hard link and never a half-written file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
-
-use rustix::fs::{FlockOperation, flock};
 
 use super::error::StoreError;
 use crate::digest::{Digest, Digesting, Verifying};
 use crate::oci::{self, Descriptor, MediaType};
-
-/// How the names of staging folders begin. Two numbers follow.
-const PREFIX: &str = ".sazare-";
+use crate::private::PrivateFolder;
 
 /// The bytes that are collected before they are written.
 const BUFFER: usize = 256 << 10;
@@ -82,59 +68,24 @@ impl Blob {
     }
 }
 
-/// A private folder in which an output is made. Dropping it removes the folder, and what was made for it.
+/// The blobs of an output that is being made. They are removed when it is dropped.
 #[derive(Debug)]
 pub struct Staging {
-    work: PathBuf,
-    /// Directories that did not exist before, the deepest first. They go with the staging unless something is in them.
-    made: Vec<PathBuf>,
-    next: AtomicU64,
-    _lock: File,
+    private: PrivateFolder,
+    blobs: PathBuf,
 }
 
 impl Staging {
-    /// Makes a staging folder inside `folder`, which is made too when it does not exist, and removes what killed runs
-    /// left there. Living runs are left alone. `folder` should be on the file system of the output: its own folder, or
-    /// the layout itself.
+    /// Makes a private folder for blobs in `folder`, which is made too when it does not exist. `folder` should be on the
+    /// file system of the output: its own folder, or the layout itself.
     ///
     /// # Errors
     /// When the folder cannot be made.
     pub fn begin(folder: &Path) -> Result<Staging, StoreError> {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        let mut made = Vec::new();
-        make_folders(folder, &mut made)?;
-        sweep(folder);
-        // The number of this process makes collisions rare and nothing more: `mkdir` is what makes the name ours.
-        let process = std::process::id();
-        for attempt in 0..10_000u32 {
-            let work = folder.join(format!("{PREFIX}{process}-{attempt}"));
-            match fs::DirBuilder::new().mode(0o700).create(&work) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
-                // Another run made the folder too, had nothing to put into it and took it away.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < 100 => {
-                    make_folders(folder, &mut made)?;
-                    continue;
-                }
-                made => made.map_err(|error| StoreError::Write { path: work.clone(), error })?,
-            }
-            let lock = match claim(&work) {
-                Ok(Some(lock)) => lock,
-                Ok(None) => continue,
-                Err(error) => {
-                    let _ = fs::remove_dir(&work);
-                    remove_made(&made);
-                    return Err(error);
-                }
-            };
-            let staging = Staging { work, made, next: AtomicU64::new(0), _lock: lock };
-            for below in ["blobs", "blobs/sha256", "tmp"] {
-                let path = staging.work.join(below);
-                fs::create_dir(&path).map_err(|error| StoreError::Write { path, error })?;
-            }
-            return Ok(staging);
-        }
-        let error = io::Error::from(io::ErrorKind::AlreadyExists);
-        Err(StoreError::Write { path: folder.join(format!("{PREFIX}{process}-*")), error })
+        let private = PrivateFolder::make_in(folder)?;
+        let blobs = private.path().join("blobs");
+        fs::create_dir(&blobs).map_err(|error| StoreError::Write { path: blobs.clone(), error })?;
+        Ok(Staging { private, blobs })
     }
 
     /// A new blob. It is part of the staging when it is finished.
@@ -148,7 +99,7 @@ impl Staging {
         Ok(BlobWriter {
             inner: Digesting::new(BufWriter::with_capacity(BUFFER, file)),
             path,
-            blobs: self.blobs_folder(),
+            blobs: self.blobs.clone(),
             behind: 0,
             flusher: None,
         })
@@ -160,7 +111,7 @@ impl Staging {
     /// When they cannot be written.
     pub fn put(&self, bytes: &[u8]) -> Result<Blob, StoreError> {
         let mut writer = self.blob()?;
-        writer.write_all(bytes).map_err(|error| StoreError::from_write(&self.work, error))?;
+        writer.write_all(bytes).map_err(|error| StoreError::from_write(&self.blobs, error))?;
         writer.finish()
     }
 
@@ -183,7 +134,7 @@ impl Staging {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(StoreError::Read { what: format!("blob {}", blob.digest), error }),
             };
-            writer.write_all(&buffer[..count]).map_err(|error| StoreError::from_write(&self.work, error))?;
+            writer.write_all(&buffer[..count]).map_err(|error| StoreError::from_write(&self.blobs, error))?;
         }
         writer.finish()
     }
@@ -209,21 +160,17 @@ impl Staging {
 
     /// Where a blob of this staging lies, whether it is there or not.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
-        self.blobs_folder().join(digest.hex())
+        self.blobs.join(digest.hex())
     }
 
-    fn blobs_folder(&self) -> PathBuf {
-        self.work.join("blobs/sha256")
-    }
-
-    /// A folder for temporary files of others, on the file system of the output. It goes with the staging.
+    /// A folder for other temporary files, on the file system of the output. It is removed with the blobs.
     pub fn scratch_folder(&self) -> PathBuf {
-        self.work.join("tmp")
+        self.private.path().to_path_buf()
     }
 
     /// A name for a temporary file that nobody else uses.
     pub fn scratch_path(&self) -> PathBuf {
-        self.work.join("tmp").join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+        self.private.new_path()
     }
 }
 
@@ -235,53 +182,9 @@ impl Blobs for Staging {
             Ok(file) => Ok(Box::new(Verifying::new(file, blob.digest, blob.size))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Missing {
                 blob: blob.digest.to_string(),
-                place: format!("the staging folder {}", self.work.display()),
+                place: format!("the staging folder {}", self.blobs.display()),
             }),
             Err(error) => Err(StoreError::Read { what: path.display().to_string(), error }),
-        }
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        // What cannot be removed now is removed by the next run.
-        empty(&self.work);
-        remove_made(&self.made);
-    }
-}
-
-/// Removes the folders that were made for a staging, as long as nothing is in them.
-fn remove_made(made: &[PathBuf]) {
-    for folder in made {
-        if fs::remove_dir(folder).is_err() {
-            break;
-        }
-    }
-}
-
-/// Removes a staging folder, whose lock is ours. The lock file goes last: who is killed in between leaves a folder that
-/// can still be told from a living one.
-fn empty(work: &Path) {
-    for below in ["blobs", "tmp"] {
-        let folder = work.join(below);
-        // A copy of a tree has directories that not even their owner may change.
-        if fs::remove_dir_all(&folder).is_err() {
-            open_up(&folder);
-            let _ = fs::remove_dir_all(&folder);
-        }
-    }
-    let _ = fs::remove_file(work.join("lock"));
-    let _ = fs::remove_dir(work);
-}
-
-/// Makes the directories below a folder changeable for their owner.
-fn open_up(folder: &Path) {
-    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
-    #[expect(clippy::disallowed_methods, reason = "the order in which debris is removed changes no output")]
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_up(&entry.path());
         }
     }
 }
@@ -373,96 +276,10 @@ fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), StoreError::Write { path: path.to_path_buf(), error })
 }
 
-/// Makes a folder and its parents, and notes which were not there, the deepest first.
-fn make_folders(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), StoreError> {
-    match fs::create_dir(folder) {
-        Ok(()) => made.insert(0, folder.to_path_buf()),
-        Err(_) if folder.is_dir() => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
-                return Err(StoreError::Write { path: folder.to_path_buf(), error });
-            };
-            make_folders(parent, made)?;
-            fs::create_dir(folder).map_err(|error| StoreError::Write { path: folder.to_path_buf(), error })?;
-            made.insert(0, folder.to_path_buf());
-        }
-        Err(error) => return Err(StoreError::Write { path: folder.to_path_buf(), error }),
-    }
-    Ok(())
-}
-
-/// Takes the lock of a folder that was just made. `None`: another run took the folder for a dead one.
-fn claim(work: &Path) -> Result<Option<File>, StoreError> {
-    let path = work.join("lock");
-    let lock = match OpenOptions::new().write(true).create_new(true).open(&path) {
-        Ok(lock) => lock,
-        // Gone, or gone and made again by another run that was faster with its lock.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(StoreError::Write { path, error }),
-    };
-    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
-        // No locks on this file system: then nobody can take ours for dead either.
-        Err(_) => return Ok(Some(lock)),
-    }
-    Ok(has_name(&lock, &path).then_some(lock))
-}
-
-/// Whether an open lock file is still the one of that name, not one that was removed and made again.
-fn has_name(lock: &File, path: &Path) -> bool {
-    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    match (lock.metadata(), fs::symlink_metadata(path)) {
-        (Ok(lock), Ok(named)) => identity(lock) == identity(named),
-        (Ok(_) | Err(_), _) => false,
-    }
-}
-
-/// Removes the staging folders of dead runs. What cannot be looked at or removed stays: it is not this run's work.
-fn sweep(folder: &Path) {
-    #[expect(clippy::disallowed_methods, reason = "the order in which debris is removed changes no output")]
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.flatten() {
-        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_folder && entry.file_name().to_str().is_some_and(is_staging_name) {
-            sweep_one(&entry.path());
-        }
-    }
-}
-
-/// Whether a name is `.sazare-<number>-<number>`: nothing else is ever removed.
-fn is_staging_name(name: &str) -> bool {
-    let number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let numbers = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-'));
-    numbers.is_some_and(|(process, attempt)| number(process) && number(attempt))
-}
-
-fn sweep_one(work: &Path) {
-    let path = work.join("lock");
-    let Ok(lock) = OpenOptions::new().write(true).open(&path) else {
-        // Killed before it had a lock, or just being made: empty in both cases.
-        let _ = fs::remove_dir(work);
-        return;
-    };
-    if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() && has_name(&lock, &path) {
-        empty(work);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::failure::{Failure, Kind};
-
-    fn names(folder: &Path) -> Vec<String> {
-        #[expect(clippy::disallowed_methods, reason = "the test sorts")]
-        let mut names: Vec<String> =
-            fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
 
     #[test]
     fn a_blob_is_named_by_its_digest_and_proved_when_it_is_read() {
@@ -510,47 +327,7 @@ mod tests {
         let staging = Staging::begin(&folder.path().join("a/b")).unwrap();
         staging.put(b"abc").unwrap();
         drop(staging);
-        assert_eq!(names(folder.path()), Vec::<String>::new());
-    }
-
-    #[test]
-    fn the_next_run_removes_what_dead_runs_left_and_nothing_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path();
-        let living = Staging::begin(path).unwrap();
-        let living_name = living.work.file_name().unwrap().to_str().unwrap().to_string();
-        for dead in [".sazare-1-0", ".sazare-1-1", ".sazare-notes", ".sazare-1-", ".sazare-2-0"] {
-            fs::create_dir(path.join(dead)).unwrap();
-        }
-        fs::write(path.join(".sazare-1-0/lock"), b"").unwrap();
-        fs::create_dir(path.join(".sazare-1-0/blobs")).unwrap();
-        fs::write(path.join(".sazare-1-0/blobs/x"), b"x").unwrap();
-        fs::write(path.join(".sazare-2-0/somebody's"), b"").unwrap();
-        fs::write(path.join(".sazare-3-0"), b"a file").unwrap();
-        drop(Staging::begin(path).unwrap());
-        let mut expected = [".sazare-1-", ".sazare-2-0", ".sazare-3-0", ".sazare-notes", &living_name];
-        expected.sort_unstable();
-        assert_eq!(names(path), expected);
-        living.put(b"still alive").unwrap();
-    }
-
-    #[test]
-    fn many_runs_at_once_never_take_each_other_for_dead() {
-        let folder = tempfile::tempdir().unwrap();
-        std::thread::scope(|scope| {
-            for _ in 0..8 {
-                scope.spawn(|| {
-                    for _ in 0..60 {
-                        let staging = Staging::begin(&folder.path().join("a")).unwrap();
-                        staging.put(b"abc").unwrap();
-                        assert!(staging.blob_path(&Digest::of(b"abc")).exists());
-                    }
-                });
-            }
-        });
-        // The folder itself goes only with the run that made it.
-        let rest = folder.path().join("a");
-        assert!(!rest.exists() || names(&rest).is_empty());
+        assert!(!folder.path().join("a").exists());
     }
 
     #[test]
