@@ -59,15 +59,15 @@ impl Cache {
         }
     }
 
-    fn shelf(&self, name: &Digest) -> (PathBuf, String) {
+    fn place(&self, name: &Digest) -> (PathBuf, String) {
         let hex = name.hex();
         (self.folder.join(FORM).join(&hex[..1]), hex)
     }
 
     /// What was kept under a name, read into a buffer that may hold anything before.
     pub fn get(&self, name: &Digest, mut buffer: Vec<u8>) -> Result<Coded, Vec<u8>> {
-        let (shelf, hex) = self.shelf(name);
-        let path = shelf.join(hex);
+        let (folder, hex) = self.place(name);
+        let path = folder.join(hex);
         match self.read(&path, name, &mut buffer) {
             Some(length) => Ok(Coded { buffer, length }),
             None => Err(buffer),
@@ -99,19 +99,20 @@ impl Cache {
         if self.closed.load(Ordering::Relaxed) {
             return;
         }
-        let (shelf, hex) = self.shelf(name);
-        let temporary = shelf.join(format!("new-{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed)));
+        let (folder, hex) = self.place(name);
+        let temporary =
+            folder.join(format!("new-{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed)));
         let write = || {
             let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.make(&shelf)?;
+                    self.make(&folder)?;
                     OpenOptions::new().write(true).create_new(true).open(&temporary)?
                 }
                 file => file?,
             };
             file.write_all(sum_of(name, bytes).as_bytes())?;
             file.write_all(bytes)?;
-            fs::rename(&temporary, shelf.join(&hex))
+            fs::rename(&temporary, folder.join(&hex))
         };
         if write().is_err() {
             let _ = fs::remove_file(&temporary);
@@ -121,8 +122,8 @@ impl Cache {
         self.added.store(true, Ordering::Relaxed);
     }
 
-    fn make(&self, shelf: &Path) -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(shelf)?;
+    fn make(&self, folder: &Path) -> std::io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         match OpenOptions::new().write(true).create_new(true).open(self.folder.join("CACHEDIR.TAG")) {
             Ok(mut file) => file.write_all(TAG),
             Err(_) => Ok(()),
@@ -136,9 +137,9 @@ impl Cache {
         }
         let mut files: Vec<(i64, PathBuf, u64)> = Vec::new();
         for digit in 0..16 {
-            let shelf = self.folder.join(FORM).join(format!("{digit:x}"));
+            let folder = self.folder.join(FORM).join(format!("{digit:x}"));
             #[expect(clippy::disallowed_methods, reason = "sorted below, and no output depends on it")]
-            let entries = fs::read_dir(shelf).into_iter().flatten().flatten();
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             files.extend(entries.filter_map(|entry| {
                 let meta = entry.metadata().ok()?;
                 Some((meta.mtime(), entry.path(), meta.len()))
@@ -230,9 +231,9 @@ mod tests {
         }
         cache.put(&name, b"bytes");
         let path = files(folder.path()).pop().unwrap();
-        let (shelf, hex) = cache.shelf(&other);
-        fs::create_dir_all(&shelf).unwrap();
-        fs::rename(path, shelf.join(hex)).unwrap();
+        let (folder, hex) = cache.place(&other);
+        fs::create_dir_all(&folder).unwrap();
+        fs::rename(path, folder.join(hex)).unwrap();
         assert_eq!(got(&cache, &other), None, "another's name");
     }
 
@@ -244,8 +245,8 @@ mod tests {
         for (age, name) in names.iter().rev().enumerate() {
             let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000 - 4000 * age as u64);
             cache(folder.path(), u64::MAX).put(name, &[1; 1000]);
-            let (shelf, hex) = cache(folder.path(), limit).shelf(name);
-            File::open(shelf.join(hex)).unwrap().set_times(FileTimes::new().set_modified(now)).unwrap();
+            let (folder, hex) = cache(folder.path(), limit).place(name);
+            File::open(folder.join(hex)).unwrap().set_times(FileTimes::new().set_modified(now)).unwrap();
         }
         // The oldest one is used again.
         assert!(got(&cache(folder.path(), limit), &names[0]).is_some());

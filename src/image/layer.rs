@@ -344,7 +344,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::begin(folder.path()).unwrap();
         let options = LayerOptions { compression: Compression::None, jobs: 1 };
-        let reuse = Reuse::new(None, std::time::UNIX_EPOCH, Vec::new(), false);
+        let reuse = Reuse::new(None, std::time::UNIX_EPOCH, Vec::new(), 1);
         let writer = LayerWriter { staging: &staging, options: &options, reuse: &reuse, progress: &Silent };
         let layer = writer.write(tree, plan, "name").unwrap();
         assert_eq!(layer.descriptor.digest().to_string(), layer.diff_id.to_string());
@@ -404,14 +404,14 @@ mod tests {
         let staging = Staging::begin(folder.path()).unwrap();
         let options = LayerOptions { compression: Compression::DEFAULT, jobs: 2 };
         let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(5_000_000_000);
-        let reuse = Reuse::new(None, later, Vec::new(), true);
+        let reuse = Reuse::new(None, later, Vec::new(), 2);
         let writer = LayerWriter { staging: &staging, options: &options, reuse: &reuse, progress: &Silent };
         let first = writer.write(&one, &plan_layers(&one, None, &[])[0], "one").unwrap();
         std::fs::remove_file(source.join("file")).unwrap();
         let second = writer.write(&other, &plan_layers(&other, None, &[])[0], "other").unwrap();
         assert_eq!((second.diff_id, second.size), (first.diff_id, first.size));
         // Without anything to go by it must be read, and is not there.
-        let reuse = Reuse::new(None, later, Vec::new(), true);
+        let reuse = Reuse::new(None, later, Vec::new(), 2);
         let writer = LayerWriter { reuse: &reuse, ..writer };
         assert!(matches!(
             writer.write(&other, &plan_layers(&other, None, &[])[0], "other"),

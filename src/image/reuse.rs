@@ -31,7 +31,7 @@ pub struct Reuse<'a> {
     /// When the build began, in seconds since 1970.
     began: i64,
     /// Where blobs of earlier builds lie, named by their digests.
-    shelves: Vec<PathBuf>,
+    stores: Vec<PathBuf>,
     /// Whether another layer may ask for what this build packs.
     shared: bool,
     memory: Mutex<Memory>,
@@ -87,11 +87,11 @@ pub(super) struct Outline {
 }
 
 impl<'a> Reuse<'a> {
-    /// For a build that `began` then, before any source was looked at. `shelves` are folders with the blobs of earlier builds;
-    /// `shared` says whether this build makes more than one layer.
-    pub fn new(cache: Option<&'a Cache>, began: SystemTime, shelves: Vec<PathBuf>, shared: bool) -> Reuse<'a> {
+    /// For a build that `began` then, before any source was looked at. `stores` are folders with the blobs of earlier builds;
+    /// `layers` is how many layers this build makes at most.
+    pub fn new(cache: Option<&'a Cache>, began: SystemTime, stores: Vec<PathBuf>, layers: usize) -> Reuse<'a> {
         let began = began.duration_since(UNIX_EPOCH).ok().and_then(|began| i64::try_from(began.as_secs()).ok());
-        Reuse { cache, began: began.unwrap_or(i64::MIN), shelves, shared, memory: Mutex::default() }
+        Reuse { cache, began: began.unwrap_or(i64::MIN), stores, shared: layers > 1, memory: Mutex::default() }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -197,9 +197,9 @@ impl<'a> Reuse<'a> {
         }
     }
 
-    /// Takes the blob of an earlier build into the staging, when it still lies on a shelf and proves to be the right one.
+    /// Takes the blob of an earlier build into the staging, when one of the stores still holds it and its digest is right.
     pub(super) fn take(&self, blob: &Blob, staging: &Staging) -> bool {
-        self.shelves.iter().any(|shelf| staging.take(shelf, blob))
+        self.stores.iter().any(|store| staging.take(store, blob))
     }
 }
 

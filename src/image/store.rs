@@ -139,10 +139,10 @@ impl Staging {
         writer.finish()
     }
 
-    /// Takes a blob that lies on a shelf under the name of its digest, when it proves to be the right one. Both names are of one
+    /// Links a blob of another folder, where its name is its digest, if its bytes are the right ones. Both names are of one
     /// file then: nobody writes to a blob.
-    pub(super) fn take(&self, shelf: &Path, blob: &Blob) -> bool {
-        let there = shelf.join(blob.digest.hex());
+    pub(super) fn take(&self, store: &Path, blob: &Blob) -> bool {
+        let there = store.join(blob.digest.hex());
         let Ok(file) = File::open(&there) else { return false };
         let temporary = self.scratch_path();
         if fs::hard_link(&there, &temporary).is_err() {

@@ -289,9 +289,9 @@ fn pack(
     staging: &Staging,
     progress: &dyn Progress,
 ) -> Result<Finished, BuildError> {
-    let shared = order.platforms.len() > 1 || !order.recipe.layers.is_empty();
+    let layers = order.platforms.len() * (order.recipe.layers.len() + 1);
     let shelves = order.places.iter().filter_map(Place::blobs).collect();
-    let reuse = Reuse::new(order.cache, order.began, shelves, shared);
+    let reuse = Reuse::new(order.cache, order.began, shelves, layers);
     let writer = LayerWriter { staging, options: &order.layers, reuse: &reuse, progress };
     let mut platforms = Vec::new();
     for staged in staged {

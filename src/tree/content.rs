@@ -4,9 +4,7 @@
 //! and compared when it is opened and again at its end: a file that changed in between is an error, never a mixture of
 //! two states in an image.
 
-use std::error::Error;
 use std::ffi::{CStr, OsStr};
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -16,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode as OpenMode, OFlags};
 
+use super::clock;
 use crate::failure::{Failure, Kind};
 
 /// Where the bytes of a regular file are.
@@ -89,19 +88,6 @@ pub enum Origin<'a> {
     Unknown,
 }
 
-/// The magic numbers of file systems that keep the time of every change (statfs(2), linux/magic.h).
-const CLOCKED: [u32; 9] = [
-    0x0000_ef53, // ext2, ext3, ext4
-    0x9123_683e, // btrfs
-    0x5846_5342, // xfs
-    0x0102_1994, // tmpfs
-    0x8584_58f6, // ramfs
-    0xf2f5_2010, // f2fs
-    0x2fc1_2fc1, // zfs
-    0xca45_1a4e, // bcachefs
-    0x794c_7630, // overlayfs, which hands on the times of what is below
-];
-
 impl Stamp {
     /// Whether a change after `moment` (seconds since 1970) would surely give another stamp, as far as the stamp itself tells. A
     /// file that changes twice within one tick of its file system's clock has the same stamp after both; a kernel's clock ticks in
@@ -161,30 +147,14 @@ impl Backing {
 }
 
 /// Why contents cannot be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ContentError {
     /// The system refuses.
-    Io(String, io::Error),
+    #[error("cannot read {0}: {1}")]
+    Io(String, #[source] io::Error),
     /// The file is not the one that was seen.
+    #[error("the file changed while it was read: {0}")]
     Changed(String),
-}
-
-impl fmt::Display for ContentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ContentError::Io(name, error) => write!(f, "cannot read {name}: {error}"),
-            ContentError::Changed(name) => write!(f, "the file changed while it was read: {name}"),
-        }
-    }
-}
-
-impl Error for ContentError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            ContentError::Io(_, error) => Some(error),
-            ContentError::Changed(_) => None,
-        }
-    }
 }
 
 impl Failure for ContentError {
@@ -332,17 +302,13 @@ impl Content {
         }
     }
 
-    /// Whether the file lies in a file system whose kernel puts the time into the inode at every change, and lets nobody set
-    /// it. Network file systems have another machine's clock, FUSE has what its programs say, FAT and images of read-only
-    /// file systems have what was written into them.
+    /// Whether the times of the file are those of its kernel's clock. See [`super::clock`].
     pub fn is_clocked(&self) -> bool {
-        let found = match self {
-            Content::Bytes(_) => return false,
-            Content::File(host) => rustix::fs::statfs(host.folder.path()),
-            Content::Slice { backing, .. } => rustix::fs::fstatfs(&backing.file),
-        };
-        // The field's type differs between architectures; magic numbers are of 32 bits (statfs(2)).
-        found.is_ok_and(|found| CLOCKED.contains(&(found.f_type as u32)))
+        match self {
+            Content::Bytes(_) => false,
+            Content::File(host) => clock::is_clocked(host.folder.path()),
+            Content::Slice { backing, .. } => clock::is_file_clocked(&backing.file),
+        }
     }
 
     /// All of it, for the small files that must be understood (passwd, scripts). At most `limit` bytes are read.

@@ -6,6 +6,7 @@
 //!
 //! Sockets have no place in an archive, so they have none here.
 
+mod clock;
 mod metadata;
 
 mod content;

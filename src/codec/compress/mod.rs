@@ -9,11 +9,12 @@
 //!   or one zstd frame, made by libzstd's own workers, which cut the stream the same way for any number of workers of one or more.
 //!
 //! With the feature `native`, gzip is made by libdeflate, which is smaller and faster at once; without it by zlib-rs,
-//! with other digests. [`writer_id`] tells which.
+//! with other digests. [`writer_id`] names it. The versions of all libraries are pinned (`library.rs`).
 
 mod coder;
 mod deflate;
 mod form;
+mod library;
 mod lz4;
 mod noise;
 mod spare;
@@ -28,6 +29,7 @@ mod whole;
 
 pub use coder::{Coded, Coder};
 pub use form::{Form, decompressed, form, form_of, reader};
+pub use library::{LIBDEFLATE, LIBZSTD, LZMA_RUST2, ZLIB_RS};
 pub use piece::Piece;
 pub use spare::Spare;
 pub use whole::{Whole, WholeCompressor};

@@ -13,6 +13,7 @@ use super::blocks::Blocks;
 use super::coder::{Coded, Coder};
 #[cfg(feature = "native")]
 use super::deflate;
+use super::library::{self, LIBZSTD, LZMA_RUST2};
 #[cfg(feature = "native")]
 use super::writer::ZSTD_JOB;
 
@@ -38,7 +39,6 @@ const GZIP_LEVEL: i32 = 6;
 const GZIP_LEVEL: u32 = 6;
 
 /// The level of zstd.
-#[cfg(feature = "native")]
 const ZSTD_LEVEL: i32 = 3;
 
 /// The preset and the dictionary of xz.
@@ -52,13 +52,12 @@ const DEFLATE_END: [u8; 2] = [3, 0];
 
 impl Whole {
     /// The code that makes the compressed bytes: they are promised to be the same as long as this is.
-    pub fn writer_id(self) -> &'static str {
+    pub fn writer_id(self) -> String {
         match self {
-            Whole::None => "none",
-            Whole::Gzip if cfg!(feature = "native") => "gzip:libdeflate-1.26.1:6:one-member",
-            Whole::Gzip => "gzip:zlib-rs:6:one-member",
-            Whole::Zstd => "zstd:libzstd-1.5.7:3",
-            Whole::Xz => "xz:lzma-rust2-0.25:6:4MiB",
+            Whole::None => "none".into(),
+            Whole::Gzip => format!("gzip:{}:{GZIP_LEVEL}:one-member", library::gzip()),
+            Whole::Zstd => format!("zstd:libzstd-{LIBZSTD}:{ZSTD_LEVEL}"),
+            Whole::Xz => format!("xz:lzma-rust2-{LZMA_RUST2}:{}:{}MiB", XZ.0, XZ.1 >> 20),
         }
     }
 }

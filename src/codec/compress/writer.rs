@@ -3,6 +3,7 @@
 use std::io;
 
 use super::coder::{Coded, Coder};
+use super::library::{self, LIBZSTD};
 use super::member::{MemberWriter, no_level};
 
 /// How much of the stream a zstd worker takes at once, in bytes. Part of what the output depends on.
@@ -10,7 +11,6 @@ use super::member::{MemberWriter, no_level};
 pub(super) const ZSTD_JOB: u32 = 2 << 20;
 
 /// The window of zstd's frames, as a power of two: 8 MiB, the most that every decoder must be able to hold (RFC 8878 §3.1.1.1.2).
-#[cfg(feature = "native")]
 const ZSTD_WINDOW: u32 = 23;
 
 /// How to compress a layer.
@@ -44,11 +44,16 @@ impl Compression {
 
 /// Names the code that makes compressed bytes: digests of layers are promised to be the same as long as this is.
 pub fn writer_id(compression: Compression) -> String {
-    let gzip = if cfg!(feature = "native") { "libdeflate-1.26.1" } else { "zlib-rs" };
+    let span = compression.span();
     match compression {
         Compression::None => "none".into(),
-        Compression::Gzip(level) => format!("gzip:{gzip}:{level}:members-1536KiB:noise-stored"),
-        Compression::Zstd(level) => format!("zstd:libzstd-1.5.7:{level}:long-8MiB:frames-6MiB"),
+        Compression::Gzip(level) => {
+            format!("gzip:{}:{level}:members-{}KiB:noise-stored", library::gzip(), span >> 10)
+        }
+        Compression::Zstd(level) => {
+            let window = (1 << ZSTD_WINDOW) >> 20;
+            format!("zstd:libzstd-{LIBZSTD}:{level}:long-{window}MiB:frames-{}MiB", span >> 20)
+        }
     }
 }
 
@@ -175,6 +180,21 @@ mod tests {
                 assert!(out == stream[..stream.len().min(50 * length)], "{compression:?} {length}");
             }
         }
+    }
+
+    #[test]
+    fn the_ids_of_writers_are_made_of_what_the_bytes_depend_on_and_the_documents_say_the_same() {
+        assert_eq!(writer_id(Compression::None), "none");
+        assert_eq!(writer_id(Compression::Zstd(2)), "zstd:libzstd-1.5.7:2:long-8MiB:frames-6MiB");
+        let gzip = writer_id(Compression::DEFAULT);
+        if cfg!(feature = "native") {
+            assert_eq!(gzip, "gzip:libdeflate-1.26.1:5:members-1536KiB:noise-stored");
+        } else {
+            assert_eq!(gzip, "gzip:zlib-rs-0.6.8:5:members-1536KiB:noise-stored");
+        }
+        let spans = [Compression::DEFAULT, Compression::Zstd(2)].map(|form| form.span() as f64 / 1_048_576.0);
+        let promise = format!("segments of up to {} MiB (gzip) or {} MiB (zstd)", spans[0], spans[1]);
+        assert!(include_str!("../../../docs/cache.md").contains(&promise), "{promise}");
     }
 
     #[test]

@@ -1,7 +1,5 @@
 //! Why a directory cannot be read.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -9,41 +7,20 @@ use crate::failure::{Failure, Kind as FailureKind};
 use crate::path::PathError;
 
 /// Why a directory cannot be read as a root file system.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum DirError {
     /// The system refuses.
-    Io(PathBuf, io::Error),
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Io(PathBuf, #[source] io::Error),
     /// A path that no image can hold.
-    Path(PathBuf, PathError),
-    /// A name that layers keep for whiteouts.
+    #[error("cannot be in an image: {}: {}", .0.display(), .1)]
+    Path(PathBuf, #[source] PathError),
+    /// A name that layers reserve for whiteouts.
+    #[error("names that begin with `.wh.` mean deletions in a layer: {}", .0.display())]
     WhiteoutName(PathBuf),
-    /// A character device 0:0, by which overlayfs marks what is deleted.
+    /// A character device 0:0, with which overlayfs marks what is deleted.
+    #[error("a character device 0:0 is a deletion mark of overlayfs: {}", .0.display())]
     OverlayWhiteout(PathBuf),
-}
-
-impl fmt::Display for DirError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DirError::Io(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            DirError::Path(path, error) => write!(f, "cannot be in an image: {}: {error}", path.display()),
-            DirError::WhiteoutName(path) => {
-                write!(f, "names that begin with `.wh.` mean deletions in a layer: {}", path.display())
-            }
-            DirError::OverlayWhiteout(path) => {
-                write!(f, "a character device 0:0 is a deletion mark of overlayfs: {}", path.display())
-            }
-        }
-    }
-}
-
-impl Error for DirError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            DirError::Io(_, error) => Some(error),
-            DirError::Path(_, error) => Some(error),
-            DirError::WhiteoutName(_) | DirError::OverlayWhiteout(_) => None,
-        }
-    }
 }
 
 impl Failure for DirError {
