@@ -105,16 +105,17 @@ impl fmt::Display for CapabilityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CapabilityError::Form(text) => {
-                write!(f, "not capabilities as setcap takes them (such as cap_net_raw=ep): {text:?}")
+                write!(f, "not capabilities in setcap's format (such as cap_net_raw=ep): {text:?}")
             }
             CapabilityError::UnknownName(name) => write!(f, "no such capability: {name:?}"),
             CapabilityError::UnknownFlag(flag) => {
                 write!(f, "a capability is `e`ffective, `i`nheritable or `p`ermitted, not {flag:?}")
             }
-            CapabilityError::Nothing => f.write_str("no capability is given"),
-            CapabilityError::MixedEffective => {
-                f.write_str("a file has one effective bit for all its capabilities: give `e` to all of them or to none")
-            }
+            CapabilityError::Nothing => f.write_str("there is no capability"),
+            CapabilityError::MixedEffective => f.write_str(
+                "a file has one effective bit for all its capabilities: set `e` for all of them or \
+                             for none",
+            ),
             CapabilityError::EffectiveOnly(name) => {
                 write!(f, "effective without being permitted or inheritable has no effect: {name}")
             }
@@ -307,7 +308,7 @@ mod tests {
 
     #[test]
     fn what_setcap_would_refuse_is_refused_with_its_reason() {
-        let form = |text: &str| format!("not capabilities as setcap takes them (such as cap_net_raw=ep): {text:?}");
+        let form = |text: &str| format!("not capabilities in setcap's format (such as cap_net_raw=ep): {text:?}");
         for (text, message) in [
             ("cap_net_raw", form("cap_net_raw")),
             ("+ep", form("+ep")),
@@ -316,11 +317,11 @@ mod tests {
             ("cap_net_raw,=ep", "no such capability: \"\"".into()),
             ("64=p", "no such capability: \"64\"".into()),
             ("cap_net_raw=ex", "a capability is `e`ffective, `i`nheritable or `p`ermitted, not 'x'".into()),
-            ("", "no capability is given".into()),
-            ("=", "no capability is given".into()),
+            ("", "there is no capability".into()),
+            ("=", "there is no capability".into()),
             (
                 "cap_net_raw=ep cap_chown=p",
-                "a file has one effective bit for all its capabilities: give `e` to all of them or to none".into(),
+                "a file has one effective bit for all its capabilities: set `e` for all of them or for none".into(),
             ),
             (
                 "cap_net_raw=ep cap_chown=e",

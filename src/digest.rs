@@ -192,17 +192,14 @@ impl<R: Read> Read for Verifying<R> {
         let count = self.inner.read(buffer)?;
         let wrong = |text: String| io::Error::new(io::ErrorKind::InvalidData, text);
         if count as u64 > self.left {
-            return Err(wrong(format!("longer than the {} bytes promised for {}", self.size, self.expected)));
+            return Err(wrong(format!("longer than the expected {} bytes: {}", self.size, self.expected)));
         }
         self.left -= count as u64;
         hasher.update(&buffer[..count]);
         if count == 0 {
             if self.left > 0 {
                 let have = self.size - self.left;
-                return Err(wrong(format!(
-                    "ends after {have} of the {} bytes promised for {}",
-                    self.size, self.expected
-                )));
+                return Err(wrong(format!("ends after {have} of the expected {} bytes: {}", self.size, self.expected)));
             }
             let found = self.hasher.take().map(|hasher| Digest(hasher.finalize().into()));
             if found != Some(self.expected) {
@@ -260,7 +257,7 @@ mod tests {
         let digest = Digest::of(b"abc");
         assert_eq!(read(b"abc", digest, 3), Ok(b"abc".to_vec()));
         assert!(read(b"abd", digest, 3).unwrap_err().starts_with("digest mismatch: expected sha256:ba78"));
-        assert!(read(b"ab", digest, 3).unwrap_err().starts_with("ends after 2 of the 3 bytes"));
-        assert!(read(b"abcd", digest, 3).unwrap_err().starts_with("longer than the 3 bytes"));
+        assert!(read(b"ab", digest, 3).unwrap_err().starts_with("ends after 2 of the expected 3 bytes"));
+        assert!(read(b"abcd", digest, 3).unwrap_err().starts_with("longer than the expected 3 bytes"));
     }
 }

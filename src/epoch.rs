@@ -56,7 +56,7 @@ impl FromStr for Epoch {
 
     /// Reads RFC 3339, such as `2026-01-01T00:00:00Z`. Parts of a second are cut off.
     fn from_str(text: &str) -> Result<Epoch, EpochError> {
-        let error = || EpochError(format!("not a moment since 1970 of the form 2026-01-01T00:00:00Z: {text:?}"));
+        let error = || EpochError(format!("not a date since 1970 in the format 2026-01-01T00:00:00Z: {text:?}"));
         let moment: Timestamp = text.parse().map_err(|_| error())?;
         let seconds = moment.as_second();
         if (0..=LATEST).contains(&seconds) { Ok(Epoch(seconds)) } else { Err(error()) }

@@ -48,7 +48,9 @@ impl fmt::Display for PathError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PathError::NotAName(value) => write!(f, "not a file name: {value:?}"),
-            PathError::ForbiddenByte(value) => write!(f, "a path must not contain NUL, nor a name `/`: {value}"),
+            PathError::ForbiddenByte(value) => {
+                write!(f, "a path must not contain NUL, and a name must not contain `/`: {value}")
+            }
             PathError::NameTooLong(value) => {
                 write!(
                     f,
@@ -60,7 +62,7 @@ impl fmt::Display for PathError {
             PathError::PathTooLong(value) => {
                 write!(f, "a path has at most {PATH_MAX} bytes, this one has {}: {}", value.len(), shortened(value))
             }
-            PathError::DotDot(value) => write!(f, "`..` is not allowed in a path of an image: {value}"),
+            PathError::DotDot(value) => write!(f, "`..` is not allowed in a path in an image: {value}"),
         }
     }
 }

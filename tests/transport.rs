@@ -210,17 +210,17 @@ fn a_folder_of_somebody_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("precious"), b"x").unwrap();
     let error = write(&format!("oci:{}", folder.path().display()), &["v1"], "one").unwrap_err();
-    let expected = format!("the folder is not empty and is no image layout: {}", folder.path().display());
+    let expected = format!("the directory is neither empty nor an image layout: {}", folder.path().display());
     assert_eq!(error.to_string(), expected);
     assert_eq!(names(folder.path()), ["precious"]);
     let other = tempfile::tempdir().unwrap();
     fs::write(other.path().join("oci-layout"), br#"{"imageLayoutVersion":"2.0.0"}"#).unwrap();
     let error = write(&format!("oci:{}", other.path().display()), &["v1"], "one").unwrap_err();
-    assert!(error.to_string().ends_with("oci-layout: its layout version is not 1.0.0: 2.0.0"), "{error}");
+    assert!(error.to_string().ends_with("oci-layout: the layout version is not 1.0.0: 2.0.0"), "{error}");
     let error = write("oci-archive:/", &["v1"], "one").unwrap_err();
     assert_eq!(error.to_string(), "cannot write /: is a directory");
     let error = transport::check(&Place::for_writing("docker://ghcr.io/a/b:v1").unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "registries are not spoken to yet: docker://ghcr.io/a/b:v1");
+    assert_eq!(error.to_string(), "registries are not supported yet: docker://ghcr.io/a/b:v1");
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn what_was_written_is_read_back_from_every_form() {
     let (image, ..) = open(&format!("oci:{}:v1-arm64", path("flat"))).unwrap();
     assert_eq!(image.platforms.len(), 1);
     let error = open(&format!("oci:{}:v9", path("layout"))).err().unwrap();
-    assert_eq!(error.to_string(), format!(r#"{} holds no image "v9"; it holds v1, latest"#, path("layout")));
+    assert_eq!(error.to_string(), format!(r#"{} contains no image "v9"; it contains v1, latest"#, path("layout")));
     assert_eq!(names(folder.path()), ["flat", "layout", "x.tar", "x.tar.gz"]);
 }
 
@@ -347,7 +347,7 @@ fn archives_of_other_hands_are_read() {
         image.blobs().into_iter().for_each(|blob| assert!(staging.adopt(&*blobs, blob).is_ok()));
     }
     let error = open(&format!("docker-archive:{}:v2", path("docker.tar"))).err().unwrap();
-    assert!(error.to_string().ends_with(r#"holds no image "v2"; it holds docker.io/you/app:v1"#), "{error}");
+    assert!(error.to_string().ends_with(r#"contains no image "v2"; it contains docker.io/you/app:v1"#), "{error}");
 }
 
 #[test]
@@ -361,7 +361,7 @@ fn a_platform_that_is_not_there_is_told() {
     fs::remove_file(blob(manifests[1].digest().to_string())).unwrap();
     let (image, _, notes) = open(place).unwrap();
     assert_eq!(image.platforms.len(), 1);
-    assert_eq!(notes, [format!("linux/arm64 is in the index and not there: {}", manifests[1].digest())]);
+    assert_eq!(notes, [format!("linux/arm64 is listed in the index but missing: {}", manifests[1].digest())]);
     fs::remove_file(blob(manifests[0].digest().to_string())).unwrap();
     let error = open(place).err().unwrap().to_string();
     assert!(
@@ -414,12 +414,12 @@ fn hostile_archives_are_refused_by_name() {
     let manifest = br#"[{"Config":"config","RepoTags":null,"Layers":["a/layer.tar"]}]"#;
     type Members<'a> = &'a [(&'a str, &'a [u8])];
     let cases: [(Members<'_>, &str); 7] = [
-        (&[("../x", b"")], "`..` is not allowed in a path of an image: ../x"),
-        (&[("x", b""), ("./x", b"")], "it holds two files of one name: /x"),
-        (&[("x", b"")], "neither index.json nor manifest.json is in it: no image archive"),
-        (&[("manifest.json", b"[]")], "it holds no image"),
+        (&[("../x", b"")], "`..` is not allowed in a path in an image: ../x"),
+        (&[("x", b""), ("./x", b"")], "it contains two files with the same name: /x"),
+        (&[("x", b"")], "it contains neither index.json nor manifest.json, so it is not an image archive"),
+        (&[("manifest.json", b"[]")], "it contains no image"),
         (&[("manifest.json", b"[")], "manifest.json: EOF while parsing"),
-        (&[("manifest.json", manifest)], "it does not hold the file config"),
+        (&[("manifest.json", manifest)], "it does not contain the file config"),
         (&[("manifest.json", manifest), ("config", config)], "manifest.json names 1 layers and config 0"),
     ];
     for (members, fault) in cases {

@@ -63,7 +63,7 @@ fn programs_and_places(bundle: &Bundle) -> Result<(&[String], Vec<Place>), Troub
         Some((folder, programs)) if !programs.is_empty() => Ok((programs, vec![Place::Rootfs(PathBuf::from(folder))])),
         _ => Err(Trouble::usage(
             "no output is named for the bundle",
-            "add -o PLACE, such as -o rootfs:DIR or -o app.tar, or the folder to write as the last word",
+            "add -o PLACE, such as -o rootfs:DIR or -o app.tar, or the directory to write as the last argument",
         )),
     }
 }

@@ -31,7 +31,7 @@ pub struct CacheFlags {
 pub fn open(flags: &CacheFlags) -> Result<Option<Cache>, Trouble> {
     let limit = recipe::size(&flags.cache_size).ok_or_else(|| {
         Trouble::usage(
-            format!("--cache-size is no size: {}", flags.cache_size),
+            format!("--cache-size is not a size: {}", flags.cache_size),
             "write 500MB, 4GB or a number of bytes",
         )
     })?;

@@ -46,7 +46,7 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
         Format::Human => console.result(&render::trial::doctor(&abilities, &needs))?,
         Format::Json => console.result(&render::trial::doctor_json(&abilities, &needs))?,
         Format::Sarif | Format::Github => {
-            return Err(Trouble::usage("doctor has no findings to report in this form", "use --format human or json"));
+            return Err(Trouble::usage("doctor does not support this format", "use --format human or json"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -89,7 +89,7 @@ fn needs(folder: &Path, here: Option<Arch>) -> Vec<Need> {
     };
     let verbs = "build, verify, inspect, bundle, generate";
     vec![
-        Need { what: "a folder for temporary files", verbs, result: temporary },
+        Need { what: "a directory for temporary files", verbs, result: temporary },
         Need { what: "to trace a program (ptrace)", verbs: "bundle --trace", result: traced },
     ]
 }

@@ -33,7 +33,7 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
         Format::Human => console.result(&render::inspect::human(&summary))?,
         Format::Json => console.result(&render::inspect::json(&summary))?,
         Format::Sarif | Format::Github => {
-            return Err(Trouble::usage("inspect has no findings to report in this form", "use --format human or json"));
+            return Err(Trouble::usage("inspect does not support this format", "use --format human or json"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -51,7 +51,7 @@ fn why(text: &str, place: &str, seen: &[Seen], global: &Global, console: &Consol
         Format::Human => console.result(&render::why(&path.to_string(), &answers))?,
         Format::Json => console.result(&render::why_json(&path.to_string(), &answers))?,
         Format::Sarif | Format::Github => {
-            return Err(Trouble::usage("inspect has no findings to report in this form", "use --format human or json"));
+            return Err(Trouble::usage("inspect does not support this format", "use --format human or json"));
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -36,7 +36,7 @@ pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
         let platform: Platform =
             platform.parse().map_err(|error| Trouble::Usage(format!("--platform: {error}"), None))?;
         if wanted.iter().any(|(known, _)| *known == platform) {
-            return Err(Trouble::Usage(format!("--platform names a platform twice: {platform}"), None));
+            return Err(Trouble::Usage(format!("--platform lists a platform twice: {platform}"), None));
         }
         wanted.push((platform, folder));
     }
@@ -50,16 +50,16 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
         Some(what) if is_recipe(what) => {
             if roots > 0 {
                 return Err(Trouble::usage(
-                    "--platform PLATFORM=DIR goes with a root file system, not with a recipe",
-                    "a recipe says by `[[source]] from = \"stage/{arch}\"` where each platform's files are",
+                    "--platform PLATFORM=DIR is for a root file system, not for a recipe",
+                    "in a recipe, `[[source]] from = \"stage/{arch}\"` sets the directory of each platform",
                 ));
             }
             let recipe = read_recipe(what)?;
             let chosen: Vec<Platform> = wanted.iter().map(|(platform, _)| platform.clone()).collect();
             if let Some(other) = chosen.iter().find(|platform| !recipe.platforms.contains(platform)) {
                 return Err(Trouble::usage(
-                    format!("the recipe is not made for this platform: {other}"),
-                    format!("it names {}", list(&recipe.platforms)),
+                    format!("the recipe does not list this platform: {other}"),
+                    format!("it lists {}", list(&recipe.platforms)),
                 ));
             }
             let mut parts = Parts::clone(&recipe);
@@ -111,15 +111,15 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
         }
         _ => {
             return Err(Trouble::usage(
-                "which root file system belongs to which platform is not clear",
-                "give one folder and --platform PLATFORM, or --platform PLATFORM=DIR for each",
+                "cannot tell which root file system belongs to which platform",
+                "use one directory and --platform PLATFORM, or --platform PLATFORM=DIR for each",
             ));
         }
     }
     if wanted.is_empty() {
         return Err(Trouble::usage(
-            "the platform of a root file system must be named",
-            "add --platform linux/amd64 or --platform linux/arm64: it is never taken from this machine",
+            "the platform of a root file system is missing",
+            "add --platform linux/amd64 or --platform linux/arm64: sazare never uses the platform of this machine",
         ));
     }
     Ok(Parts { sources, platforms: wanted.iter().map(|(platform, _)| platform.clone()).collect(), ..Parts::default() })
@@ -187,7 +187,7 @@ pub fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
         _ => Err(Trouble::usage(
             format!("{flag} needs NAME=VALUE: {text}"),
-            "values are never taken from this environment",
+            "sazare never copies values from this environment",
         )),
     }
 }
@@ -196,7 +196,7 @@ pub fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
 fn words(flag: &str, text: &str) -> Result<Vec<String>, Trouble> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text)
-            .map_err(|error| Trouble::Usage(format!("{flag} is no JSON array of words ({error}): {text}"), None));
+            .map_err(|error| Trouble::Usage(format!("{flag} is not a JSON array of strings ({error}): {text}"), None));
     }
     Ok(text.split_whitespace().map(str::to_string).collect())
 }
@@ -211,8 +211,8 @@ pub fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble
         let repository: Repository = repository.parse().map_err(wrong)?;
         if name.as_ref().is_some_and(|known| *known != repository) {
             return Err(Trouble::usage(
-                format!("--tag names two images: {text}"),
-                "an image has one name and any number of tags; copy it afterwards under another name",
+                format!("--tag has two different image names: {text}"),
+                "an image has one name and any number of tags; copy it to another name afterwards",
             ));
         }
         name = Some(repository);
@@ -272,7 +272,10 @@ pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), 
     let file = std::fs::canonicalize(text).map_err(input)?;
     let root = std::fs::canonicalize(root.unwrap_or(Path::new("/"))).map_err(input)?;
     let inside = file.strip_prefix(&root).map_err(|_| {
-        Trouble::usage(format!("not a file below {}: {text}", root.display()), "--root names the root that it is in")
+        Trouble::usage(
+            format!("the file is not below {}: {text}", root.display()),
+            "--root must be the root that contains it",
+        )
     })?;
     let path =
         ImagePath::parse(inside.as_os_str().as_bytes()).map_err(|error| Trouble::Usage(error.to_string(), None))?;
@@ -306,7 +309,7 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration, Trouble> {
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
         Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err(Trouble::usage(format!("{flag} is no time: {text}"), "write 30s, 500ms or 2m")),
+        _ => Err(Trouble::usage(format!("{flag} is not a duration: {text}"), "write 30s, 500ms or 2m")),
     }
 }
 

@@ -69,7 +69,7 @@ fn pack(
         if !answer.status.success() {
             let said = String::from_utf8_lossy(&answer.stderr);
             let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
-            return Err(Trouble::usage(format!("UPX does not pack {program}: {line}"), "leave out --compress"));
+            return Err(Trouble::usage(format!("UPX cannot pack {program}: {line}"), "leave out --compress"));
         }
         let file = File::open(&small).map_err(output)?;
         let size = file.metadata().map_err(output)?.len();

@@ -91,7 +91,7 @@ impl fmt::Display for Trouble {
             }
             Trouble::Input(what, error) => write!(f, "cannot read {what}: {error}"),
             Trouble::Output(what, error) => write!(f, "cannot write {what}: {error}"),
-            Trouble::Faults(_) => f.write_str("the recipe is wrong"),
+            Trouble::Faults(_) => f.write_str("the recipe is invalid"),
             Trouble::Place(error) => error.fmt(f),
             Trouble::Recipe(error) => error.fmt(f),
             Trouble::Build(error) => error.fmt(f),

@@ -47,8 +47,9 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
         if image.is_none() && wanted.is_empty() {
             return Err(Trouble::usage(
-                format!("the platform of a root file system or an initramfs must be named: {text}"),
-                "add --platform linux/amd64 or --platform linux/arm64: it is never taken from this machine",
+                format!("the platform of a root file system or initramfs is missing: {text}"),
+                "add --platform linux/amd64 or --platform linux/arm64: sazare never uses the platform of this \
+                 machine",
             ));
         }
         verdicts.extend(pipeline::verify(&seen, &wanted, &init, &policy, console)?);
@@ -100,7 +101,7 @@ fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {
         }
         None => {
             let codes: Vec<&str> = link::CODES.iter().map(|entry| entry.code.0).collect();
-            Err(Trouble::usage(format!("no finding has this code: {code}"), format!("codes are {}", codes.join(", "))))
+            Err(Trouble::usage(format!("unknown code: {code}"), format!("codes are {}", codes.join(", "))))
         }
     }
 }
@@ -123,8 +124,8 @@ fn allowance(text: &str) -> Result<Allowance, Trouble> {
     let (code, glob) = text.split_once(':').unwrap_or((text, ""));
     if !link::CODES.iter().any(|entry| entry.code.0 == code) {
         return Err(Trouble::usage(
-            format!("--allow: no finding has this code: {code}"),
-            "`sazare verify --explain CODE` explains one; the refusal names it in brackets",
+            format!("--allow: unknown code: {code}"),
+            "the code is in brackets in the report, such as error[lib-missing]",
         ));
     }
     if glob.is_empty() {

@@ -85,12 +85,12 @@ fn data_member(file: &File) -> io::Result<(String, u64, u64)> {
     let mut at = MAGIC.len() as u64;
     while at < size {
         let mut header = [0; 60];
-        file.read_exact_at(&mut header, at).map_err(|_| malformed("the package is cut off"))?;
+        file.read_exact_at(&mut header, at).map_err(|_| malformed("the package is truncated"))?;
         let text = |range: std::ops::Range<usize>| String::from_utf8_lossy(&header[range]).trim().to_string();
         let length: u64 = text(48..58).parse().map_err(|_| malformed("a member's size is not a number"))?;
         let body = at + 60;
         let end =
-            body.checked_add(length).filter(|end| *end <= size).ok_or_else(|| malformed("the package is cut off"))?;
+            body.checked_add(length).filter(|end| *end <= size).ok_or_else(|| malformed("the package is truncated"))?;
         let name = text(0..16).trim_end_matches('/').to_string();
         if name.starts_with("data.tar") {
             return Ok((name, body, length));
@@ -165,6 +165,6 @@ mod tests {
             "cannot read p.deb: not a Debian package: it has no member data.tar"
         );
         let cut = package(&[("data.tar", &[0; 100])]);
-        assert_eq!(read(&cut[..120]).unwrap_err(), "cannot read p.deb: the package is cut off");
+        assert_eq!(read(&cut[..120]).unwrap_err(), "cannot read p.deb: the package is truncated");
     }
 }

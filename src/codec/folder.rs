@@ -224,7 +224,7 @@ impl Writing<'_> {
         match mknodat(CWD, place, kind, OpenMode::RUSR | OpenMode::WUSR, device) {
             Ok(()) => Ok(true),
             Err(Errno::PERM | Errno::ACCESS) => {
-                self.lose("device nodes, which only the superuser can make", path);
+                self.lose("device nodes, which only root can create", path);
                 Ok(false)
             }
             Err(error) => Err(failed(place, error.into())),
@@ -242,7 +242,7 @@ impl Writing<'_> {
         if let Some((uid, gid)) = owner {
             match chownat(CWD, place, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(()) => {}
-                Err(Errno::PERM | Errno::INVAL) => self.lose("owners, which only the superuser can give", path),
+                Err(Errno::PERM | Errno::INVAL) => self.lose("owners, which only root can set", path),
                 Err(error) => return Err(failed(place, error.into())),
             }
         }
@@ -250,7 +250,7 @@ impl Writing<'_> {
             match lsetxattr(place, OsStr::from_bytes(name), value, XattrFlags::empty()) {
                 Ok(()) => {}
                 Err(Errno::PERM | Errno::ACCESS | Errno::NOTSUP | Errno::INVAL) => {
-                    self.lose("extended attributes, which this user or file system may not set", path);
+                    self.lose("extended attributes, which this user or file system cannot set", path);
                 }
                 Err(error) => return Err(failed(place, error.into())),
             }

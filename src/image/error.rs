@@ -32,7 +32,7 @@ pub enum StoreError {
         error: io::Error,
     },
     /// A blob that a document names is not there.
-    #[error("{place} does not hold the blob {blob}")]
+    #[error("{place} does not contain the blob {blob}")]
     Missing {
         /// Its digest.
         blob: String,
@@ -43,7 +43,7 @@ pub enum StoreError {
     #[error("{0}")]
     Descriptor(String),
     /// A document that is too large to be one.
-    #[error("a document of {size} bytes is larger than any registry takes ({} bytes): {blob}", oci::DOCUMENT_MAX)]
+    #[error("a document of {size} bytes is larger than registries accept ({} bytes): {blob}", oci::DOCUMENT_MAX)]
     TooLarge {
         /// Its digest.
         blob: String,
@@ -79,17 +79,20 @@ impl Failure for StoreError {
             StoreError::Private(error) => return error.hint(),
             StoreError::Write { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free some space there, or write to another file system; what was there before is untouched"
+                    "free some space there, or write to another file system; the previous output is untouched"
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    "the output is staged in its own folder, so that folder must be writable"
+                    "temporary files are written next to the output, so that directory must be writable"
                 }
                 _ => return None,
             },
             StoreError::Read { error, .. } if error.kind() == io::ErrorKind::InvalidData => {
-                "the blob is damaged: fetch the image again"
+                "the blob is damaged: download the image again"
             }
-            StoreError::Missing { .. } => "the copy is incomplete: fetch the image again, with all of its platforms",
+            StoreError::Missing { .. } => {
+                "the copy is incomplete: download the image again, with all of its \
+                                         platforms"
+            }
             StoreError::Read { .. } | StoreError::Descriptor(_) | StoreError::TooLarge { .. } => return None,
         };
         Some(text.to_string())

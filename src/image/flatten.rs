@@ -42,7 +42,7 @@ impl fmt::Display for FlattenError {
             FlattenError::Io(layer, error) => write!(f, "cannot read {layer}: {error}"),
             FlattenError::Tar(error) => error.fmt(f),
             FlattenError::DiffId { layer, expected, found } => {
-                write!(f, "{layer} does not hold what the config says: expected diff_id {expected}, found {found}")
+                write!(f, "{layer} does not match the config: expected diff_id {expected}, found {found}")
             }
         }
     }
@@ -72,7 +72,7 @@ impl Failure for FlattenError {
             FlattenError::Store(error) => error.hint(),
             FlattenError::Tar(error) => error.hint(),
             FlattenError::Io(..) | FlattenError::DiffId { .. } => {
-                Some("the image is damaged: fetch or build it again".into())
+                Some("the image is damaged: download or build it again".into())
             }
         }
     }

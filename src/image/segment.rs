@@ -107,7 +107,7 @@ impl Segment<'_> {
 
 /// A path of the base cannot be removed: the name of its whiteout would be too long.
 #[derive(Debug, thiserror::Error)]
-#[error("a name of more than 251 bytes cannot be removed from a base image: {0}")]
+#[error("a name longer than 251 bytes cannot be removed from a base image: {0}")]
 pub struct WhiteoutTooLong(ImagePath);
 
 /// Cuts the layer of a plan into segments. After an error nothing follows.

@@ -306,7 +306,7 @@ mod tests {
         let other = from.put(b"xyz").unwrap();
         fs::write(from.blob_path(&other.digest), b"xyzz").unwrap();
         let error = to.adopt(&from, &other.descriptor(MediaType::ImageConfig)).unwrap_err();
-        assert!(error.to_string().contains("longer than the 3 bytes promised"), "{error}");
+        assert!(error.to_string().contains("longer than the expected 3 bytes"), "{error}");
         assert!(!to.blob_path(&other.digest).exists());
     }
 
@@ -316,7 +316,7 @@ mod tests {
         let staging = Staging::begin(folder.path()).unwrap();
         let digest = Digest::of(b"x");
         let error = read_small(&staging, &oci::descriptor(MediaType::ImageConfig, &digest, 1)).unwrap_err();
-        assert!(error.to_string().ends_with(&format!("does not hold the blob {digest}")), "{error}");
+        assert!(error.to_string().ends_with(&format!("does not contain the blob {digest}")), "{error}");
         let error = read_small(&staging, &oci::descriptor(MediaType::ImageConfig, &digest, u64::MAX)).unwrap_err();
         assert!(error.to_string().starts_with("a document of 18446744073709551615 bytes is larger"), "{error}");
     }

@@ -83,6 +83,7 @@ impl From<crate::tree::Errno> for ExecError {
 
 impl Draft {
     pub fn new(code: Code, severity: Severity, message: impl Into<String>) -> Draft {
+        debug_assert!(super::severity::is_listed(&code, severity), "{code} is not listed as {severity}");
         Draft { code, severity, message: message.into(), evidence: Vec::new(), ending: Ending::Silent, fix: None }
     }
 

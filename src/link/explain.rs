@@ -107,6 +107,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::link::severity::{Elsewhere, SEVERITIES, elsewhere};
 
     #[expect(clippy::disallowed_methods, reason = "the order of the file system ends in a sorted set")]
     fn files_below(folder: &str) -> BTreeSet<std::path::PathBuf> {
@@ -139,6 +140,29 @@ mod tests {
             }
         }
         assert_eq!(codes, declared);
+    }
+
+    /// The severities that a text names.
+    fn severities_in(text: &str) -> BTreeSet<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_alphabetic());
+        words.filter(|word| ["error", "warning", "note"].contains(word)).map(str::to_string).collect()
+    }
+
+    #[test]
+    fn the_severities_on_each_page_are_those_of_the_code() {
+        assert!(SEVERITIES.windows(2).all(|pair| pair[0].0 < pair[1].0));
+        let listed: Vec<&str> = SEVERITIES.iter().map(|(code, _, _)| *code).collect();
+        assert_eq!(listed, CODES.iter().map(|entry| entry.code.0).collect::<Vec<_>>());
+        for (Explanation { code, page }, (_, own, lowered)) in CODES.iter().zip(SEVERITIES) {
+            let line = page.lines().find_map(|line| line.strip_prefix("Severity: ")).unwrap();
+            let mut expected: BTreeSet<String> = own.iter().map(ToString::to_string).collect();
+            if !line.contains("one step lower outside the program directories") {
+                expected.extend(own.iter().map(|severity| elsewhere(code, *severity).to_string()));
+            }
+            assert_eq!(severities_in(line), expected, "{code}");
+            assert_eq!(line.contains("outside the program directories"), *lowered == Elsewhere::Lower, "{code}");
+            assert!(line.starts_with(&own[0].to_string()), "{code}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@
 //!   its first line only: what is wrong with its interpreter is found at the interpreter.
 //! - The configured user counts for what the image names; other programs are checked as if root started them.
 
+mod severity;
+
 mod draft;
 mod policy;
 mod slots;

@@ -76,7 +76,7 @@ impl fmt::Display for Platform {
 
 /// A text that is not a platform that images can be made for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a platform that images can be made for ({}): {:?}", all().join(", "), .0)]
+#[error("not a supported platform ({}): {:?}", all().join(", "), .0)]
 pub struct PlatformError(String);
 
 /// The plain platform of each architecture, as text.

@@ -75,21 +75,21 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
     let (kind, text) = match prefix {
         "docker" => {
             return fault(
-                "a build asks no registry",
+                "a build does not access registries",
                 "copy the image first: skopeo copy --all docker://… oci:base:TAG, then from = \"oci:base\"",
             );
         }
         "http" | "https" | "ftp" => {
-            return fault("a build fetches nothing", "fetch it before, prove what it is, and name the file");
+            return fault("a build downloads nothing", "download it first, check its digest, and name the file");
         }
-        "cpio" => return fault("a cpio archive cannot be a source", "unpack it, or make a tar of it"),
+        "cpio" => return fault("a cpio archive cannot be a source", "unpack it, or convert it to a tar"),
         _ if from.value.as_str() == "-" => return fault("standard input cannot be a source", "name a file"),
         "rootfs" => (SourceKind::Directory, rest),
         "tar" => (SourceKind::Tar, rest),
         _ => (SourceKind::Found, from.value.as_str()),
     };
     if text.is_empty() {
-        return fault("`from` names no file", "put a path behind the colon");
+        return fault("`from` has no file name", "put a path after the colon");
     }
     let from = host_path(folders, &from, text);
     Some(Read::Source(Source {
@@ -110,20 +110,20 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
 /// A base image is taken as it is, and everything else lies on top of it.
 fn base(section: &Section<'_>, from: &Placed<Template>, scheme: &str, rest: &str, first: bool) {
     if rest.is_empty() {
-        let fault = Fault::new(&from.place, "`from` names no image");
-        section.fault(fault.help(format!("put a path behind the colon: {scheme}:base")));
+        let fault = Fault::new(&from.place, "`from` has no image name");
+        section.fault(fault.help(format!("put a path after the colon: {scheme}:base")));
     }
     if !first {
         section.fault(
             Fault::new(&from.place, "a base image must be the first source")
                 .label("this is an image")
-                .help("what is on top cannot lie below: move it to the front"),
+                .help("its layers must be below all others: move it to the front"),
         );
     }
     for name in ["to", "include", "exclude", "owner", "modes", "times", "xattrs", "platforms"] {
         if let Some(place) = section.key(name) {
             section.fault(
-                Fault::new(place, format!("`{name}` is not for a base image, whose layers stay as they are"))
+                Fault::new(place, format!("`{name}` is not allowed for a base image: its layers are not changed"))
                     .related(&from.place, "this is an image"),
             );
         }
@@ -224,17 +224,17 @@ fn check_keys(section: &Section<'_>, path_type: &PathType) {
             || path_type.required.contains(&key.name)
             || path_type.allowed.contains(&key.name);
         if let (false, Some(place)) = (known, section.key(key.name)) {
-            let fault = Fault::new(place, format!("`{}` is not for a path of type {name}", key.name));
+            let fault = Fault::new(place, format!("`{}` is not allowed for a path of type {name}", key.name));
             let fault = match &type_place {
                 Some(place) => fault.related(place, "because of this"),
                 None => fault,
             };
             let keys: Vec<&str> = path_type.required.iter().chain(path_type.allowed).copied().collect();
             section.fault(match (name, key.name) {
-                ("symlink", "mode") => fault.help("Linux has no modes of symlinks: those of the target count"),
-                ("hardlink", _) => fault.help("it is one more name of a file: owner and mode are the file's"),
+                ("symlink", "mode") => fault.help("on Linux a symlink has no mode: the target's mode applies"),
+                ("hardlink", _) => fault.help("it is another name of a file, with the file's owner and mode"),
                 _ if keys.is_empty() => fault.help("it has no keys of its own"),
-                _ => fault.help(format!("its own keys are {}", keys.join(", "))),
+                _ => fault.help(format!("its keys are {}", keys.join(", "))),
             });
         }
     }
@@ -258,7 +258,7 @@ fn check_keys(section: &Section<'_>, path_type: &PathType) {
     if name == "permissions"
         && ["mode", "uid", "gid", "xattrs", "capabilities"].iter().all(|key| section.key(key).is_none())
     {
-        section.fault(missing("something to change").help("give mode, uid, gid, xattrs or capabilities"));
+        section.fault(missing("something to change").help("add mode, uid, gid, xattrs or capabilities"));
     }
 }
 
@@ -267,7 +267,7 @@ fn outputs(section: &Section<'_>) -> Option<BTreeSet<Output>> {
     if texts.is_empty()
         && let Some(place) = section.key("outputs")
     {
-        section.fault(Fault::new(place, "`outputs` names no output, so this would never be used"));
+        section.fault(Fault::new(place, "`outputs` is empty, so this would never be used"));
     }
     let output = |text: &Placed<String>| match text.value.as_str() {
         "image" => Some(Output::Image),
@@ -281,24 +281,25 @@ fn attributes(section: &Section<'_>) -> Attributes {
     let mut xattrs = Xattrs::new();
     for (key_place, name, text) in section.map("xattrs") {
         let fault = |help: &str| {
-            section.fault(Fault::new(key_place, format!("an attribute that images do not carry: {name}")).help(help));
+            section.fault(Fault::new(key_place, format!("images cannot have this attribute: {name}")).help(help));
         };
         if name.as_bytes() == capability::ATTRIBUTE {
-            fault("use the key `capabilities`, which takes setcap's text form");
+            fault("use the key `capabilities`, in setcap's text format");
         } else if !(name.starts_with("user.") && name.len() > 5
             || matches!(name, "system.posix_acl_access" | "system.posix_acl_default"))
         {
             fault(
-                "an image carries user.*, system.posix_acl_access and system.posix_acl_default; others belong to a machine",
+                "images have user.*, system.posix_acl_access and system.posix_acl_default; other attributes \
+                 belong to one machine",
             );
         } else if text.value.is_empty() {
-            section.fault(Fault::new(&text.place, "docker and podman drop an attribute whose value is empty"));
+            section.fault(Fault::new(&text.place, "docker and podman drop attributes with an empty value"));
         }
         match attribute_value(text.value) {
             Some(value) => {
                 xattrs.insert(name.as_bytes().into(), value);
             }
-            None => section.fault(Fault::new(&text.place, "not bytes in pairs of hexadecimal digits behind `0x`")),
+            None => section.fault(Fault::new(&text.place, "not pairs of hexadecimal digits after `0x`")),
         }
     }
     if let Some(text) = section.text("capabilities") {
@@ -373,13 +374,13 @@ pub(crate) fn links(section: &Section<'_>, folders: Folders<'_>) -> Option<Links
             Fault::new(file, "links have either `names` or `names-from`")
                 .label("and here")
                 .related(names, "the names are given here")
-                .help("write a second [[links]]"),
+                .help("write another [[links]]"),
         ),
         (None, None) => {
             section.fault(Fault::new(section.place(), "links need a key `names` or `names-from`"));
         }
         (Some(place), None) if section.texts("names").is_some_and(|texts| texts.is_empty()) => {
-            section.fault(Fault::new(place, "`names` has no name"));
+            section.fault(Fault::new(place, "`names` is empty"));
         }
         (Some(_), None) | (None, Some(_)) => {}
     }

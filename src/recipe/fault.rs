@@ -154,7 +154,7 @@ impl Failure for RecipeError {
     fn hint(&self) -> Option<String> {
         match self {
             RecipeError::Read(_, error) if error.kind() == io::ErrorKind::NotFound => {
-                Some("a recipe is a .toml file, or a folder that holds recipe.toml".into())
+                Some("a recipe is a .toml file, or a directory with a recipe.toml".into())
             }
             RecipeError::Read(..) | RecipeError::Faults(_) => None,
         }

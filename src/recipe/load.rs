@@ -66,7 +66,7 @@ impl Loaded {
             let at = error.valid_up_to();
             let place = Place { file, span: at..at + char::REPLACEMENT_CHARACTER.len_utf8() };
             self.form.push(
-                Fault::new(&place, "not UTF-8, which every recipe is written in")
+                Fault::new(&place, "a recipe must be UTF-8")
                     .label(format!("byte 0x{:02x}", bytes.get(at).copied().unwrap_or_default())),
             );
             return None;
@@ -101,9 +101,9 @@ impl Loaded {
         let known = self.opened.iter().position(|opened| opened.path == path);
         if let Some(known) = known {
             if including.contains(&known) {
-                let fault = Fault::new(place, "a recipe cannot include itself").label("leads back to this file");
+                let fault = Fault::new(place, "a recipe cannot include itself").label("includes this file again");
                 self.faults.push(fault.help(format!(
-                    "the way back: {}",
+                    "the include cycle: {}",
                     including
                         .iter()
                         .chain([&known])
@@ -116,13 +116,13 @@ impl Loaded {
             return None;
         }
         if including.len() >= DEPTH_MAX {
-            self.faults.push(Fault::new(place, format!("files include each other more than {DEPTH_MAX} deep")));
+            self.faults.push(Fault::new(place, format!("files include each other more than {DEPTH_MAX} levels deep")));
             return None;
         }
         match loader(&path) {
             Ok(bytes) => self.read(&bytes, &path, loader, including),
             Err(error) => {
-                let fault = Fault::new(place, "a recipe that is included cannot be read");
+                let fault = Fault::new(place, "cannot read an included recipe");
                 self.faults.push(
                     fault.label(format!("{}: {error}", path.display())).help("the path is relative to this file"),
                 );

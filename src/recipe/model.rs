@@ -71,9 +71,9 @@ pub enum PartsError {
 impl fmt::Display for PartsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PartsError::NoPlatform => f.write_str("no platform is named"),
-            PartsError::PlatformTwice(platform) => write!(f, "a platform is named twice: {platform}"),
-            PartsError::Nothing => f.write_str("nothing is put into the image: there is neither a source nor a path"),
+            PartsError::NoPlatform => f.write_str("there is no platform"),
+            PartsError::PlatformTwice(platform) => write!(f, "the platform is listed twice: {platform}"),
+            PartsError::Nothing => f.write_str("the image is empty: there is neither a source nor a path"),
         }
     }
 }
@@ -84,7 +84,7 @@ impl Recipe {
     /// A recipe from its parts, for builds that have no recipe file.
     ///
     /// # Errors
-    /// When no platform is named or one twice, and when nothing would be in the image.
+    /// When there is no platform or one twice, and when nothing would be in the image.
     pub fn new(parts: Parts) -> Result<Recipe, PartsError> {
         if parts.platforms.is_empty() {
             return Err(PartsError::NoPlatform);
@@ -480,14 +480,14 @@ mod tests {
     #[test]
     fn what_makes_no_image_is_no_recipe() {
         let message = |parts: Parts| Recipe::new(parts).unwrap_err().to_string();
-        assert_eq!(message(Parts { platforms: vec![], ..parts() }), "no platform is named");
+        assert_eq!(message(Parts { platforms: vec![], ..parts() }), "there is no platform");
         assert_eq!(
             message(Parts { platforms: vec![Platform::new(Arch::Arm64); 2], ..parts() }),
-            "a platform is named twice: linux/arm64"
+            "the platform is listed twice: linux/arm64"
         );
         assert_eq!(
             message(Parts { sources: vec![], ..parts() }),
-            "nothing is put into the image: there is neither a source nor a path"
+            "the image is empty: there is neither a source nor a path"
         );
     }
 

@@ -107,7 +107,7 @@ fn platforms(recipe: &Section<'_>) -> Vec<crate::platform::Platform> {
     if let (Some(place), true) =
         (recipe.key("platforms"), recipe.texts("platforms").is_some_and(|list| list.is_empty()))
     {
-        recipe.fault(Fault::new(place, "`platforms` names no platform"));
+        recipe.fault(Fault::new(place, "`platforms` is empty"));
     }
     platforms
 }
@@ -149,7 +149,7 @@ mod tests {
             ("tags = 'x'", "`tags` must be a list of texts"),
             ("tags = [1]", "an item of `tags` must be a text"),
             ("tags = ['a', 'b', 'a']", "`tags` has the same value twice: \"a\""),
-            ("created = 2026-01-01", "not a moment since 1970 of the form 2026-01-01T00:00:00Z: \"2026-01-01\""),
+            ("created = 2026-01-01", "not a date since 1970 in the format 2026-01-01T00:00:00Z: \"2026-01-01\""),
             ("created = 5", "`created` must be a moment such as 2026-01-01T00:00:00Z"),
             ("include = [5]", "an item of `include` must be a text"),
             ("config = 5", "`config` must be a table"),
@@ -162,8 +162,8 @@ mod tests {
                 "path = [{ path = '/x', type = 'dir' }]",
                 "`type` is one of directory, file, empty-file, symlink, hardlink, char, block, fifo, permissions, remove",
             ),
-            ("path = [{ path = 'x', type = 'fifo' }]", "a path of the image starts with `/`"),
-            ("path = [{ path = '/x/../y', type = 'fifo' }]", "`..` is not allowed in a path of an image: /x/../y"),
+            ("path = [{ path = 'x', type = 'fifo' }]", "a path in the image starts with `/`"),
+            ("path = [{ path = '/x/../y', type = 'fifo' }]", "`..` is not allowed in a path in an image: /x/../y"),
             ("path = [{ path = '', type = 'fifo' }]", "`path` is empty"),
             ("path = [{ path = '/', type = 'fifo' }]", "the root of the image cannot be a fifo"),
             ("path = [{ path = '/', type = 'remove' }]", "the root of the image cannot be removed"),
@@ -175,7 +175,7 @@ mod tests {
             ("path = [{ path = '/x', type = 'fifo', outputs = ['disk'] }]", "`outputs` is one of image, initramfs"),
             (
                 "path = [{ path = '/x', type = 'fifo', outputs = [] }]",
-                "`outputs` names no output, so this would never be used",
+                "`outputs` is empty, so this would never be used",
             ),
             ("path = [{ path = '/x', type = 'file' }]", "a path of type file needs a key `text` or `source`"),
             (
@@ -183,12 +183,15 @@ mod tests {
                 "a file has either a `text` or a `source`",
             ),
             ("path = [{ path = '/x', type = 'file', source = '{foo}' }]", "unknown placeholder `{foo}`"),
-            ("path = [{ path = '/x', type = 'empty-file', text = '' }]", "`text` is not for a path of type empty-file"),
+            (
+                "path = [{ path = '/x', type = 'empty-file', text = '' }]",
+                "`text` is not allowed for a path of type empty-file",
+            ),
             ("path = [{ path = '/x', type = 'symlink' }]", "a path of type symlink needs a key `target`"),
-            ("path = [{ path = '/x', type = 'hardlink', target = 'y' }]", "a path of the image starts with `/`"),
+            ("path = [{ path = '/x', type = 'hardlink', target = 'y' }]", "a path in the image starts with `/`"),
             (
                 "path = [{ path = '/x', type = 'hardlink', target = '/y', mode = '0755' }]",
-                "`mode` is not for a path of type hardlink",
+                "`mode` is not allowed for a path of type hardlink",
             ),
             ("path = [{ path = '/x', type = 'char', major = 1 }]", "a path of type char needs a key `minor`"),
             ("path = [{ path = '/x', type = 'block', major = 4096, minor = 1 }]", "`major` is a number from 0 to 4095"),
@@ -199,15 +202,15 @@ mod tests {
             ),
             (
                 "path = [{ path = '/x', type = 'directory', xattrs = { 'security.selinux' = 'x' } }]",
-                "an attribute that images do not carry: security.selinux",
+                "images cannot have this attribute: security.selinux",
             ),
             (
                 "path = [{ path = '/x', type = 'directory', xattrs = { 'user.x' = '0x1' } }]",
-                "not bytes in pairs of hexadecimal digits behind `0x`",
+                "not pairs of hexadecimal digits after `0x`",
             ),
             (
                 "path = [{ path = '/x', type = 'directory', xattrs = { 'user.x' = '' } }]",
-                "docker and podman drop an attribute whose value is empty",
+                "docker and podman drop attributes with an empty value",
             ),
             (
                 "path = [{ path = '/x', type = 'directory', xattrs = { 'user.x' = 1 } }]",
@@ -215,15 +218,15 @@ mod tests {
             ),
             (
                 "path = [{ path = '/x', type = 'empty-file', capabilities = 'cap_chown=p' }]",
-                "`capabilities` is not for a path of type empty-file",
+                "`capabilities` is not allowed for a path of type empty-file",
             ),
             (
                 "path = [{ path = '/x', type = 'permissions', capabilities = 'cap_net_raw' }]",
-                "not capabilities as setcap takes them (such as cap_net_raw=ep): \"cap_net_raw\"",
+                "not capabilities in setcap's format (such as cap_net_raw=ep): \"cap_net_raw\"",
             ),
             (
                 "path = [{ path = '/x', type = 'fifo', platforms = ['mips'] }]",
-                "not a platform that images can be made for (linux/amd64, linux/arm64): \"mips\"",
+                "not a supported platform (linux/amd64, linux/arm64): \"mips\"",
             ),
             // Links.
             ("links = [{ target = '/x' }]", "links need a key `names` or `names-from`"),
@@ -231,14 +234,14 @@ mod tests {
                 "links = [{ target = '/x', names = ['/y'], names-from = 'z' }]",
                 "links have either `names` or `names-from`",
             ),
-            ("links = [{ target = '/x', names = [] }]", "`names` has no name"),
-            ("links = [{ target = '/x', names = ['y'] }]", "a path of the image starts with `/`"),
+            ("links = [{ target = '/x', names = [] }]", "`names` is empty"),
+            ("links = [{ target = '/x', names = ['y'] }]", "a path in the image starts with `/`"),
             // Bundles.
             ("bundle = { root = '/' }", "[bundle] needs a key `programs`"),
-            ("bundle = { programs = [] }", "`programs` names no program"),
+            ("bundle = { programs = [] }", "`programs` is empty"),
             ("bundle = { programs = ['a'], with = ['nsswitch'] }", "`with` is one of nss, gconv, ca, zoneinfo"),
             ("bundle = { programs = ['a'], directories = ['tmp'] }", "not an absolute path: \"tmp\""),
-            ("bundle = { programs = ['a'], install-to = 'bin' }", "a path of the image starts with `/`"),
+            ("bundle = { programs = ['a'], install-to = 'bin' }", "a path in the image starts with `/`"),
             // Accounts.
             ("user = [{ name = 'a:b', uid = 1 }]", "not a name of a user or group: \"a:b\""),
             ("user = [{ name = 'a' }]", "[[user]] needs a key `uid`"),
@@ -251,14 +254,14 @@ mod tests {
                 "user = [{ name = 'a', uid = 1, home = '/a:b' }]",
                 "a field of /etc/passwd cannot contain `:` or a line end",
             ),
-            ("user = [{ name = 'a', uid = 1, shell = 'sh' }]", "a path of the image starts with `/`"),
+            ("user = [{ name = 'a', uid = 1, shell = 'sh' }]", "a path in the image starts with `/`"),
             ("group = [{ name = 'a', gid = 1 }, { name = 'b', gid = 1 }]", "two [[group]] have the same gid: 1"),
             // Layers.
             ("layer = [{ name = 'x' }]", "[[layer]] needs a key `include`"),
             ("layer = [{ include = [] }]", "a layer that includes nothing would always be empty"),
             // Settings.
             ("config.entrypoint = '/x'", "`entrypoint` must be a list of texts"),
-            ("config.entrypoint = ['']", "the first word of `entrypoint` is empty: no program"),
+            ("config.entrypoint = ['']", "the first word of `entrypoint` is empty: it must be a program"),
             ("config.env = { '' = 'x' }", "not a name of an environment variable: \"\""),
             ("config.env = ['A=b']", "`env` must be a table of texts"),
             ("config.env = { A = \"\\u0000\" }", "`env` must not contain NUL"),
@@ -271,19 +274,19 @@ mod tests {
             ("config.expose = [true]", "an item of `expose` must be a text"),
             ("config.stop-signal = 'SIGSTOPP'", "not a signal: \"SIGSTOPP\""),
             ("config.healthcheck.test = ['x']", "not a health check"),
-            ("config.healthcheck = { test = ['NONE'], interval = '5' }", "not a length of time: \"5\""),
+            ("config.healthcheck = { test = ['NONE'], interval = '5' }", "not a duration: \"5\""),
             ("config.healthcheck = {}", "[config.healthcheck] needs a key `test`"),
             ("config.entrypiont = []", "unknown key `entrypiont`"),
             (
                 "annotations = { 'org.opencontainers.image.ref.name' = 'x' }",
-                "an annotation that is made from `name` and `tags`: org.opencontainers.image.ref.name",
+                "sazare sets this annotation from `name` and `tags`: org.opencontainers.image.ref.name",
             ),
             ("verify.libc = 'uclibc'", "`libc` is one of musl, glibc"),
             ("verify.max-size = '5 mb'", "not a size: \"5 mb\""),
             ("verify.max-size = -5", "`max-size` is a number from 0 to 18446744073709551615"),
             ("verify.allow = [{ path = '/x' }]", "[[verify.allow]] needs a key `code`"),
             ("verify.allow = [{ code = 'Lib' }]", "not a code of a finding: \"Lib\""),
-            ("initramfs.init = 'init'", "a path of the image starts with `/`"),
+            ("initramfs.init = 'init'", "a path in the image starts with `/`"),
             ("initramfs.compression = 'lz4'", "`compression` is one of none, gzip, zstd, xz"),
         ];
         for (line, message) in cases {
@@ -296,20 +299,23 @@ mod tests {
         for (source, message) in [
             ("{}", "[[source]] needs a key `from`"),
             ("{ from = '' }", "`from` is empty"),
-            ("{ from = 'tar:' }", "`from` names no file"),
-            ("{ from = 'oci:' }", "`from` names no image"),
+            ("{ from = 'tar:' }", "`from` has no file name"),
+            ("{ from = 'oci:' }", "`from` has no image name"),
             ("{ from = '-' }", "standard input cannot be a source"),
             ("{ from = 'cpio:x' }", "a cpio archive cannot be a source"),
-            ("{ from = 'docker://x' }", "a build asks no registry"),
-            ("{ from = 'https://x/y.tar' }", "a build fetches nothing"),
+            ("{ from = 'docker://x' }", "a build does not access registries"),
+            ("{ from = 'https://x/y.tar' }", "a build downloads nothing"),
             ("{ from = '{ach}' }", "unknown placeholder `{ach}`"),
-            ("{ from = 'x', to = 'usr' }", "a path of the image starts with `/`"),
+            ("{ from = 'x', to = 'usr' }", "a path in the image starts with `/`"),
             ("{ from = 'x', owner = '0' }", "not an owner: \"0\""),
             ("{ from = 'x', times = 'now' }", "`times` is one of epoch, clamp, keep"),
             ("{ from = 'x', xattrs = true }", "`xattrs` must be a text"),
             ("{ from = 'x', include = ['../y'] }", "not a glob (`..` matches nothing): ../y"),
             ("{ from = 'x' }, { from = 'oci:y' }", "a base image must be the first source"),
-            ("{ from = 'oci:y', owner = 'keep' }", "`owner` is not for a base image, whose layers stay as they are"),
+            (
+                "{ from = 'oci:y', owner = 'keep' }",
+                "`owner` is not allowed for a base image: its layers are not changed",
+            ),
         ] {
             let text = format!("platforms = ['amd64']\nsource = [{source}]");
             assert_eq!(faults(&text), format!("r.toml:2: {message}"), "{source}");
@@ -319,17 +325,17 @@ mod tests {
     #[test]
     fn what_makes_no_image_is_a_fault() {
         assert_eq!(faults(""), "r.toml:1: the recipe needs a key `platforms`");
-        assert_eq!(faults("platforms = []"), "r.toml:1: `platforms` names no platform");
+        assert_eq!(faults("platforms = []"), "r.toml:1: `platforms` is empty");
         assert_eq!(
             faults("platforms = ['amd64', 'x86_64']\nsource = [{ from = 'x' }]"),
             "r.toml:1: `platforms` has the same value twice: \"x86_64\""
         );
         assert_eq!(
             faults("platforms = ['amd64']"),
-            "r.toml:1: nothing is put into the image: there is neither a source nor a path"
+            "r.toml:1: the image is empty: there is neither a source nor a path"
         );
         let faults = parse(b"# \xe9\n", Path::new("r.toml"), &|_| Err(io::ErrorKind::NotFound.into())).unwrap_err();
-        assert_eq!(faults.to_string().lines().next(), Some("r.toml:1: not UTF-8, which every recipe is written in"));
+        assert_eq!(faults.to_string().lines().next(), Some("r.toml:1: a recipe must be UTF-8"));
     }
 
     #[test]
@@ -593,11 +599,11 @@ compression = "zstd"
         let files = [("a.toml", "include = ['b.toml']"), ("b.toml", "include = ['r.toml']")];
         let faults = parsed(&format!("include = ['a.toml']\n{HEAD}"), &files).unwrap_err();
         assert_eq!(faults.to_string(), "b.toml:1: a recipe cannot include itself");
-        assert_eq!(faults.faults[0].help.as_deref(), Some("the way back: r.toml → a.toml → b.toml → r.toml"));
+        assert_eq!(faults.faults[0].help.as_deref(), Some("the include cycle: r.toml → a.toml → b.toml → r.toml"));
         // A folder that is a link to itself makes endless names for one file.
         let endless = |_: &Path| Ok(b"include = ['x/r.toml']".to_vec());
         let faults = parse(b"include = ['x/r.toml']", Path::new("r.toml"), &endless).unwrap_err();
-        assert_eq!(faults.faults.last().unwrap().message, "files include each other more than 16 deep");
+        assert_eq!(faults.faults.last().unwrap().message, "files include each other more than 16 levels deep");
     }
 
     #[test]
@@ -606,7 +612,7 @@ compression = "zstd"
         let folder = tempfile::tempdir().unwrap();
         let error = read(folder.path()).unwrap_err();
         assert_eq!(error.kind(), Kind::Input);
-        assert_eq!(error.hint().as_deref(), Some("a recipe is a .toml file, or a folder that holds recipe.toml"));
+        assert_eq!(error.hint().as_deref(), Some("a recipe is a .toml file, or a directory with a recipe.toml"));
         std::fs::write(folder.path().join("recipe.toml"), "x = 1").unwrap();
         assert_eq!(read(folder.path()).unwrap_err().kind(), Kind::Recipe);
         std::fs::write(folder.path().join("recipe.toml"), HEAD).unwrap();

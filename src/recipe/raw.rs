@@ -48,9 +48,9 @@ pub(crate) fn read(file: usize, text: &str) -> (Node, Vec<Fault>) {
         let fault = Fault::new(&place(error.span().unwrap_or_default()), error.message());
         match error.message() {
             message if message.starts_with("unexpected leading zero") => {
-                fault.help("a mode is a text, as chmod takes it: `\"0755\"`")
+                fault.help("a mode is a text in octal digits, as for chmod: `\"0755\"`")
             }
-            message if message.starts_with("string values must be quoted") => fault.help("put it between quotes"),
+            message if message.starts_with("string values must be quoted") => fault.help("put it in quotes"),
             _ => fault,
         }
     });

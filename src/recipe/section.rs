@@ -142,7 +142,7 @@ impl<'a> Reader<'a> {
                         let name = display_bytes(name.as_bytes());
                         let fault = Fault::new(&field.node.place, format!("`{name}` in `{}` must be a text", key.name));
                         let fault = fault.label(format!("this is {}", field.node.type_name()));
-                        self.fault(fault.help("put it between quotes"));
+                        self.fault(fault.help("put it in quotes"));
                     }
                 }
             }
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
         let fault = fault.label(format!("this is {}", node.type_name()));
         self.fault(match (&key.shape, &node.value) {
             (Shape::Text, Value::Number(_)) if key.name == "mode" => {
-                fault.help("a mode is a text, as chmod takes it: `\"0755\"`")
+                fault.help("a mode is a text in octal digits, as for chmod: `\"0755\"`")
             }
             (Shape::Texts | Shape::Choices(_) | Shape::NumbersOrTexts, Value::Text(text))
                 if key.name == "cmd" || key.name == "entrypoint" =>
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
             }
             (Shape::Table(table), Value::List(_)) => fault.help(format!("write it once: {}", table.header)),
             (Shape::Text | Shape::Choice(_), Value::Number(_) | Value::Float | Value::Flag(_) | Value::Moment(_)) => {
-                fault.help("put it between quotes")
+                fault.help("put it in quotes")
             }
             _ => fault,
         });

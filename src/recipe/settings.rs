@@ -15,7 +15,8 @@ pub(crate) fn config(section: &Section<'_>) -> Changes {
     let words = |name| {
         let words = section.texts(name)?;
         if let Some(first) = words.first().filter(|word| word.value.is_empty()) {
-            section.fault(Fault::new(&first.place, format!("the first word of `{name}` is empty: no program")));
+            section
+                .fault(Fault::new(&first.place, format!("the first word of `{name}` is empty: it must be a program")));
         }
         Some(words.into_iter().map(|word| word.value).collect::<Vec<_>>())
     };
@@ -23,7 +24,7 @@ pub(crate) fn config(section: &Section<'_>) -> Changes {
     for (place, name, value) in section.map("env") {
         if name.is_empty() || name.contains('=') {
             let fault = Fault::new(place, format!("not a name of an environment variable: {name:?}"));
-            section.fault(fault.help("it must not be empty nor contain `=`"));
+            section.fault(fault.help("it must not be empty or contain `=`"));
         }
         env.insert(name.to_string(), value.value.to_string());
     }
@@ -68,7 +69,7 @@ fn user(section: &Section<'_>, text: &Placed<&str>) -> Option<String> {
 
 fn absolute(section: &Section<'_>, place: &Place, text: &str) -> Option<String> {
     if !text.starts_with('/') {
-        section.fault(Fault::new(place, format!("not an absolute path: {text:?}")).help("let it start with `/`"));
+        section.fault(Fault::new(place, format!("not an absolute path: {text:?}")).help("start it with `/`"));
         return None;
     }
     Some(text.to_string())
@@ -118,7 +119,7 @@ fn healthcheck(section: &Section<'_>) -> Healthcheck {
         let text = section.text(name)?;
         let time = duration(text.value);
         if time.is_none() {
-            let fault = Fault::new(&text.place, format!("not a length of time: {:?}", text.value));
+            let fault = Fault::new(&text.place, format!("not a duration: {:?}", text.value));
             section.fault(fault.help("write a number with a unit: \"500ms\", \"30s\", \"5m\", \"1h\""));
         }
         time
@@ -137,8 +138,8 @@ fn healthcheck(section: &Section<'_>) -> Healthcheck {
 pub(crate) fn annotations(recipe: &Section<'_>) -> Annotations {
     for (place, name, _) in recipe.map("annotations") {
         if name == REF_NAME || name == CONTAINERD_NAME {
-            let fault = Fault::new(place, format!("an annotation that is made from `name` and `tags`: {name}"));
-            recipe.fault(fault.help("leave it out"));
+            let fault = Fault::new(place, format!("sazare sets this annotation from `name` and `tags`: {name}"));
+            recipe.fault(fault.help("remove it"));
         }
     }
     labels(recipe, "annotations")
@@ -148,7 +149,7 @@ pub(crate) fn annotations(recipe: &Section<'_>) -> Annotations {
 pub(crate) fn bundle(section: &Section<'_>, folders: Folders<'_>) -> Option<Bundle> {
     let programs = section.texts("programs")?;
     if programs.is_empty() {
-        section.fault(Fault::new(section.place(), "`programs` names no program"));
+        section.fault(Fault::new(section.place(), "`programs` is empty"));
     }
     let texts = |name| section.texts(name).unwrap_or_default();
     let extra = |text: &Placed<String>| Extra::ALL.into_iter().find(|extra| extra.word() == text.value);
@@ -199,7 +200,7 @@ fn allow(section: &Section<'_>) -> Option<Allow> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if code.value.is_empty() || !code.value.bytes().all(plain) {
         let fault = Fault::new(&code.place, format!("not a code of a finding: {:?}", code.value));
-        section.fault(fault.help("take it from the report, such as \"lib-missing\""));
+        section.fault(fault.help("copy it from the report, such as \"lib-missing\""));
     }
     Some(Allow { origin: section.origin(), code: code.value.to_string(), paths, reason })
 }

@@ -135,7 +135,7 @@ impl<'a> Section<'a> {
     /// Whether a text is an absolute path, on every platform.
     pub(crate) fn check_image_path(&self, template: &Placed<Template>) -> bool {
         if !template.value.as_str().starts_with('/') {
-            let fault = Fault::new(&template.place, "a path of the image starts with `/`");
+            let fault = Fault::new(&template.place, "a path in the image starts with `/`");
             let absolute = format!("/{}", template.value.as_str().trim_start_matches("./"));
             self.fault(match absolute.parse::<ImagePath>() {
                 Ok(_) => fault.help(format!("write \"{absolute}\"")),
@@ -177,7 +177,7 @@ impl<'a> Section<'a> {
                 let meant = nearest(word, PLACEHOLDERS);
                 self.fault(match meant {
                     Some(meant) => fault.help(format!("did you mean `{{{meant}}}`?")),
-                    None => fault.help("there are {os}, {arch}, {variant} and {platform}"),
+                    None => fault.help("the placeholders are {os}, {arch}, {variant} and {platform}"),
                 });
             }
         }

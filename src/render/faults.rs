@@ -22,8 +22,8 @@ pub fn draw_faults(faults: &Faults, colour: bool) -> String {
     }
     let name = faults.files.first().map_or("recipe", |file| &file.name);
     match faults.faults.len() {
-        1 => out.push_str(&format!("error: {name} has a fault\n")),
-        count => out.push_str(&format!("error: {name} has {count} faults\n")),
+        1 => out.push_str(&format!("error: {name} has 1 error\n")),
+        count => out.push_str(&format!("error: {name} has {count} errors\n")),
     }
     out
 }
@@ -139,13 +139,13 @@ error: `tags` has the same value twice: "1.0"
   |         |
   |         first here
 
-error: not a platform that images can be made for (linux/amd64, linux/arm64): "linux/riscv64"
+error: not a supported platform (linux/amd64, linux/arm64): "linux/riscv64"
  --> recipe.toml:3:44
   |
 3 | platforms = ["linux/amd64", "linux/arm64", "linux/riscv64"]
   |                                            ^^^^^^^^^^^^^^^
 
-error: not a moment since 1970 of the form 2026-01-01T00:00:00Z: "yesterday"
+error: not a date since 1970 in the format 2026-01-01T00:00:00Z: "yesterday"
  --> recipe.toml:4:11
   |
 4 | created = "yesterday"
@@ -195,9 +195,9 @@ error: a base image must be the first source
 14 | from = "oci:base"
    |        ^^^^^^^^^^ this is an image
    |
-   = help: what is on top cannot lie below: move it to the front
+   = help: its layers must be below all others: move it to the front
 
-error: `to` is not for a base image, whose layers stay as they are
+error: `to` is not allowed for a base image: its layers are not changed
   --> recipe.toml:15:1
    |
 14 | from = "oci:base"
@@ -219,7 +219,7 @@ error: `mode` must be a text
 22 | mode = 644
    |        ^^^ this is a number
    |
-   = help: a mode is a text, as chmod takes it: `"0755"`
+   = help: a mode is a text in octal digits, as for chmod: `"0755"`
 
 error: a path of type symlink needs a key `target`
   --> recipe.toml:24:1
@@ -227,7 +227,7 @@ error: a path of type symlink needs a key `target`
 24 | [[path]]
    | ^^^^^^^^
 
-error: `mode` is not for a path of type symlink
+error: `mode` is not allowed for a path of type symlink
   --> recipe.toml:27:1
    |
 26 | type = "symlink"
@@ -235,7 +235,7 @@ error: `mode` is not for a path of type symlink
 27 | mode = "0777"
    | ^^^^
    |
-   = help: Linux has no modes of symlinks: those of the target count
+   = help: on Linux a symlink has no mode: the target's mode applies
 
 error: no such capability: "cap_net_rw"
   --> recipe.toml:32:16
@@ -277,9 +277,9 @@ error: not a name of an environment variable: "A=B"
 43 | env = { "A=B" = "x" }
    |         ^^^^^
    |
-   = help: it must not be empty nor contain `=`
+   = help: it must not be empty or contain `=`
 
-error: recipe.toml has 20 faults
+error: recipe.toml has 20 errors
 "#;
 
     #[test]
@@ -318,7 +318,7 @@ uid = 2
 "#;
         let faults = crate::recipe::parse(text, Path::new("recipe.toml"), &loader).unwrap_err();
         let drawn = draw_faults(&faults, false);
-        let expected = r#"error: a recipe that is included cannot be read
+        let expected = r#"error: cannot read an included recipe
  --> recipe.toml:1:33
   |
 1 | include = ["parts/common.toml", "gone.toml"]
@@ -345,7 +345,7 @@ error: unknown key `confg`
   |
   = help: did you mean `config`?
 
-error: recipe.toml has 3 faults
+error: recipe.toml has 3 errors
 "#;
         assert!(drawn == expected, "{drawn}");
     }

@@ -122,7 +122,7 @@ pub fn why(path: &str, answers: &[Why]) -> String {
             let _ = writeln!(out, "  {reason}");
         }
         if answer.because.is_empty() {
-            out.push_str("  nothing that starts needs it, and nobody wrote down why it is there\n");
+            out.push_str("  no program needs it and no bundle recorded a reason\n");
         }
     }
     out

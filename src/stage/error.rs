@@ -106,31 +106,31 @@ impl fmt::Display for Problem {
             Problem::Tar(error) => error.fmt(f),
             Problem::Deb(error) => error.fmt(f),
             Problem::Form(path, what, _) => write!(f, "{what}: {}", path.display()),
-            Problem::NothingTaken(path) => write!(f, "nothing of the source is taken: {}", path.display()),
+            Problem::NothingTaken(path) => write!(f, "nothing is copied from the source: {}", path.display()),
             Problem::IncludeMatchesNothing(path, pattern) => {
                 write!(f, "`include` matches nothing in {}: {pattern}", path.display())
             }
-            Problem::Capabilities(path, error) => write!(f, "{path} has capabilities that cannot be read: {error}"),
+            Problem::Capabilities(path, error) => write!(f, "cannot read the capabilities of {path}: {error}"),
             Problem::Place(error) => error.fmt(f),
             Problem::Path(error) => error.fmt(f),
-            Problem::RuleMatchesNothing(pattern) => write!(f, "nothing is there that this could mean: {pattern}"),
+            Problem::RuleMatchesNothing(pattern) => write!(f, "no path matches: {pattern}"),
             Problem::RuleChangesNothing(pattern) => {
-                write!(f, "nothing that it matches can have what it gives: {pattern}")
+                write!(f, "none of the matched paths can have these attributes: {pattern}")
             }
             Problem::Hardlink(path, target) => {
-                write!(f, "{path} cannot be a hard link to what is no file of the tree: {target}")
+                write!(f, "{path}: the target of the hard link is not a file in the tree: {target}")
             }
-            Problem::LinkTarget(target) => write!(f, "the program that gets names is no file of the tree: {target}"),
+            Problem::LinkTarget(target) => write!(f, "the [[links]] target is not a file in the tree: {target}"),
             Problem::LinkName(path, line, text) => {
-                write!(f, "line {line} of {} is no path: {text}", path.display())
+                write!(f, "line {line} of {} is not a path: {text}", path.display())
             }
-            Problem::NoLinkNames(path) => write!(f, "there are no names in {}", path.display()),
+            Problem::NoLinkNames(path) => write!(f, "the file contains no names: {}", path.display()),
             Problem::UnknownAccount(kind, name) => write!(f, "no {kind} has this name: {name}"),
-            Problem::AccountTaken(what, line) => write!(f, "{what} is taken by another: {line}"),
+            Problem::AccountTaken(what, line) => write!(f, "{what} is already used: {line}"),
             Problem::Accounts(path, error) => write!(f, "cannot read {path}: {error}"),
-            Problem::AccountsForm(path) => write!(f, "not a file that lines can be added to: {path}"),
+            Problem::AccountsForm(path) => write!(f, "cannot add lines to a path that is not a file: {path}"),
             Problem::AccountsLost(path) => {
-                write!(f, "users or groups were written into what this replaces or removes: {path}")
+                write!(f, "this rule replaces or removes a file to which [[user]] or [[group]] were added: {path}")
             }
         }
     }
@@ -195,7 +195,7 @@ impl Failure for StageError {
         let hint = |text: &str| Some(text.to_string());
         match &*self.problem {
             Problem::Read(_, error) if error.kind() == io::ErrorKind::NotFound => {
-                hint("paths are relative to the file of the recipe; what a build takes in must be staged before it")
+                hint("paths are relative to the recipe file; all files must exist before the build")
             }
             Problem::Read(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 hint("make it readable for the user who builds")
@@ -205,23 +205,24 @@ impl Failure for StageError {
             Problem::Tar(error) => error.hint(),
             Problem::Deb(error) => error.hint(),
             Problem::Form(_, _, hint) => Some(hint.clone()),
-            Problem::NothingTaken(_) => hint("is it empty, or does `exclude` name all of it?"),
+            Problem::NothingTaken(_) => hint("is it empty, or does `exclude` match everything?"),
             Problem::IncludeMatchesNothing(..) => {
-                hint("patterns are relative to the source, and what `exclude` names is not there for `include`")
+                hint("patterns are relative to the source, and `include` does not see excluded paths")
             }
             Problem::Capabilities(..) => hint("set them in the recipe instead: [[path]] with `capabilities`"),
             Problem::Place(error) => error.hint(),
             Problem::Path(_) => None,
-            Problem::RuleMatchesNothing(_) => {
-                hint("rules are applied in order, to what is there by then; `outputs` and `platforms` limit a rule")
-            }
+            Problem::RuleMatchesNothing(_) => hint(
+                "rules are applied in order, each to the result of the previous ones; `outputs` and \
+                      `platforms` limit a rule",
+            ),
             Problem::RuleChangesNothing(_) => {
-                hint("symlinks have no mode, and only files have capabilities; name the target of the link")
+                hint("symlinks have no mode, and only files have capabilities; use the target of the link")
             }
             Problem::Hardlink(..) => {
-                hint("the target must be there before: a file that a source, a link or an earlier [[path]] brought")
+                hint("the target must exist before: a file from a source, a link or an earlier [[path]]")
             }
-            Problem::LinkTarget(_) => hint("a source must bring it: links are made after all sources"),
+            Problem::LinkTarget(_) => hint("a source must contain it: links are created after all sources"),
             Problem::LinkName(..) => hint(
                 "one absolute path per line, as in BusyBox's busybox.links or `busybox --list-full`; empty lines and lines \
                  that begin with # are skipped",
@@ -229,10 +230,13 @@ impl Failure for StageError {
             Problem::NoLinkNames(_) => None,
             Problem::UnknownAccount("user", _) => hint("add a [[user]], or write the number"),
             Problem::UnknownAccount(..) => hint("add a [[group]], or write the number"),
-            Problem::AccountTaken(..) => hint("take another name or number, or take the line out of the source's file"),
+            Problem::AccountTaken(..) => hint("use another name or number, or remove the line from the source's file"),
             Problem::Accounts(_, error) => error.hint(),
             Problem::AccountsForm(_) => None,
-            Problem::AccountsLost(_) => hint("let a [[source]] bring the file: users and groups are added to that"),
+            Problem::AccountsLost(_) => hint(
+                "use a [[source]] that contains the file: users and groups are added to \
+                                         it",
+            ),
         }
     }
 }

@@ -28,10 +28,10 @@ pub enum PlaceError {
 impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PlaceError::Way(path, error) => write!(f, "no place for {path}: {error}"),
+            PlaceError::Way(path, error) => write!(f, "cannot create {path}: {error}"),
             PlaceError::Full(path) => write!(f, "a directory that is not empty would be replaced: {path}"),
             PlaceError::Twice(path) => {
-                write!(f, "two entries of the source land on one path, because of a link on the way: {path}")
+                write!(f, "two entries of the source have the same path, because of a symlink: {path}")
             }
             PlaceError::WhiteoutName(path) => {
                 write!(f, "names that begin with `.wh.` mean deletions in a layer: {path}")
@@ -49,10 +49,10 @@ impl PlaceError {
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             PlaceError::Full(path) => Some(format!(
-                "if that is meant, leave it out of the earlier source with `exclude`; to take it away from a base image \
-                 or for a [[path]], put {{ path = \"{path}\", type = \"remove\" }} first"
+                "if this is intended, exclude it from the earlier source with `exclude`; to remove it from a base \
+                 image or for a [[path]], put {{ path = \"{path}\", type = \"remove\" }} first"
             )),
-            PlaceError::Twice(_) => Some("leave one of them out with `exclude`, or put them into one directory".into()),
+            PlaceError::Twice(_) => Some("exclude one of them with `exclude`, or move both into one directory".into()),
             PlaceError::Way(..) | PlaceError::WhiteoutName(_) | PlaceError::Root | PlaceError::Path(_) => None,
         }
     }

@@ -69,7 +69,7 @@ pub(crate) fn make(
     if !taken.is_empty() {
         let told: Vec<String> = taken.iter().take(TOLD).map(ImagePath::to_string).collect();
         let more = if taken.len() > TOLD { format!(" and {} more", taken.len() - TOLD) } else { String::new() };
-        notes.push(format!("names of {target} that are taken already stay what they are: {}{more}", told.join(", ")));
+        notes.push(format!("existing paths are not replaced by links to {target}: {}{more}", told.join(", ")));
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ mod tests {
         let paths = read(b"/bin/ash\n\n# comment\r\nbin/ls \n/usr/bin/[\n/usr/bin/\xff").unwrap();
         let paths: Vec<String> = paths.iter().map(ImagePath::to_string).collect();
         assert_eq!(paths, ["/bin/ash", "/bin/ls", "/usr/bin/[", "/usr/bin/\\xff"]);
-        assert_eq!(read(b"/bin/ash\nls\n").unwrap_err().to_string(), "line 2 of busybox.links is no path: ls");
-        assert_eq!(read(b"/bin/../x").unwrap_err().to_string(), "line 1 of busybox.links is no path: /bin/../x");
+        assert_eq!(read(b"/bin/ash\nls\n").unwrap_err().to_string(), "line 2 of busybox.links is not a path: ls");
+        assert_eq!(read(b"/bin/../x").unwrap_err().to_string(), "line 1 of busybox.links is not a path: /bin/../x");
     }
 }

@@ -142,7 +142,7 @@ fn host_file(host: &Path) -> Result<(Content, Mode), Problem> {
     let real = fs::canonicalize(host).map_err(fail)?;
     let meta = fs::symlink_metadata(&real).map_err(fail)?;
     let (Some(folder), Some(name), true) = (real.parent(), real.file_name(), meta.is_file()) else {
-        let hint = "a folder is copied by [[source]] with from and to".to_string();
+        let hint = "to copy a directory, use [[source]] with from and to".to_string();
         return Err(Problem::Form(host.into(), "not a file", hint));
     };
     let stamp = Stamp {

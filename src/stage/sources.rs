@@ -68,7 +68,7 @@ impl Sources<'_> {
         }
         let lists = lists.into_inner();
         if lists > 0 {
-            notes.push(format!("access control lists are left out, of {lists} files: {}", host.display()));
+            notes.push(format!("access control lists of {lists} files are left out: {}", host.display()));
         }
         Ok(())
     }
@@ -97,11 +97,11 @@ impl Sources<'_> {
                 return Err(Problem::Form(
                     host.into(),
                     "not a directory",
-                    "leave `rootfs:` out to have it looked at".into(),
+                    "remove `rootfs:` to detect the type".into(),
                 ));
             }
             (SourceKind::Tar, Form::Directory | Form::Deb) => {
-                return Err(Problem::Form(host.into(), "not a tar", "leave `tar:` out to have it looked at".into()));
+                return Err(Problem::Form(host.into(), "not a tar", "remove `tar:` to detect the type".into()));
             }
         };
         match form {
@@ -109,7 +109,7 @@ impl Sources<'_> {
                 if host.join("oci-layout").is_file() {
                     return Err(Problem::Form(
                         host.into(),
-                        "an OCI layout is no root file system",
+                        "an OCI layout is not a root file system",
                         format!(
                             "to build on top of the image, write from = \"oci:{}\" in the first [[source]]",
                             host.display()
@@ -205,7 +205,7 @@ impl Sources<'_> {
                 0 => String::new(),
                 more => format!(" and {more} more"),
             };
-            notes.push(format!("device nodes go into an initramfs only, and are left out: {first}{more}"));
+            notes.push(format!("device nodes are left out; they are only for an initramfs: {first}{more}"));
         }
         if count == 0 {
             return Err(Problem::NothingTaken(host.into()));

@@ -298,7 +298,7 @@ mod tests {
             ["/ping= 0755 security.capability=0100000200200000000000000000000000000000 user.kept=31"]
         );
         assert_eq!(staged.notes.len(), 1);
-        assert!(staged.notes[0].starts_with("access control lists are left out, of 1 files: "), "{:?}", staged.notes);
+        assert!(staged.notes[0].starts_with("access control lists of 1 files are left out: "), "{:?}", staged.notes);
         let staged = host.stage("source = [{ from = 'a.tar', xattrs = 'drop' }]");
         assert_eq!((lines(&staged.tree), staged.notes.len()), (vec!["/ping= 0755".to_string()], 0));
     }
@@ -330,7 +330,7 @@ mod tests {
         );
         assert_eq!(
             host.refused("source = [{ from = 'r', exclude = ['**'] }]").0,
-            "r.toml:2: nothing of the source is taken: r"
+            "r.toml:2: nothing is copied from the source: r"
         );
     }
 
@@ -371,7 +371,7 @@ mod tests {
         host.file("evil/loop/x", "", 0o644);
         assert_eq!(
             host.refused("source = [{ from = 'base' }, { from = 'evil' }]"),
-            ("r.toml:2: no place for /loop: too many levels of symbolic links: /loop".into(), FailureKind::Recipe)
+            ("r.toml:2: cannot create /loop: too many levels of symbolic links: /loop".into(), FailureKind::Recipe)
         );
     }
 
@@ -382,7 +382,7 @@ mod tests {
         host.file("app/lib/x", "1", 0o644).file("app/usr/lib/x", "2", 0o644);
         assert_eq!(
             host.refused("source = [{ from = 'base' }, { from = 'app' }]").0,
-            "r.toml:2: two entries of the source land on one path, because of a link on the way: /usr/lib/x"
+            "r.toml:2: two entries of the source have the same path, because of a symlink: /usr/lib/x"
         );
     }
 
@@ -430,7 +430,7 @@ mod tests {
                     [[path]]\npath = '/dev/zero'\ntype = 'char'\nmajor = 1\nminor = 5\nmode = '0666'\noutputs = ['image']";
         let image = host.request(text, Output::Image, None).unwrap();
         assert_eq!(lines(&image.tree), ["/dev/ 0755 @0", "/dev/zero c1,5 0666", "/f p 0666"]);
-        assert_eq!(image.notes, ["device nodes go into an initramfs only, and are left out: /dev/null and 1 more"]);
+        assert_eq!(image.notes, ["device nodes are left out; they are only for an initramfs: /dev/null and 1 more"]);
         let initramfs = host.request(text, Output::Initramfs, None).unwrap();
         assert_eq!(
             lines(&initramfs.tree),
@@ -448,12 +448,12 @@ mod tests {
         host.file("layout/oci-layout", "", 0o644).file("text", "not a tar", 0o644).directory("d", 0o755);
         assert_eq!(
             host.refused("source = [{ from = 'layout' }]").0,
-            "r.toml:2: an OCI layout is no root file system: layout"
+            "r.toml:2: an OCI layout is not a root file system: layout"
         );
         assert_eq!(host.refused("source = [{ from = 'text' }]").1, FailureKind::Input);
         assert_eq!(host.refused("source = [{ from = 'rootfs:text' }]").0, "r.toml:2: not a directory: text");
         assert_eq!(host.refused("source = [{ from = 'tar:d' }]").0, "r.toml:2: not a tar: d");
-        assert_eq!(host.refused("source = [{ from = 'd' }]").0, "r.toml:2: nothing of the source is taken: d");
+        assert_eq!(host.refused("source = [{ from = 'd' }]").0, "r.toml:2: nothing is copied from the source: d");
         assert_eq!(
             host.refused("[[path]]\npath = '/x'\ntype = 'file'\nsource = 'gone'").0,
             "r.toml:2: cannot read gone: No such file or directory (os error 2)"
@@ -490,7 +490,7 @@ mod tests {
                 "/usr/bin/[ -> /bin/busybox",
             ]
         );
-        assert_eq!(staged.notes, ["names of /bin/busybox that are taken already stay what they are: /bin/vi"]);
+        assert_eq!(staged.notes, ["existing paths are not replaced by links to /bin/busybox: /bin/vi"]);
         let text = format!("{BUSYBOX}[[links]]\ntarget = '/bin/busybox'\nnames = ['/bin/{{arch}}']\nkind = 'hardlink'");
         assert_eq!(
             host.lines(&text),
@@ -504,21 +504,24 @@ mod tests {
         let refused = |links: &str| host.refused(&format!("{BUSYBOX}[[links]]\n{links}"));
         assert_eq!(
             refused("target = '/bin/toybox'\nnames = ['/bin/ls']"),
-            ("r.toml:3: the program that gets names is no file of the tree: /bin/toybox".into(), FailureKind::Recipe)
+            ("r.toml:3: the [[links]] target is not a file in the tree: /bin/toybox".into(), FailureKind::Recipe)
         );
         assert_eq!(
             refused("target = '/bin'\nnames = ['/bin/ls']").0,
-            "r.toml:3: the program that gets names is no file of the tree: /bin"
+            "r.toml:3: the [[links]] target is not a file in the tree: /bin"
         );
         assert_eq!(
             refused("target = '/bin/busybox'\nnames-from = 'gone'"),
             ("r.toml:3: cannot read gone: No such file or directory (os error 2)".into(), FailureKind::Input)
         );
         host.file("empty", "# none\n", 0o644);
-        assert_eq!(refused("target = '/bin/busybox'\nnames-from = 'empty'").0, "r.toml:3: there are no names in empty");
+        assert_eq!(
+            refused("target = '/bin/busybox'\nnames-from = 'empty'").0,
+            "r.toml:3: the file contains no names: empty"
+        );
         assert_eq!(
             refused("target = '/bin/busybox'\nnames = ['/bin/busybox/x']").0,
-            "r.toml:3: no place for /bin/busybox: not a directory: /bin/busybox"
+            "r.toml:3: cannot create /bin/busybox: not a directory: /bin/busybox"
         );
     }
 
@@ -566,20 +569,20 @@ mod tests {
         let refused = |rest: &str| host.refused(&format!("source = [{{ from = 'r' }}]\n{rest}")).0;
         let line = "app:x:5:6::/:/bin/sh";
         for (rest, message) in [
-            ("[[user]]\nname = 'app'\nuid = 7", format!("user app is taken by another: {line}")),
-            ("[[user]]\nname = 'app'\nuid = 5\nhome = '/srv'", format!("user app is taken by another: {line}")),
-            ("[[user]]\nname = 'new'\nuid = 5\ngid = 6", format!("uid 5 is taken by another: {line}")),
-            ("[[user]]\nname = 'new'\nuid = 6", "gid 6 is taken by another: app:x:6:".into()),
+            ("[[user]]\nname = 'app'\nuid = 7", format!("user app is already used: {line}")),
+            ("[[user]]\nname = 'app'\nuid = 5\nhome = '/srv'", format!("user app is already used: {line}")),
+            ("[[user]]\nname = 'new'\nuid = 5\ngid = 6", format!("uid 5 is already used: {line}")),
+            ("[[user]]\nname = 'new'\nuid = 6", "gid 6 is already used: app:x:6:".into()),
             ("[[user]]\nname = 'new'\nuid = 9\ngid = 'nobody'", "no group has this name: nobody".into()),
             ("[[user]]\nname = 'new'\nuid = 9\ngroups = ['nobody']", "no group has this name: nobody".into()),
-            ("[[group]]\nname = 'app'\ngid = 9", "group app is taken by another: app:x:6:".into()),
+            ("[[group]]\nname = 'app'\ngid = 9", "group app is already used: app:x:6:".into()),
             ("[[path]]\npath = '/x'\ntype = 'fifo'\nuid = 'nobody'", "no user has this name: nobody".into()),
         ] {
             assert_eq!(refused(rest), format!("r.toml:3: {message}"), "{rest}");
         }
         assert_eq!(
             refused("[[user]]\nname = 'new'\nuid = 9\n[[path]]\npath = '/etc/passwd'\ntype = 'file'\ntext = ''"),
-            "r.toml:6: users or groups were written into what this replaces or removes: /etc/passwd"
+            "r.toml:6: this rule replaces or removes a file to which [[user]] or [[group]] were added: /etc/passwd"
         );
         // The same again is no contradiction.
         host.stage("source = [{ from = 'r' }]\n[[user]]\nname = 'app'\nuid = 5\nshell = '/bin/sh'");
@@ -659,34 +662,34 @@ mod tests {
         host.file("r/etc/a", "", 0o644).link("r/etc/l", "nowhere");
         let refused = |rule: &str| host.refused(&format!("source = [{{ from = 'r' }}]\n[[path]]\n{rule}")).0;
         for (rule, message) in [
-            ("path = '/gone'\ntype = 'remove'", "nothing is there that this could mean: /gone"),
-            ("path = '/etc/*.x'\ntype = 'remove'", "nothing is there that this could mean: /etc/*.x"),
-            ("path = '/gone'\ntype = 'permissions'\nmode = '0644'", "nothing is there that this could mean: /gone"),
+            ("path = '/gone'\ntype = 'remove'", "no path matches: /gone"),
+            ("path = '/etc/*.x'\ntype = 'remove'", "no path matches: /etc/*.x"),
+            ("path = '/gone'\ntype = 'permissions'\nmode = '0644'", "no path matches: /gone"),
             (
                 "path = '/etc/[l]'\ntype = 'permissions'\nmode = '0644'",
-                "nothing that it matches can have what it gives: /etc/[l]",
+                "none of the matched paths can have these attributes: /etc/[l]",
             ),
             (
                 "path = '/etc'\ntype = 'permissions'\ncapabilities = 'cap_kill=p'",
-                "nothing that it matches can have what it gives: /etc",
+                "none of the matched paths can have these attributes: /etc",
             ),
             (
                 "path = '/x'\ntype = 'hardlink'\ntarget = '/gone'",
-                "/x cannot be a hard link to what is no file of the tree: /gone",
+                "/x: the target of the hard link is not a file in the tree: /gone",
             ),
             (
                 "path = '/x'\ntype = 'hardlink'\ntarget = '/etc'",
-                "/x cannot be a hard link to what is no file of the tree: /etc",
+                "/x: the target of the hard link is not a file in the tree: /etc",
             ),
             (
                 "path = '/etc/a'\ntype = 'hardlink'\ntarget = '/etc/a'",
-                "/etc/a cannot be a hard link to what is no file of the tree: /etc/a",
+                "/etc/a: the target of the hard link is not a file in the tree: /etc/a",
             ),
             (
                 "path = '/etc/.wh.a'\ntype = 'empty-file'",
                 "names that begin with `.wh.` mean deletions in a layer: /etc/.wh.a",
             ),
-            ("path = '/etc/a/b'\ntype = 'fifo'", "no place for /etc/a: not a directory: /etc/a"),
+            ("path = '/etc/a/b'\ntype = 'fifo'", "cannot create /etc/a: not a directory: /etc/a"),
             ("path = '/etc'\ntype = 'fifo'", "a directory that is not empty would be replaced: /etc"),
         ] {
             assert_eq!(refused(rule), format!("r.toml:3: {message}"), "{rule}");

@@ -36,7 +36,7 @@ pub(super) fn choose(
     let Some(wanted) = reference else {
         return one(descriptors.iter().collect()).ok_or_else(|| match known(descriptors) {
             _ if descriptors.is_empty() => {
-                TransportError::Malformed { place: place.to_string(), fault: "it holds no image".into() }
+                TransportError::Malformed { place: place.to_string(), fault: "it contains no image".into() }
             }
             known => TransportError::Several { place: place.to_string(), known },
         });
@@ -132,10 +132,10 @@ mod tests {
         }
         assert_eq!(root(choose("x", &all, Some("v2"))), v2);
         let error = choose("x", &all, Some("v3")).unwrap_err();
-        assert_eq!(error.to_string(), r#"x holds no image "v3"; it holds v1, v2"#);
+        assert_eq!(error.to_string(), r#"x contains no image "v3"; it contains v1, v2"#);
         let error = choose("x", &all, None).unwrap_err();
-        assert_eq!(error.to_string(), "x holds several images, and none was named: v1, v2");
-        assert_eq!(choose("x", &[], None).unwrap_err().to_string(), "x: it holds no image");
+        assert_eq!(error.to_string(), "x contains several images; name one of them: v1, v2");
+        assert_eq!(choose("x", &[], None).unwrap_err().to_string(), "x: it contains no image");
     }
 
     #[test]

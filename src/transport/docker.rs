@@ -55,16 +55,14 @@ pub(super) fn read(
         let failed = |error: io::Error| malformed(format!("{path}: {error}"));
         let (form, blob, found) = hash(content).map_err(failed)?;
         if found != diff_id {
-            return Err(malformed(format!(
-                "{path} is not the layer that the config names: expected {diff_id}, found {found}"
-            )));
+            return Err(malformed(format!("{path} is not the layer in the config: expected {diff_id}, found {found}")));
         }
         let media_type = match form {
             Form::Plain => MediaType::ImageLayer,
             Form::Gzip => MediaType::ImageLayerGzip,
             Form::Zstd => MediaType::ImageLayerZstd,
             Form::Xz => {
-                return Err(malformed(format!("a layer that is compressed with xz, which no engine reads: {path}")));
+                return Err(malformed(format!("the layer is compressed with xz, which no engine reads: {path}")));
             }
         };
         layers.push(blob.descriptor(media_type));
@@ -83,7 +81,7 @@ fn choose(place: &str, mut items: Vec<Item>, reference: Option<&str>) -> Result<
     let place = place.to_string();
     let position = match reference {
         None => match items.len() {
-            0 => return Err(TransportError::Malformed { place, fault: "it holds no image".into() }),
+            0 => return Err(TransportError::Malformed { place, fault: "it contains no image".into() }),
             1 => 0,
             _ => return Err(TransportError::Several { place, known: known(&items) }),
         },

@@ -122,19 +122,19 @@ impl fmt::Display for TransportError {
             TransportError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
             TransportError::Malformed { place, fault } => write!(f, "{place}: {fault}"),
             TransportError::NoSuchImage { place, wanted, known } => {
-                write!(f, "{place} holds no image {wanted:?}; it holds {}", list(known))
+                write!(f, "{place} contains no image {wanted:?}; it contains {}", list(known))
             }
             TransportError::Several { place, known } => {
-                write!(f, "{place} holds several images, and none was named: {}", list(known))
+                write!(f, "{place} contains several images; name one of them: {}", list(known))
             }
             TransportError::Occupied(path) => {
-                write!(f, "the folder is not empty and is no image layout: {}", path.display())
+                write!(f, "the directory is neither empty nor an image layout: {}", path.display())
             }
             TransportError::Content(error) => error.fmt(f),
-            TransportError::NotEmpty(path) => write!(f, "the folder is not empty: {}", path.display()),
+            TransportError::NotEmpty(path) => write!(f, "the directory is not empty: {}", path.display()),
             TransportError::Layout { path, fault } => write!(f, "cannot add to {}: {fault}", path.display()),
             TransportError::Usage(text) => f.write_str(text),
-            TransportError::Registry(reference) => write!(f, "registries are not spoken to yet: docker://{reference}"),
+            TransportError::Registry(reference) => write!(f, "registries are not supported yet: docker://{reference}"),
         }
     }
 }
@@ -200,14 +200,15 @@ impl Failure for TransportError {
             }
             TransportError::NoSuchImage { known, .. } if known.is_empty() => return None,
             TransportError::NoSuchImage { .. } | TransportError::Several { .. } => {
-                "name one of them behind a colon, such as oci:DIR:TAG".into()
+                "add its tag after a colon, such as oci:DIR:TAG".into()
             }
             TransportError::Occupied(_) | TransportError::NotEmpty(_) => {
-                "name another folder, or empty this one".into()
+                "use another directory, or empty this one".into()
             }
-            TransportError::Layout { .. } => "write to a new folder, or repair this layout".into(),
+            TransportError::Layout { .. } => "write to a new directory, or repair this layout".into(),
             TransportError::Registry(reference) => format!(
-                "go through a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the other way round pulls"
+                "use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes; with the arguments \
+                 swapped it pulls"
             ),
             TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => return None,
         })

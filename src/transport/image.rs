@@ -36,7 +36,7 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
         Place::Stdio => Ok(()),
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
         Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {
-            Err(TransportError::Usage(format!("a place that holds no image: {place}")))
+            Err(TransportError::Usage(format!("the place contains no image: {place}")))
         }
     }
 }
@@ -123,10 +123,10 @@ fn notes(image: &Finished) -> Vec<String> {
     let mut notes = Vec::new();
     let mut layers = image.image.platforms.iter().flat_map(|image| image.manifest.layers());
     if layers.any(|layer| matches!(layer.media_type(), MediaType::ImageLayerZstd)) {
-        notes.push("docker before version 23 loads no zstd layers".to_string());
+        notes.push("docker before version 23 cannot load zstd layers".to_string());
     }
     if image.name.is_none() {
-        notes.push("the image has no name, so engines load it under its digest or a name of their own".to_string());
+        notes.push("the image has no name, so engines load it under its digest or another name".to_string());
     }
     notes
 }

@@ -28,7 +28,7 @@ pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, Transpor
         "xz" => (Whole::Xz, "xz"),
         "cpio" => return Ok(asked.unwrap_or(Whole::None)),
         "lz4" | "bz2" | "lzma" | "lzo" => {
-            let text = format!("an initramfs is written plain or by gzip, zstd or xz: {}", file.display());
+            let text = format!("an initramfs is uncompressed, or compressed with gzip, zstd or xz: {}", file.display());
             return Err(TransportError::Usage(text));
         }
         _ => return Ok(asked.unwrap_or(Whole::Gzip)),
@@ -36,7 +36,7 @@ pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, Transpor
     if asked.is_none_or(|asked| asked == named) {
         return Ok(named);
     }
-    let text = format!("the name ends as {word}, and the recipe's `initramfs.compression` says otherwise");
+    let text = format!("the name ends like {word}, but the recipe's `initramfs.compression` is different");
     Err(TransportError::Usage(format!("{text}: {}", file.display())))
 }
 

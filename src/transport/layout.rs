@@ -42,9 +42,9 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
             match layout["imageLayoutVersion"].as_str() {
                 Some("1.0.0") => Ok(()),
                 Some(version) => {
-                    Err(TransportError::Layout { path, fault: format!("its layout version is not 1.0.0: {version}") })
+                    Err(TransportError::Layout { path, fault: format!("the layout version is not 1.0.0: {version}") })
                 }
-                None => Err(TransportError::Layout { path, fault: "it does not say its layout version".into() }),
+                None => Err(TransportError::Layout { path, fault: "the layout version is missing".into() }),
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

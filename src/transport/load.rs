@@ -56,7 +56,7 @@ impl Loader<'_> {
         }
         if is_index(descriptor.media_type()) {
             if depth >= DEPTH_MAX {
-                return Err(self.malformed(format!("indexes nested too deeply: {}", descriptor.digest())));
+                return Err(self.malformed(format!("indexes are nested too deeply: {}", descriptor.digest())));
             }
             let index: ImageIndex = self.document("index", descriptor)?;
             if depth == 0 {
@@ -67,7 +67,7 @@ impl Loader<'_> {
                     Err(TransportError::Store(StoreError::Missing { blob, .. }))
                         if blob == child.digest().to_string() =>
                     {
-                        self.notes.push(format!("{} is in the index and not there: {blob}", platform_of(child)));
+                        self.notes.push(format!("{} is listed in the index but missing: {blob}", platform_of(child)));
                     }
                     entered => entered?,
                 }
@@ -106,7 +106,7 @@ impl Loader<'_> {
     }
 
     fn leave_out(&mut self, descriptor: &Descriptor, kind: &str) -> Result<(), TransportError> {
-        self.notes.push(format!("left out, as it is no container image but {kind}: {}", descriptor.digest()));
+        self.notes.push(format!("left out, because it is not a container image but {kind}: {}", descriptor.digest()));
         Ok(())
     }
 
@@ -123,7 +123,7 @@ impl Loader<'_> {
         self.left = self
             .left
             .checked_sub(descriptor.size().min(oci::DOCUMENT_MAX + 1))
-            .ok_or_else(|| self.malformed(format!("its documents have more than {DOCUMENTS_MAX} bytes")))?;
+            .ok_or_else(|| self.malformed(format!("its documents are larger than {DOCUMENTS_MAX} bytes")))?;
         Ok(read_small(self.blobs, descriptor)?)
     }
 
@@ -261,7 +261,7 @@ mod tests {
         let (image, notes) = memory.load(&root).unwrap();
         assert_eq!(image.platforms.len(), 1);
         let left_out = |kind: &str, descriptor: &Descriptor| {
-            format!("left out, as it is no container image but {kind}: {}", descriptor.digest())
+            format!("left out, because it is not a container image but {kind}: {}", descriptor.digest())
         };
         let expected = [left_out("application/vnd.oci.empty.v1+json", &artifact), left_out("text/plain", &other)];
         assert_eq!(notes, expected);
@@ -281,9 +281,9 @@ mod tests {
         assert!(memory.load(&bad).unwrap_err().starts_with(&format!("x: manifest {}: EOF", bad.digest())));
         let mut huge = memory.manifest("amd64", 0);
         huge.set_size(oci::DOCUMENT_MAX + 1);
-        assert!(memory.load(&huge).unwrap_err().contains("larger than any registry takes"));
+        assert!(memory.load(&huge).unwrap_err().contains("larger than registries accept"));
         let absent = oci::descriptor(MediaType::ImageManifest, &Digest::of(b"absent"), 1);
-        assert!(memory.load(&absent).unwrap_err().starts_with("memory does not hold the blob"));
+        assert!(memory.load(&absent).unwrap_err().starts_with("memory does not contain the blob"));
     }
 
     #[test]
@@ -299,6 +299,6 @@ mod tests {
             })
             .collect();
         let root = memory.index(children);
-        assert!(memory.load(&root).unwrap_err().contains("more than 33554432 bytes"));
+        assert!(memory.load(&root).unwrap_err().contains("larger than 33554432 bytes"));
     }
 }

@@ -50,14 +50,14 @@ impl Members {
                     Member::Link(joined(parent.as_bytes(), &target))
                 }
                 TarKind::CharDevice(_) | TarKind::BlockDevice(_) | TarKind::Fifo => {
-                    return Err(malformed(format!("no image archive holds a device or a pipe: {path}")));
+                    return Err(malformed(format!("an image archive must not contain a device or a pipe: {path}")));
                 }
             };
             if members.insert(path.as_bytes().to_vec(), member).is_some() {
-                return Err(malformed(format!("it holds two files of one name: {path}")));
+                return Err(malformed(format!("it contains two files with the same name: {path}")));
             }
             if members.len() > MEMBERS_MAX {
-                return Err(malformed(format!("it has more than {MEMBERS_MAX} files")));
+                return Err(malformed(format!("it contains more than {MEMBERS_MAX} files")));
             }
         }
         Ok(Members { place: place.to_string(), members })
@@ -78,7 +78,7 @@ impl Members {
                 None => break,
             }
         }
-        Err(self.malformed(format!("it does not hold the file {}", display_bytes(name.as_bytes()))))
+        Err(self.malformed(format!("it does not contain the file {}", display_bytes(name.as_bytes()))))
     }
 
     /// The bytes of a member that is small by nature.

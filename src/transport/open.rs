@@ -106,7 +106,7 @@ fn open_archive(name: &str, file: File, reference: Option<&str>, scratch: &Scrat
         return open_oci(name, &members.document("index.json")?, blobs, reference);
     }
     if !members.has("manifest.json") {
-        let fault = "neither index.json nor manifest.json is in it: no image archive".into();
+        let fault = "it contains neither index.json nor manifest.json, so it is not an image archive".into();
         return Err(TransportError::Malformed { place: name.to_string(), fault });
     }
     let (blobs, root) = docker::read(name, &members, reference)?;

@@ -67,11 +67,11 @@ impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             PlaceError::Empty(text) => write!(f, "a place needs a path: {text:?}"),
-            PlaceError::UnknownPrefix(text) => write!(f, "no place begins like this: {text}"),
-            PlaceError::Unclear(text) => write!(f, "what to write is not clear from the name: {text}"),
-            PlaceError::Unknown(text) => write!(f, "neither an image, a tar, an initramfs nor a folder: {text}"),
+            PlaceError::UnknownPrefix(text) => write!(f, "unknown prefix: {text}"),
+            PlaceError::Unclear(text) => write!(f, "cannot tell the output format from the name: {text}"),
+            PlaceError::Unknown(text) => write!(f, "neither an image, a tar, an initramfs nor a directory: {text}"),
             PlaceError::Unreadable(text, error) => write!(f, "cannot read {text}: {error}"),
-            PlaceError::ReadOnly(text) => write!(f, "a place that is read, never written: {text}"),
+            PlaceError::ReadOnly(text) => write!(f, "this prefix can only be read, not written: {text}"),
         }
     }
 }
@@ -93,14 +93,14 @@ impl Failure for PlaceError {
             PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) => {
                 format!("places are {WRITABLE}, {READABLE}, a path, or -")
             }
-            PlaceError::Unknown(_) => format!("say what it is by a prefix: {WRITABLE}, {READABLE}"),
+            PlaceError::Unknown(_) => format!("add a prefix: {WRITABLE}, {READABLE}"),
             PlaceError::Unreadable(..) => return None,
             PlaceError::Unclear(_) => format!(
                 "end it with / (layout), .tar (archive for every engine), .cpio, .cpio.gz, .cpio.zst or .img \
-                 (initramfs), or say it by a prefix: {WRITABLE}"
+                 (initramfs), or add a prefix: {WRITABLE}"
             ),
             PlaceError::ReadOnly(_) => {
-                "write an image (oci:DIR, FILE.tar), an initramfs (FILE.cpio.gz) or a folder (rootfs:DIR)".into()
+                "write an image (oci:DIR, FILE.tar), an initramfs (FILE.cpio.gz) or a directory (rootfs:DIR)".into()
             }
         })
     }
@@ -310,10 +310,10 @@ mod tests {
             ("oci:", "a place needs a path: \"oci:\""),
             ("oci:dist:", "a place needs a path: \"oci:dist:\""),
             ("docker:x", "a place needs a path: \"docker:x\""),
-            ("ociarchive:x", "no place begins like this: ociarchive:x"),
-            ("dist", "what to write is not clear from the name: dist"),
-            ("x.tar.gz", "what to write is not clear from the name: x.tar.gz"),
-            ("tar:x", "a place that is read, never written: tar:x"),
+            ("ociarchive:x", "unknown prefix: ociarchive:x"),
+            ("dist", "cannot tell the output format from the name: dist"),
+            ("x.tar.gz", "cannot tell the output format from the name: x.tar.gz"),
+            ("tar:x", "this prefix can only be read, not written: tar:x"),
         ] {
             let error = Place::for_writing(text).unwrap_err();
             assert_eq!(error.to_string(), message);
@@ -332,7 +332,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Input);
         std::fs::write(&path, b"\x7fELF").unwrap();
         let error = Place::for_reading(text).unwrap_err();
-        assert_eq!(error.to_string(), format!("neither an image, a tar, an initramfs nor a folder: {text}"));
+        assert_eq!(error.to_string(), format!("neither an image, a tar, an initramfs nor a directory: {text}"));
         assert_eq!(Place::for_reading(&format!("tar:{text}")), Ok(Place::Tar(path)));
         let text = folder.path().to_str().unwrap();
         assert_eq!(Place::for_reading(text), Ok(Place::Rootfs(text.into())));

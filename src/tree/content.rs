@@ -165,11 +165,11 @@ impl Failure for ContentError {
     fn hint(&self) -> Option<String> {
         match self {
             ContentError::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Some("make it readable for the user who builds, or leave it out with `exclude`".into())
+                Some("make it readable for the user who builds, or exclude it with `exclude`".into())
             }
             ContentError::Io(..) => None,
             ContentError::Changed(_) => {
-                Some("nothing was written; build again when nothing writes to the source any more".into())
+                Some("nothing was written; build again when no program writes to the source".into())
             }
         }
     }

@@ -151,7 +151,7 @@ impl Tree {
     }
 
     fn push(&mut self, inode: Inode) -> InodeId {
-        let number = u32::try_from(self.inodes.len()).expect("a tree holds fewer than 2^32 inodes");
+        let number = u32::try_from(self.inodes.len()).expect("a tree has fewer than 2^32 inodes");
         self.inodes.push(inode);
         InodeId(number)
     }

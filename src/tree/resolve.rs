@@ -64,7 +64,7 @@ pub struct ResolveError {
 impl fmt::Display for ResolveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self.errno {
-            Errno::NotFound if !self.links.is_empty() => "a link points to nothing",
+            Errno::NotFound if !self.links.is_empty() => "a symlink points to a missing path",
             Errno::NotFound => "does not exist",
             Errno::NoAccess => "permission denied",
             Errno::NotADirectory => "not a directory",
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(found(&tree, &"a".repeat(256)), Err(Errno::NameTooLong));
         assert_eq!(found(&tree, &"/a".repeat(2048)), Err(Errno::NameTooLong));
         let error = tree.resolve(&ImagePath::root(), b"/dangling", Follow::Yes).unwrap_err();
-        assert_eq!(error.to_string(), "a link points to nothing: /nowhere");
+        assert_eq!(error.to_string(), "a symlink points to a missing path: /nowhere");
     }
 
     #[test]

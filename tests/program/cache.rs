@@ -301,7 +301,7 @@ fn the_cache_keeps_to_its_size() {
     room.build(&[]);
     let answer = run(&mut room.command(&room.tree(), &["--cache-size", "much"]));
     assert_eq!(answer.code, 2);
-    assert!(answer.err.contains("--cache-size is no size: much"), "{}", answer.err);
+    assert!(answer.err.contains("--cache-size is not a size: much"), "{}", answer.err);
 }
 
 #[test]

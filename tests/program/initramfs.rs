@@ -310,7 +310,7 @@ fn a_file_of_4_gib_is_refused_and_nothing_is_written() {
     let archive = folder.path().join("out.cpio");
     let answer = run(command(SAZARE, ["build", "-q", "--platform", "linux/amd64", "-o"]).arg(&archive).arg(&root));
     assert_eq!(answer.code, 4);
-    let error = "error: an initramfs holds files of less than 4 GiB, this one has 4294967296 bytes: /large\n";
+    let error = "error: an initramfs can store only files below 4 GiB, this one has 4294967296 bytes: /large\n";
     assert!(answer.err.starts_with(error), "{}", answer.err);
     assert!(!archive.exists());
 }

@@ -42,23 +42,23 @@ impl<R: BufRead> Lz4Legacy<R> {
                 continue;
             }
             if !self.begun {
-                return Err(malformed("it does not begin with the magic of lz4's legacy form"));
+                return Err(malformed("it does not begin with the magic of lz4's legacy formatat"));
             }
             // Zeros fill up what stands before another archive.
             if size == 0 {
                 return Ok(false);
             }
             if size > PACKED {
-                return Err(malformed(&format!("a block of lz4 has {size} bytes, more than any can have")));
+                return Err(malformed(&format!("an lz4 block has {size} bytes, more than the maximum")));
             }
             let mut packed = Vec::new();
             self.input.by_ref().take(size as u64).read_to_end(&mut packed)?;
             if packed.len() < size {
-                return Err(malformed("it ends in the middle of a block of lz4"));
+                return Err(malformed("it ends in the middle of an lz4 block"));
             }
             self.at = 0;
             self.block.clear();
-            unpack(&packed, &mut self.block).ok_or_else(|| malformed("a block of lz4 is damaged"))?;
+            unpack(&packed, &mut self.block).ok_or_else(|| malformed("an lz4 block is damaged"))?;
             return Ok(true);
         }
     }
@@ -174,13 +174,13 @@ mod tests {
     fn damage_is_told_and_memory_is_bounded() {
         for block in [b"\x35ab".as_slice(), b"\x35abc\x04\x00\x10x", b"\x35abc\x00\x00\x10x", b"\xf0\xff", b"\x14a\x01"]
         {
-            assert_eq!(read(&frame(&[block])), Err("a block of lz4 is damaged".into()), "{block:?}");
+            assert_eq!(read(&frame(&[block])), Err("an lz4 block is damaged".into()), "{block:?}");
         }
         // A copy of more than a block may hold.
         let bomb = [b"\x1fa\x01\x00".as_slice(), &[255; 40_000], &[0]].concat();
-        assert_eq!(read(&frame(&[&bomb])), Err("a block of lz4 is damaged".into()));
+        assert_eq!(read(&frame(&[&bomb])), Err("an lz4 block is damaged".into()));
         let huge = [MAGIC.as_slice(), &[0xff; 4]].concat();
-        assert_eq!(read(&huge), Err("a block of lz4 has 4294967295 bytes, more than any can have".into()));
-        assert_eq!(read(&frame(&[b"\x10y"])[..9]), Err("it ends in the middle of a block of lz4".into()));
+        assert_eq!(read(&huge), Err("an lz4 block has 4294967295 bytes, more than the maximum".into()));
+        assert_eq!(read(&frame(&[b"\x10y"])[..9]), Err("it ends in the middle of an lz4 block".into()));
     }
 }

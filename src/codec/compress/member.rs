@@ -96,5 +96,5 @@ impl Deflater {
 
 /// Why a level is refused.
 pub(super) fn no_level(form: &str, levels: &str, level: u8) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, format!("{form} has levels {levels}, not {level}"))
+    io::Error::new(io::ErrorKind::InvalidInput, format!("{form} has the levels {levels}, not {level}"))
 }

@@ -109,7 +109,7 @@ impl<W: Write + Send + 'static> WholeCompressor<W> {
 
     #[cfg(not(feature = "native"))]
     fn zstd(_out: W, _jobs: usize) -> io::Result<WholeCompressor<W>> {
-        let text = "this build cannot write zstd: it was made without the feature `native`";
+        let text = "this build cannot write zstd: it was built without the feature `native`";
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 

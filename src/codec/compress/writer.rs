@@ -95,7 +95,7 @@ impl Packer {
 
     #[cfg(not(feature = "native"))]
     fn zstd(_level: u8) -> io::Result<Packer> {
-        let text = "this build cannot write zstd: it was made without the feature `native`";
+        let text = "this build cannot write zstd: it was built without the feature `native`";
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
 

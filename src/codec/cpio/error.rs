@@ -34,7 +34,7 @@ pub struct Spot {
 impl fmt::Display for Spot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.packed {
-            write!(f, "at byte {} of what is unpacked from byte {} on", self.at, self.piece)
+            write!(f, "at byte {} of the data that is compressed from byte {} on", self.at, self.piece)
         } else {
             write!(f, "at byte {}", self.piece + self.at)
         }
@@ -71,12 +71,13 @@ impl Failure for CpioReadError {
         match self {
             CpioReadError::Malformed(_, Spot { packed: true, .. }, fault) if fault.starts_with("the piece ends") => {
                 Some(
-                    "a kernel wants an archive compressed in one piece: not by a tool that makes several members"
+                    "kernels accept only an archive that is compressed as one member: use a tool that does not \
+                     make several"
                         .into(),
                 )
             }
             CpioReadError::NoArchive(..) => {
-                Some("a kernel takes archives of the form newc, plain or compressed by gzip, zstd, xz or lz4 -l".into())
+                Some("kernels read newc archives, uncompressed or compressed with gzip, zstd, xz or lz4 -l".into())
             }
             CpioReadError::Io(..) | CpioReadError::Malformed(..) | CpioReadError::Name(..) => None,
         }

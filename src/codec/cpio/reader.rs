@@ -74,7 +74,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioRead
         } else {
             if let Some(check) = strange_check(head) {
                 let spot = Spot { piece: start, at: 0, packed: false };
-                let fault = format!("xz with the check {check}, which no kernel computes (xz --check=crc32 is taken)");
+                let fault = format!("xz with the check {check}, which kernels do not support (use xz --check=crc32)");
                 return Err(CpioReadError::Malformed(name.into(), spot, fault));
             }
             match Piece::new(input, magic).map_err(fail)? {
@@ -94,7 +94,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioRead
                 }
                 None if archives == 0 => return Err(CpioReadError::NoArchive(name.into(), what(magic))),
                 None => {
-                    root.notes.push(format!("from byte {start} on it holds no archive: a kernel ignores that"));
+                    root.notes.push(format!("no archive from byte {start} on: kernels ignore the rest"));
                     break;
                 }
             }
@@ -114,11 +114,11 @@ fn is_newc(magic: &[u8]) -> bool {
 /// What a file is that begins with these bytes and is no archive for a kernel.
 fn what(magic: &[u8]) -> &'static str {
     match magic {
-        b"070707" | [0xc7, 0x71, ..] | [0x71, 0xc7, ..] => "an old form of cpio, which no kernel reads",
-        [b'B', b'Z', b'h', ..] => "compressed by bzip2, which is not read here",
-        [0x5d, 0, 0, ..] => "compressed by lzma, which is not read here",
-        [0x89, b'L', b'Z', b'O', ..] => "compressed by lzop, which is not read here",
-        [0x04, 0x22, 0x4d, 0x18, ..] => "lz4's newer form, which no kernel reads",
+        b"070707" | [0xc7, 0x71, ..] | [0x71, 0xc7, ..] => "an old cpio format, which kernels do not read",
+        [b'B', b'Z', b'h', ..] => "compressed with bzip2, which sazare does not read",
+        [0x5d, 0, 0, ..] => "compressed with lzma, which sazare does not read",
+        [0x89, b'L', b'Z', b'O', ..] => "compressed with lzop, which sazare does not read",
+        [0x04, 0x22, 0x4d, 0x18, ..] => "lz4's frame format, which kernels do not read",
         _ => "something else",
     }
 }
@@ -289,7 +289,7 @@ impl Root<'_> {
                 }
             };
             if behind && next != b'0' {
-                return Err(self.malformed(section, "something else than an archive follows an archive"));
+                return Err(self.malformed(section, "something that is not an archive follows an archive"));
             }
             self.archive(section)?;
         }
@@ -300,7 +300,7 @@ impl Root<'_> {
         self.links.clear();
         loop {
             if section.peek().map_err(|error| self.fail(section, error))?.is_none() {
-                self.notes.push("its last archive has no end mark: it may be cut off".into());
+                self.notes.push("its last archive has no end marker: it may be truncated".into());
                 return Ok(());
             }
             self.entries += 1;
@@ -320,16 +320,16 @@ impl Root<'_> {
         let mut bytes = [0; HEADER];
         section.fill(&mut bytes).map_err(|error| self.fail(section, error))?;
         if !is_newc(&bytes[..6]) {
-            return Err(wrong("no entry of an archive (its magic is missing)"));
+            return Err(wrong("not an archive entry (its magic is missing)"));
         }
-        let header = Header::parse(&bytes).ok_or_else(|| wrong("a header with a number that is none"))?;
+        let header = Header::parse(&bytes).ok_or_else(|| wrong("a header with an invalid number"))?;
         if header.name == 0 || header.name > NAME_MAX {
             return Err(wrong(&format!("an entry with a name of {} bytes", header.name)));
         }
         let mut name = vec![0; header.name as usize];
         section.fill(&mut name).map_err(|error| self.fail(section, error))?;
         if name.pop() != Some(0) {
-            return Err(wrong("a name without its end"));
+            return Err(wrong("a name without NUL at its end"));
         }
         section.pad().map_err(|error| self.fail(section, error))?;
         let kind = header.mode & types::MASK;
@@ -344,7 +344,7 @@ impl Root<'_> {
         } else {
             let (content, sum) = section.contents(header.size).map_err(|error| self.fail(section, error))?;
             if &bytes[..6] == MAGIC_SUM && kind == types::FILE && sum != header.sum {
-                return Err(wrong(&format!("the contents do not fit their sum: {}", display_bytes(&name))));
+                return Err(wrong(&format!("the checksum of the contents is wrong: {}", display_bytes(&name))));
             }
             contents = Some(content);
         }
@@ -365,7 +365,7 @@ impl Root<'_> {
                 self.notes.push(format!("a socket was left out: {path}"));
                 return Ok(true);
             }
-            _ => return Err(wrong(&format!("an entry of no known type: {path}"))),
+            _ => return Err(wrong(&format!("an entry of unknown type: {path}"))),
         };
         self.place(&path, &header, kind);
         Ok(true)
@@ -387,7 +387,7 @@ impl Root<'_> {
             }
             return;
         };
-        let Some(directory) = self.directory(&parent) else { return self.drop(path, "its directory is not there") };
+        let Some(directory) = self.directory(&parent) else { return self.drop(path, "its directory does not exist") };
         let is_directory = matches!(kind, Kind::Directory(_));
         if let Some(old) = self.tree.child(directory, name.as_bytes())
             && let Some(entries) = self.tree.entries(old)
@@ -397,7 +397,7 @@ impl Root<'_> {
                 return;
             }
             if !entries.is_empty() {
-                return self.drop(path, "a directory with entries has that name");
+                return self.drop(path, "a directory with entries has this name");
             }
         }
         let key = (header.ino, header.device.0, header.device.1);
@@ -439,7 +439,7 @@ impl Root<'_> {
 
     fn drop(&mut self, path: &ImagePath, why: &str) {
         if self.dropped == 0 {
-            self.notes.push(format!("a kernel drops {path}: {why}"));
+            self.notes.push(format!("kernels drop {path}: {why}"));
         }
         self.dropped += 1;
     }
@@ -458,7 +458,7 @@ impl Root<'_> {
 
     fn finish(mut self) -> Cpio {
         if self.dropped > 1 {
-            self.notes.push(format!("a kernel drops {} more entries that have no place", self.dropped - 1));
+            self.notes.push(format!("kernels drop {} more entries", self.dropped - 1));
         }
         Cpio { tree: self.tree, notes: self.notes }
     }
@@ -565,9 +565,10 @@ mod tests {
         let whole = archive(&[directory("a"), file("a/x", "contents")]);
         let (first, second) = whole.split_at(whole.len() / 2);
         let error = read(&[packed(first, Whole::Gzip), packed(second, Whole::Gzip)].concat()).unwrap_err();
-        let expected = "at byte 112 of what is unpacked from byte 0 on: the piece ends in the middle of an archive";
+        let expected =
+            "at byte 112 of the data that is compressed from byte 0 on: the piece ends in the middle of an archive";
         assert_eq!(error.to_string(), format!("cannot read x: {expected}"));
-        assert!(error.hint().unwrap().contains("in one piece"));
+        assert!(error.hint().unwrap().contains("as one member"));
     }
 
     #[test]
@@ -589,22 +590,21 @@ mod tests {
         let entries = [file("a/b", "1"), directory("a"), file("c/d", "1"), file("dev/x", "1"), file("./a/e", "2")];
         let cpio = read(&archive(&entries)).unwrap();
         assert_eq!(listing(&cpio), ["/a", "/a/e=2", "/dev", "/dev/x=1"]);
-        let expected =
-            ["a kernel drops /a/b: its directory is not there", "a kernel drops 1 more entries that have no place"];
+        let expected = ["kernels drop /a/b: its directory does not exist", "kernels drop 1 more entries"];
         assert_eq!(cpio.notes, expected);
         let cpio = read(&[archive(&[directory("a")]), b"junk".to_vec()].concat()).unwrap();
-        assert_eq!(cpio.notes, ["from byte 236 on it holds no archive: a kernel ignores that"]);
+        assert_eq!(cpio.notes, ["no archive from byte 236 on: kernels ignore the rest"]);
     }
 
     #[test]
     fn hostile_archives_are_refused_with_a_reason() {
         assert_eq!(
             refused(&archive(&[file("a/../../b", "")])),
-            "cannot read x: an entry has a bad name: `..` is not allowed in a path of an image: a/../../b"
+            "cannot read x: an entry has a bad name: `..` is not allowed in a path in an image: a/../../b"
         );
         let mut wrong = archive(&[file("a", "")]);
         wrong[10] = b'x';
-        assert_eq!(refused(&wrong), "cannot read x: at byte 0: a header with a number that is none");
+        assert_eq!(refused(&wrong), "cannot read x: at byte 0: a header with an invalid number");
         let long = Header { mode: 0o100_644, name: 4097, ..Header::default() };
         assert_eq!(refused(&long.bytes()), "cannot read x: at byte 0: an entry with a name of 4097 bytes");
         let huge = Header { mode: 0o100_644, name: 4, size: u32::MAX, ..Header::default() };
@@ -615,22 +615,22 @@ mod tests {
         assert_eq!(refused(&bytes), "cannot read x: at byte 0: a link with a target of 4096 bytes");
         assert_eq!(
             refused(&archive(&[entry("a", 0o150_000, (0, 1), b"")])),
-            "cannot read x: at byte 0: an entry of no known type: /a"
+            "cannot read x: at byte 0: an entry of unknown type: /a"
         );
         let mut xz = packed(&archive(&[file("a", "text")]), Whole::Xz);
         assert!(read(&xz).is_ok());
         xz[7] = 4;
         assert_eq!(
             refused(&[archive(&[]), xz].concat()),
-            "cannot read x: at byte 124: xz with the check crc64, which no kernel computes (xz --check=crc32 is taken)"
+            "cannot read x: at byte 124: xz with the check crc64, which kernels do not support (use xz --check=crc32)"
         );
         assert_eq!(refused(b""), "an empty file, not an initramfs: x");
-        assert_eq!(refused(b"BZh9"), "compressed by bzip2, which is not read here, not an initramfs: x");
-        assert_eq!(refused(b"070707"), "an old form of cpio, which no kernel reads, not an initramfs: x");
+        assert_eq!(refused(b"BZh9"), "compressed with bzip2, which sazare does not read, not an initramfs: x");
+        assert_eq!(refused(b"070707"), "an old cpio format, which kernels do not read, not an initramfs: x");
         assert!(refused(&[&archive(&[]), b"0707".as_slice()].concat()).contains("ends in the middle"));
         let mut sum = archive(&[file("a", "text")]);
         sum[5] = b'2';
-        assert_eq!(refused(&sum), "cannot read x: at byte 0: the contents do not fit their sum: a");
+        assert_eq!(refused(&sum), "cannot read x: at byte 0: the checksum of the contents is wrong: a");
     }
 
     #[test]

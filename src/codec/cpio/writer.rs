@@ -38,18 +38,22 @@ impl fmt::Display for CpioError {
             CpioError::Content(error) => error.fmt(f),
             CpioError::Write(error) => write!(f, "cannot write an initramfs: {error}"),
             CpioError::TooLarge(path, size) => {
-                write!(f, "an initramfs holds files of less than 4 GiB, this one has {size} bytes: {path}")
+                write!(f, "an initramfs can store only files below 4 GiB, this one has {size} bytes: {path}")
             }
             CpioError::Date(path, mtime) => {
-                write!(f, "an initramfs holds dates from 1970 to 2106, not {mtime} seconds since 1970: {path}")
+                write!(
+                    f,
+                    "an initramfs can store only dates from 1970 to 2106, not {mtime} seconds since 1970: \
+                           {path}"
+                )
             }
             CpioError::LongTarget(path, length) => {
-                write!(f, "a kernel takes link targets of at most {} bytes, not {length}: {path}", NAME_MAX - 1)
+                write!(f, "kernels accept link targets of at most {} bytes, not {length}: {path}", NAME_MAX - 1)
             }
             CpioError::TrailerName(path) => {
-                write!(f, "a file of this name would end the initramfs in the middle: {path}")
+                write!(f, "a file with this name would end the initramfs early: {path}")
             }
-            CpioError::TooMany => f.write_str("more files than an initramfs can count"),
+            CpioError::TooMany => f.write_str("more files than an initramfs can number"),
         }
     }
 }
@@ -84,8 +88,8 @@ impl Failure for CpioError {
     fn hint(&self) -> Option<String> {
         match self {
             CpioError::Content(error) => error.hint(),
-            CpioError::TooLarge(..) => Some("leave it out with `exclude`, or bring it on a disk".into()),
-            CpioError::Date(..) => Some("let the source say `times = \"epoch\"`, with `created` in these years".into()),
+            CpioError::TooLarge(..) => Some("exclude it with `exclude`, or put it on a disk".into()),
+            CpioError::Date(..) => Some("set `times = \"epoch\"` for the source, with `created` in these years".into()),
             CpioError::Write(_) | CpioError::LongTarget(..) | CpioError::TrailerName(_) | CpioError::TooMany => None,
         }
     }
@@ -403,21 +407,22 @@ mod tests {
         };
         assert_eq!(
             refused(&large),
-            "an initramfs holds files of less than 4 GiB, this one has 4294967296 bytes: /large"
+            "an initramfs can store only files below 4 GiB, this one has 4294967296 bytes: /large"
         );
         for mtime in [-1, 1 << 32] {
             let text = refused(&|tree: &mut Tree| tree.meta_mut(tree.root()).mtime = mtime);
-            let expected = format!("an initramfs holds dates from 1970 to 2106, not {mtime} seconds since 1970: /");
+            let expected =
+                format!("an initramfs can store only dates from 1970 to 2106, not {mtime} seconds since 1970: /");
             assert_eq!(text, expected);
         }
         let trailer = |tree: &mut Tree| {
             tree.insert(tree.root(), name(b"TRAILER!!!"), inode(0o644, file("")));
         };
-        assert_eq!(refused(&trailer), "a file of this name would end the initramfs in the middle: /TRAILER!!!");
+        assert_eq!(refused(&trailer), "a file with this name would end the initramfs early: /TRAILER!!!");
         let target = |tree: &mut Tree| {
             let kind = Kind::Symlink(vec![b'x'; 4096].into());
             tree.insert(tree.root(), name(b"long"), inode(0o777, kind));
         };
-        assert_eq!(refused(&target), "a kernel takes link targets of at most 4095 bytes, not 4096: /long");
+        assert_eq!(refused(&target), "kernels accept link targets of at most 4095 bytes, not 4096: /long");
     }
 }

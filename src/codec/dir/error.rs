@@ -19,7 +19,7 @@ pub enum DirError {
     #[error("names that begin with `.wh.` mean deletions in a layer: {}", .0.display())]
     WhiteoutName(PathBuf),
     /// A character device 0:0, with which overlayfs marks what is deleted.
-    #[error("a character device 0:0 is a deletion mark of overlayfs: {}", .0.display())]
+    #[error("a character device 0:0 is a whiteout of overlayfs: {}", .0.display())]
     OverlayWhiteout(PathBuf),
 }
 
@@ -31,14 +31,16 @@ impl Failure for DirError {
     fn hint(&self) -> Option<String> {
         match self {
             DirError::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Some("make it readable for the user who builds, or leave it out with `exclude`".into())
+                Some("make it readable for the user who builds, or exclude it with `exclude`".into())
             }
             DirError::Io(..) | DirError::Path(..) => None,
-            DirError::WhiteoutName(_) => {
-                Some("rename the file, or leave it out with `exclude`; to delete a path of a base image, use `type = \"remove\"`".into())
-            }
+            DirError::WhiteoutName(_) => Some(
+                "rename the file, or exclude it with `exclude`; to delete a path of a base image, use `type \
+                      = \"remove\"`"
+                    .into(),
+            ),
             DirError::OverlayWhiteout(_) => {
-                Some("stage the merged directory of the overlay, not its upper one, or leave it out with `exclude`".into())
+                Some("use the merged directory of the overlay, not its upper one, or exclude it with `exclude`".into())
             }
         }
     }

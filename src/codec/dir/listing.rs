@@ -293,7 +293,7 @@ impl<'a> Reader<'a> {
             FileType::BlockDevice => Some(Kind::BlockDevice(number)),
             FileType::Fifo => Some(Kind::Fifo),
             FileType::Socket | FileType::Unknown => {
-                let note = format!("a socket cannot be in an image and is left out: {}", host_path().display());
+                let note = format!("an image cannot contain a socket; it is left out: {}", host_path().display());
                 return Ok(Err(note));
             }
         };

@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(tree.inode(id("/a")).meta.mode.to_string(), "4751");
         assert!(matches!(&tree.inode(id("/link")).kind, Kind::Symlink(target) if &**target == b"b/nowhere"));
         assert!(
-            scanned.notes[0].starts_with("a socket cannot be in an image and is left out: "),
+            scanned.notes[0].starts_with("an image cannot contain a socket; it is left out: "),
             "{:?}",
             scanned.notes
         );

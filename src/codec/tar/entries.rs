@@ -100,7 +100,11 @@ impl<'a> Entries<'a> {
         loop {
             if self.at + BLOCK as u64 > self.size {
                 // An archive without its two zero blocks is common; one that ends inside a header is not.
-                return if self.at >= self.size { Ok(None) } else { Err(malformed(self.at, "the archive is cut off")) };
+                return if self.at >= self.size {
+                    Ok(None)
+                } else {
+                    Err(malformed(self.at, "the archive is truncated"))
+                };
             }
             let offset = self.at;
             let header = self.block(offset)?;
@@ -108,7 +112,7 @@ impl<'a> Entries<'a> {
                 return Ok(None);
             }
             if !checksum_holds(&header) {
-                return Err(malformed(offset, "not a tar header (its checksum does not hold)"));
+                return Err(malformed(offset, "not a tar header (its checksum is wrong)"));
             }
             let field = |range: std::ops::Range<usize>, what: &str| {
                 number(&header[range]).ok_or_else(|| malformed(offset, &format!("the {what} is not a number")))
@@ -123,7 +127,7 @@ impl<'a> Entries<'a> {
             let has_body = extension || matches!(type_flag, b'0' | 0 | b'7' | b'S');
             let body_size = if has_body { size } else { 0 };
             let end = body.checked_add(body_size).filter(|end| *end <= self.size).ok_or_else(|| {
-                malformed(offset, &format!("the archive is cut off: an entry of {body_size} bytes does not fit"))
+                malformed(offset, &format!("the archive is truncated: an entry of {body_size} bytes does not fit"))
             })?;
             self.at = end + padding(body_size) as u64;
             match type_flag {
@@ -292,12 +296,12 @@ mod tests {
         let good = archive("a", &[1; 1000]);
         let mut flipped = good.clone();
         flipped[3] ^= 1;
-        assert_eq!(entries(&flipped).unwrap_err(), "at byte 0: not a tar header (its checksum does not hold)");
+        assert_eq!(entries(&flipped).unwrap_err(), "at byte 0: not a tar header (its checksum is wrong)");
         assert_eq!(
             entries(&good[..900]).unwrap_err(),
-            "at byte 0: the archive is cut off: an entry of 1000 bytes does not fit"
+            "at byte 0: the archive is truncated: an entry of 1000 bytes does not fit"
         );
-        assert_eq!(entries(&good[..2000]).unwrap_err(), "at byte 1536: the archive is cut off");
+        assert_eq!(entries(&good[..2000]).unwrap_err(), "at byte 1536: the archive is truncated");
         assert!(entries(&good[..1536]).is_ok(), "without end blocks");
     }
 

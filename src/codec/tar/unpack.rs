@@ -47,9 +47,9 @@ impl fmt::Display for TarError {
         match self {
             TarError::Io(archive, error) => write!(f, "cannot read {archive}: {error}"),
             TarError::Name(archive, error) => write!(f, "cannot read {archive}: an entry has a bad name: {error}"),
-            TarError::Place(archive, name, error) => write!(f, "cannot read {archive}: no place for {name}: {error}"),
+            TarError::Place(archive, name, error) => write!(f, "cannot read {archive}: cannot create {name}: {error}"),
             TarError::Hardlink(archive, name, target) => {
-                write!(f, "cannot read {archive}: {name} is a hard link to what is not in it: {target}")
+                write!(f, "cannot read {archive}: {name} is a hard link to a missing file: {target}")
             }
             TarError::WhiteoutName(archive, name) => {
                 write!(f, "cannot read {archive}: names that begin with `.wh.` mean deletions in a layer: {name}")
@@ -318,15 +318,15 @@ mod tests {
         let refused = |lines: &[&str]| apply_lines(&mut empty(), lines, Whiteouts::Refuse).unwrap_err();
         assert_eq!(
             refused(&["../x=1"]),
-            "cannot read x.tar: an entry has a bad name: `..` is not allowed in a path of an image: ../x"
+            "cannot read x.tar: an entry has a bad name: `..` is not allowed in a path in an image: ../x"
         );
-        assert_eq!(refused(&["a => b"]), "cannot read x.tar: /a is a hard link to what is not in it: b");
-        assert_eq!(refused(&["a=1", "a/b=1"]), "cannot read x.tar: no place for /a/b: not a directory: /a");
+        assert_eq!(refused(&["a => b"]), "cannot read x.tar: /a is a hard link to a missing file: b");
+        assert_eq!(refused(&["a=1", "a/b=1"]), "cannot read x.tar: cannot create /a/b: not a directory: /a");
         assert_eq!(
             refused(&["a/.wh.b="]),
             "cannot read x.tar: names that begin with `.wh.` mean deletions in a layer: /a/.wh.b"
         );
-        assert!(refused(&["l -> l", "l/x=1"]).starts_with("cannot read x.tar: no place for /l/x: too many levels"));
+        assert!(refused(&["l -> l", "l/x=1"]).starts_with("cannot read x.tar: cannot create /l/x: too many levels"));
     }
 
     #[test]

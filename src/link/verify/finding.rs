@@ -2,10 +2,11 @@
 
 use crate::link::lookup::CommandRole;
 use crate::path::{ImagePath, display_bytes};
-use crate::report::{Evidence, Finding, FindingSubject, Severity};
+use crate::report::{Evidence, Finding, FindingSubject};
 
 use super::programs::Weight;
 use crate::link::draft::{Draft, Ending};
+use crate::link::severity::elsewhere;
 use crate::link::subject::Subject;
 
 /// A file that must start, and why.
@@ -36,7 +37,11 @@ impl Subject<'_> {
         };
         Finding {
             code: draft.code,
-            severity: if target.weight == Weight::Elsewhere { lower(draft.severity) } else { draft.severity },
+            severity: if target.weight == Weight::Elsewhere {
+                elsewhere(&draft.code, draft.severity)
+            } else {
+                draft.severity
+            },
             platforms: vec![self.platform.clone()],
             subject: FindingSubject::Path(target.path.to_string()),
             message: draft.message,
@@ -96,13 +101,5 @@ fn run_time(ending: &Ending, spelled: &str) -> Option<String> {
         Ending::Says(text) => Some(text.clone()),
         Ending::Refused(error) => Some(format!("exec {spelled}: {}", error.text())),
         Ending::Killed(signal, code) => Some(format!("nothing is printed: {signal}, exit code {code}")),
-    }
-}
-
-/// One less: for programs outside the places for programs.
-fn lower(severity: Severity) -> Severity {
-    match severity {
-        Severity::Error => Severity::Warning,
-        Severity::Warning | Severity::Note => Severity::Note,
     }
 }

@@ -1,0 +1,101 @@
+//! How severe each finding can be. Drafts are held to this table, and so are the pages in `docs/findings`.
+
+use crate::report::Severity::{Error, Note, Warning};
+use crate::report::{Code, Severity};
+
+/// How severe a finding is if it is about a program outside the program directories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Elsewhere {
+    /// One step lower: nothing may ever start that program.
+    Lower,
+    /// The same, or it is never about such a program.
+    Same,
+}
+
+use Elsewhere::{Lower, Same};
+
+/// Each code, the severities that its drafts can have (the usual one first), and what holds elsewhere; sorted.
+#[rustfmt::skip]
+pub(super) const SEVERITIES: &[(&str, &[Severity], Elsewhere)] = &[
+    ("allow-unused", &[Warning], Same),
+    ("android-binary", &[Error, Note], Lower),
+    ("arm64-page-align", &[Note], Same),
+    ("cmd-not-executable", &[Error], Same),
+    ("cmd-not-found", &[Error], Same),
+    ("dlopen-missing", &[Warning, Note], Lower),
+    ("elf-corrupt", &[Error], Lower),
+    ("elf-phnum", &[Error, Note], Lower),
+    ("elf-truncated", &[Error], Lower),
+    ("env-command-missing", &[Error], Lower),
+    ("env-loop", &[Error], Lower),
+    ("env-split", &[Error], Lower),
+    ("gconv-missing", &[Note], Same),
+    ("interp-dangling", &[Error], Lower),
+    ("interp-empty", &[Error], Lower),
+    ("interp-malformed", &[Error], Lower),
+    ("interp-missing", &[Error], Lower),
+    ("interp-not-elf", &[Error], Lower),
+    ("interp-not-executable", &[Error], Lower),
+    ("interp-relative", &[Warning], Lower),
+    ("interp-wrong-arch", &[Error], Lower),
+    ("ld-cache-empty", &[Warning], Same),
+    ("lib-blocked", &[Error], Lower),
+    ("lib-missing", &[Error], Lower),
+    ("lib-truncated", &[Error], Lower),
+    ("lib-wrong-arch", &[Error], Lower),
+    ("libc-mix", &[Error, Warning], Lower),
+    ("loader-flavour", &[Warning], Lower),
+    ("loader-unknown", &[Note], Same),
+    ("mount-point-missing", &[Warning], Same),
+    ("musl-path-file", &[Error], Lower),
+    ("needs-isa-level", &[Warning, Note], Lower),
+    ("not-a-program", &[Error], Lower),
+    ("nss-missing", &[Note, Warning], Same),
+    ("origin-needs-proc", &[Error], Same),
+    ("origin-secure", &[Error], Lower),
+    ("packed", &[Note], Same),
+    ("path-relative", &[Warning], Same),
+    ("plugin-lib-missing", &[Warning], Same),
+    ("policy-libc", &[Error], Lower),
+    ("policy-size", &[Error], Same),
+    ("policy-static", &[Error], Lower),
+    ("preload-bad", &[Warning], Lower),
+    ("reloc-unsupported", &[Error], Lower),
+    ("relr-old-musl", &[Error], Lower),
+    ("relr-unmarked", &[Error], Lower),
+    ("rpath-cwd", &[Warning], Lower),
+    ("rpath-dst-musl", &[Error], Lower),
+    ("script-bom", &[Error], Lower),
+    ("script-crlf", &[Error], Lower),
+    ("script-depth", &[Error], Lower),
+    ("script-empty", &[Error, Note], Same),
+    ("script-interp-missing", &[Error], Lower),
+    ("script-line-too-long", &[Error], Lower),
+    ("script-no-shebang", &[Error, Note], Same),
+    ("symbol-missing", &[Error, Warning], Lower),
+    ("unreadable", &[Error], Same),
+    ("user-missing", &[Error], Same),
+    ("version-missing", &[Error], Lower),
+    ("version-no-info", &[Warning, Error], Lower),
+    ("wrong-arch", &[Error], Lower),
+    ("wrong-arch-32", &[Warning], Lower),
+    ("xattrs-lost", &[Warning], Same),
+];
+
+fn row(code: &Code) -> Option<&'static (&'static str, &'static [Severity], Elsewhere)> {
+    SEVERITIES.iter().find(|(name, _, _)| *name == code.0)
+}
+
+/// Whether a draft with this code can have this severity.
+pub(super) fn is_listed(code: &Code, severity: Severity) -> bool {
+    row(code).is_some_and(|(_, own, _)| own.contains(&severity))
+}
+
+/// The severity of a finding about a program outside the program directories.
+pub(super) fn elsewhere(code: &Code, severity: Severity) -> Severity {
+    match (row(code), severity) {
+        (Some((_, _, Lower)), Error) => Warning,
+        (Some((_, _, Lower)), Warning | Note) => Note,
+        (Some((_, _, Same)) | None, severity) => severity,
+    }
+}
