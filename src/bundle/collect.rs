@@ -151,7 +151,7 @@ impl Collecting<'_> {
             }
         }
         for (_, glob) in matched.iter().zip(include.patterns()).filter(|(matched, _)| !**matched) {
-            self.notes.push(format!("nothing in the root matches {glob}"));
+            self.notes.push(format!("no path in the root matches {glob}"));
         }
     }
 
@@ -600,7 +600,7 @@ mod tests {
         let include = Globs::new(["/opt/*/x", "/srv/**"]).unwrap();
         let globs = bundle(&sample("/usr/lib"), &recipe::Bundle { include, ..rules(&["app"]) });
         let hidden = |path: &str, glob: &str| format!("cannot read {path}, so {glob} includes nothing there");
-        let unused = |glob: &str| format!("nothing in the root matches {glob}");
+        let unused = |glob: &str| format!("no path in the root matches {glob}");
         assert_eq!(
             globs.notes,
             [hidden("/opt/closed", "/opt/*/x"), hidden("/srv", "/srv/**"), unused("/opt/*/x"), unused("/srv/**")]

@@ -13,8 +13,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     version,
     long_version = LONG_VERSION,
     max_term_width = 110,
-    after_help = "Exit codes: 0 fine, 1 refused (findings of severity error), 2 usage, 3 the recipe is invalid,\n4 an input is missing, unreadable or corrupt, 5 an output failed, 70 a bug of ours.",
-    after_long_help = "Exit codes:\n  0   fine\n  1   refused: findings of severity error\n  2   usage\n  3   the recipe is invalid\n  4   an input is missing, unreadable or corrupt\n  5   an output failed\n  70  a bug of ours\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR                 root file system as a directory; written only where nothing is\n  tar:FILE                   root file system as a tar, to read\n  cpio:FILE                  initramfs; the ending of its name says how it is compressed\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
+    after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 the recipe is invalid,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
+    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   the recipe is invalid\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR                 root file system as a directory; to write, it must not exist or be empty\n  tar:FILE                   root file system as a tar, to read\n  cpio:FILE                  initramfs; the compression follows from the name\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
 )]
 pub struct Args {
     /// What to do.
@@ -40,24 +40,24 @@ const LONG_VERSION: &str = if cfg!(feature = "native") {
 
 /// Flags that every verb has.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Everywhere")]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// Form of reports and results
+    /// Format of reports and results
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
     pub format: Format,
-    /// Say only what is wrong
+    /// Print only problems
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Say more: notes, and every path that was tried
+    /// Print more: notes, and every path that was tried
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Colour; NO_COLOR is honoured
+    /// Use colour; respects NO_COLOR
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
-    /// Progress: a line that changes on a terminal, plain lines elsewhere
+    /// Show progress: one changing line on a terminal, plain lines otherwise
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub progress: ProgressForm,
-    /// Work in this folder: every path is seen from there
+    /// Change to this directory first; relative paths are resolved from it
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
     pub directory: Option<PathBuf>,
 }
@@ -65,61 +65,61 @@ pub struct Global {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Make images from a recipe or a root file system; verify first; refuse what could not start
+    /// Build images from a recipe or a root file system; refuse programs that could not start
     #[command(
         after_help = "Examples:\n  sazare build images/hello -o hello.tar\n  sazare build rootfs --platform linux/arm64 --entrypoint /bin/app -t you/app:1.0 -o oci:out\n  sazare build --platform linux/amd64=stage/amd64 --platform linux/arm64=stage/arm64 --cmd /bin/sh -t app -o app.tar"
     )]
     Build(Box<Build>),
-    /// Judge whether the programs in any place would start
+    /// Check whether the programs in a place would start
     Verify(Verify),
-    /// Gather what programs need to run, and nothing else, into a folder, an image or an archive
+    /// Collect the files that programs need to run, and nothing else, into a directory, an image or an archive
     #[command(
         after_help = "Examples:\n  sazare bundle patchelf -o patchelf.tar\n  sazare bundle /usr/bin/curl --with ca,nss -o rootfs:out\n  sazare bundle /bin/app --root arm64-root -o oci:app\n  sazare bundle /usr/bin/clang-format /bundle --test --test-stdin 'int main(  ){ }' --test-stdout 'int main() {}'"
     )]
     Bundle(Box<Bundle>),
-    /// Show what is in a place: platforms, config, layers, files and sizes
+    /// Show the contents of a place: platforms, config, layers, files and sizes
     Inspect(Inspect),
-    /// Run a command inside a place, by the strongest way that this machine allows
+    /// Run a command inside a place, with the strongest method that this machine allows
     #[command(
         after_help = "Methods, the strongest first: namespace (new namespaces with the tree as the root), chroot (root only), loader (the\ntree's own loader, run directly). Only namespace confines the command; the others need --trust or --method. If\nqemu-user is installed, each runs programs of another architecture.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
     )]
     Try(Box<Try>),
-    /// Find out what this machine allows, by doing it
+    /// Test what this machine allows
     Doctor,
-    /// Write man pages, shell completions or the schema of recipes
+    /// Write man pages, shell completions or the JSON schema of recipes
     Generate(Generate),
 }
 
 /// Flags of `build`.
 #[derive(Debug, ClapArgs)]
 pub struct Build {
-    /// A recipe (a .toml file, or a folder with recipe.toml), or the folder of a root file system
+    /// A recipe (a .toml file, or a directory with recipe.toml), or the directory of a root file system
     #[arg(value_name = "RECIPE|ROOTFS", required_unless_present_any = ["example", "platform"])]
     pub what: Option<PathBuf>,
-    /// Where it goes: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or -; cpio:FILE, FILE.cpio.gz or .img for an initramfs (repeatable)
+    /// Output: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or -; cpio:FILE, FILE.cpio.gz or .img for an initramfs (repeatable)
     #[arg(short, long = "output", value_name = "PLACE", required = true)]
     pub output: Vec<String>,
-    /// Build the example that is part of this program: a greeting for linux/amd64 and linux/arm64
+    /// Build the built-in example: a greeting for linux/amd64 and linux/arm64
     #[arg(long, conflicts_with = "what")]
     pub example: bool,
-    /// Platforms: a comma list or repeated; linux/arm64=DIR names the root file system of one
+    /// Platforms to build (comma-separated or repeated). PLATFORM=DIR sets the root file system for one platform
     #[arg(long, value_name = "PLATFORM[=DIR]", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Name and tag of the image (repeatable); they replace the recipe's
+    /// Image name and tag (repeatable); overrides the recipe
     #[arg(short, long, value_name = "NAME[:TAG]")]
     pub tag: Vec<String>,
     #[command(flatten)]
     pub config: Config,
-    /// Date of the image, in RFC 3339; SOURCE_DATE_EPOCH wins over it
+    /// Date of the image, in RFC 3339; SOURCE_DATE_EPOCH overrides it
     #[arg(long, value_name = "DATE")]
     pub created: Option<String>,
-    /// How layers are compressed
+    /// Compression of layers
     #[arg(long, value_name = "FORM", default_value = "gzip")]
     pub compression: CompressionForm,
-    /// Level: 1 to 12 for gzip (5 when none is given), 1 to 19 for zstd (2)
+    /// Compression level: 1 to 12 for gzip (default: 5), 1 to 19 for zstd (default: 2)
     #[arg(long, value_name = "N")]
     pub compression_level: Option<u8>,
-    /// Threads; the output does not depend on it [default: as many as there are cores]
+    /// Number of threads; the output does not depend on it [default: number of cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
     #[command(flatten)]
@@ -127,16 +127,16 @@ pub struct Build {
     /// Write digests, sizes and places to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
-    /// Accept findings of this code, on the paths that match (repeatable)
+    /// Accept findings with this code, for the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
     pub allow: Vec<String>,
-    /// Accept the findings that this file lists; `verify --write-baseline` makes it
+    /// Accept the findings listed in this file (see `verify --write-baseline`)
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Put the manifests of the platforms into index.json itself, for tools that know no nested index (umoci)
+    /// List the platforms' manifests directly in index.json, for tools that do not support a nested index (umoci)
     #[arg(long)]
     pub flat_index: bool,
-    /// The platform that docker's classic store gets from an archive [default: linux/amd64, else the first]
+    /// The platform that docker's classic store loads from an archive [default: linux/amd64, otherwise the first]
     #[arg(long, value_name = "PLATFORM")]
     pub docker_platform: Option<String>,
 }
@@ -144,13 +144,13 @@ pub struct Build {
 /// Flags of `bundle`. The short ones are magicpak's.
 #[derive(Debug, ClapArgs)]
 pub struct Bundle {
-    /// The programs: paths, or names that are looked up in PATH. Without --output, the last one is the folder to write
+    /// The programs: paths, or names to look up in PATH. If --output is missing, the last one is the directory to write
     #[arg(value_name = "PROGRAM", required = true)]
     pub programs: Vec<String>,
-    /// Where it goes: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
+    /// Output: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
     #[arg(short, long = "output", value_name = "PLACE")]
     pub output: Vec<String>,
-    /// The root that the programs are in: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
+    /// The root that contains the programs: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
     #[arg(long, value_name = "PLACE")]
     pub root: Option<String>,
     /// Platforms [default: those of the --root image, otherwise that of the first program]
@@ -168,7 +168,7 @@ pub struct Bundle {
     /// Make an empty directory (repeatable)
     #[arg(long, value_name = "DIR")]
     pub mkdir: Vec<String>,
-    /// Put the programs there instead: a path, or a directory when it ends with /
+    /// Put the programs there instead: a path, or a directory if it ends with /
     #[arg(short = 'r', long, value_name = "PATH")]
     pub install_to: Option<String>,
     #[command(flatten)]
@@ -179,7 +179,7 @@ pub struct Bundle {
     pub image: BundleImage,
 }
 
-/// What is done with a bundle before it is written.
+/// What to do with a bundle before it is written.
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Before it is written")]
 pub struct BundleCheck {
@@ -189,16 +189,16 @@ pub struct BundleCheck {
     /// The command to run instead: split at spaces; run through a shell if it contains shell syntax
     #[arg(long, value_name = "COMMAND", requires = "test")]
     pub test_command: Option<String>,
-    /// What it reads from standard input
+    /// Its standard input
     #[arg(long, value_name = "TEXT", requires = "test")]
     pub test_stdin: Option<String>,
-    /// What it must write to standard output; blanks around it do not count
+    /// Its expected standard output; spaces around it are ignored
     #[arg(long, value_name = "TEXT", requires = "test")]
     pub test_stdout: Option<String>,
     /// Trust the programs of --root as your own: if namespaces are not available, test with a method that confines nothing
     #[arg(long, requires = "test")]
     pub trust: bool,
-    /// The shell for tests, where the bundle has none: BusyBox, linked statically
+    /// The shell for tests if the bundle has none: a static BusyBox
     #[arg(long, value_name = "PATH|NAME", default_value = "busybox")]
     pub busybox: String,
     /// Pack the programs with UPX, after they were verified
@@ -223,33 +223,33 @@ pub struct BundleCheck {
 
 /// A run that shows what a program uses.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "What the program uses when it runs")]
+#[command(next_help_heading = "Files used at run time")]
 pub struct BundleTrace {
-    /// Run the program once, and take what it opens, executes and looks at
+    /// Run the program once, and also include what it opens, executes and looks at
     #[arg(short = 'd', long, visible_alias = "dynamic")]
     pub trace: bool,
     /// An argument for that run (repeatable)
     #[arg(long, visible_alias = "dynamic-arg", value_name = "ARG", allow_hyphen_values = true, requires = "trace")]
     pub trace_arg: Vec<String>,
-    /// What it reads from standard input
+    /// Its standard input
     #[arg(long, visible_alias = "dynamic-stdin", value_name = "TEXT", requires = "trace")]
     pub trace_stdin: Option<String>,
     /// Environment variable, over those of this process (repeatable)
     #[arg(long, value_name = "NAME=VALUE", requires = "trace")]
     pub trace_env: Vec<String>,
-    /// End it after this time, as in 30s, 500ms or 2m; when named, that is no error [default: 60s]
+    /// End it after this time, such as 30s, 500ms or 2m; if set, that is not an error [default: 60s]
     #[arg(long, value_name = "TIME", requires = "trace")]
     pub trace_timeout: Option<String>,
 }
 
-/// What is taken along by kind.
+/// Sets of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExtraKind {
-    /// glibc's modules that look names of hosts and users up
+    /// glibc's modules that look up names of hosts and users
     Nss,
     /// glibc's modules for character sets
     Gconv,
-    /// Certificates of authorities
+    /// CA certificates
     Ca,
     /// Time zones
     Zoneinfo,
@@ -262,10 +262,10 @@ pub struct BundleImage {
     /// Name and tag of the image (repeatable)
     #[arg(long, value_name = "NAME[:TAG]")]
     pub tag: Vec<String>,
-    /// First words of the command line: a JSON array, or words split at blanks [default: the first program]
+    /// Entry point: a JSON array, or words separated by spaces [default: the first program]
     #[arg(long, value_name = "WORDS")]
     pub entrypoint: Option<String>,
-    /// Further words: a JSON array, or words split at blanks
+    /// Arguments: a JSON array, or words separated by spaces
     #[arg(long, value_name = "WORDS")]
     pub cmd: Option<String>,
     /// Environment variable (repeatable)
@@ -277,10 +277,10 @@ pub struct BundleImage {
     /// Working directory
     #[arg(long, value_name = "DIR")]
     pub workdir: Option<String>,
-    /// How layers are compressed
+    /// Compression of layers
     #[arg(long, value_name = "FORM", default_value = "gzip")]
     pub compression: CompressionForm,
-    /// Threads; the output does not depend on it [default: as many as there are cores]
+    /// Number of threads; the output does not depend on it [default: number of cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
     #[command(flatten)]
@@ -288,19 +288,19 @@ pub struct BundleImage {
     /// Write digests, sizes, places and reasons to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
-    /// Accept findings of this code, on the paths that match (repeatable)
+    /// Accept findings with this code, for the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
     pub allow: Vec<String>,
 }
 
 /// How a container is started, in docker's words.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Config of the image (words of docker; they win over the recipe)")]
+#[command(next_help_heading = "Image config (same names as docker; overrides the recipe)")]
 pub struct Config {
-    /// First words of the command line: a JSON array, or words split at blanks
+    /// Entry point: a JSON array, or words separated by spaces
     #[arg(long, value_name = "WORDS")]
     pub entrypoint: Option<String>,
-    /// Further words: a JSON array, or words split at blanks
+    /// Arguments: a JSON array, or words separated by spaces
     #[arg(long, value_name = "WORDS")]
     pub cmd: Option<String>,
     /// Environment variable (repeatable)
@@ -332,25 +332,25 @@ pub struct Config {
 /// Flags of `verify`.
 #[derive(Debug, ClapArgs)]
 pub struct Verify {
-    /// What to judge: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or a path that tells by itself
+    /// What to check: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or any path whose type can be detected
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
     /// Only these platforms of an image; the platform of a root file system or an initramfs
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Accept findings of this code, on the paths that match (repeatable)
+    /// Accept findings with this code, for the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
     pub allow: Vec<String>,
-    /// Accept the findings that this file lists
+    /// Accept the findings listed in this file
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// List what is found now in this file, so that only new findings are told from then on
+    /// Write the current findings to this file, to report only new ones with --baseline
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub write_baseline: Option<PathBuf>,
-    /// What a kernel starts in an initramfs, as its parameter rdinit= says
+    /// First program of an initramfs (the kernel's rdinit= parameter)
     #[arg(long, value_name = "PATH", default_value = "/init")]
     pub init: String,
-    /// The root file system that a program is in; without, its loader is sought among this machine's libraries
+    /// The root file system that contains the program. Default: its loader is looked up on this machine
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Explain a code, such as interp-missing
@@ -361,7 +361,7 @@ pub struct Verify {
 /// Flags of `inspect`.
 #[derive(Debug, ClapArgs)]
 pub struct Inspect {
-    /// What to look at
+    /// The place to show
     #[arg(value_name = "PLACE")]
     pub place: String,
     /// Only these platforms
@@ -370,7 +370,7 @@ pub struct Inspect {
     /// List every file, with mode, owner, size and date
     #[arg(long)]
     pub files: bool,
-    /// Say only why this path is there: which programs need it, and what a bundle recorded
+    /// Print only why this path is included: which programs need it, and what a bundle recorded
     #[arg(long, value_name = "PATH", conflicts_with = "files")]
     pub why: Option<String>,
 }
@@ -378,7 +378,7 @@ pub struct Inspect {
 /// Flags of `try`.
 #[derive(Debug, ClapArgs)]
 pub struct Try {
-    /// Where the tree is: an image, an archive, a root file system or an initramfs
+    /// The tree: an image, an archive, a root file system or an initramfs
     #[arg(value_name = "PLACE")]
     pub place: String,
     /// The command and its arguments, after --. Default: the image's own
@@ -387,13 +387,13 @@ pub struct Try {
     /// The platform to run. Default: this machine's if the image has it, otherwise its first
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Vec<String>,
-    /// What the command reads: a text, or @FILE
+    /// Standard input of the command: a text, or @FILE
     #[arg(long, value_name = "TEXT")]
     pub stdin: Option<String>,
-    /// What it must write to standard output: a text, or @FILE; a last newline does not count
+    /// Expected standard output: a text, or @FILE; a newline at the end is ignored
     #[arg(long, value_name = "TEXT")]
     pub expect_stdout: Option<String>,
-    /// The status it must end with
+    /// Expected exit status
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub expect_status: i32,
     /// Time limit, such as 30s, 500ms or 2m; then it is ended with all that it started
@@ -430,7 +430,7 @@ pub struct Generate {
 /// What can be generated.
 #[derive(Debug, Subcommand)]
 pub enum Generated {
-    /// Man pages: one to standard output, or all into a folder
+    /// Man pages: one to standard output, or all to a directory
     Man {
         /// The folder
         #[arg(value_name = "DIR")]
@@ -483,11 +483,11 @@ pub enum When {
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ProgressForm {
-    /// A line that changes on a terminal, plain lines elsewhere.
+    /// One changing line on a terminal, plain lines otherwise.
     Auto,
     /// Plain lines.
     Plain,
-    /// Not at all.
+    /// None.
     None,
 }
 
@@ -498,7 +498,7 @@ pub enum CompressionForm {
     Gzip,
     /// zstd: smaller and faster; docker before 23 and umoci before 0.6 do not read it.
     Zstd,
-    /// Not at all.
+    /// None.
     None,
 }
 

@@ -75,22 +75,22 @@ impl fmt::Display for BuildError {
                 write!(f, "{error}; these places were written before: {}", written.join(", "))
             }
             BuildError::OutputInSource(output, source) => {
-                write!(f, "the output {} lies in the source {}", output.display(), source.display())
+                write!(f, "the output {} is inside the source {}", output.display(), source.display())
             }
-            BuildError::NoImage(place) => write!(f, "no image is there: {place}"),
+            BuildError::NoImage(place) => write!(f, "no image found: {place}"),
             BuildError::NoPlatform { place, wanted, found } => {
                 write!(f, "{place} has no image for {wanted}, only for {found}")
             }
-            BuildError::NoProgram(path) => write!(f, "no program is there: {path}"),
+            BuildError::NoProgram(path) => write!(f, "program not found: {path}"),
             BuildError::Bundle(error) => error.fmt(f),
             BuildError::Trace(error) => error.fmt(f),
             BuildError::Dir(error) => error.fmt(f),
             BuildError::Trial(error) => error.fmt(f),
             BuildError::OneArchive(file) => {
-                write!(f, "one tree is for one platform, and several would go into {}", file.display())
+                write!(f, "{} can contain only one platform, but there are several", file.display())
             }
             BuildError::UnknownPlatform(platform) => {
-                write!(f, "the loaders of this platform are not known: {platform}")
+                write!(f, "sazare does not know the loaders of this platform: {platform}")
             }
         }
     }
@@ -136,10 +136,15 @@ impl Failure for BuildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            BuildError::OutputInSource(..) => Some("write it elsewhere: it would become a part of the image".into()),
+            BuildError::OutputInSource(..) => {
+                Some("write it to another directory: it would become a part of the image".into())
+            }
             BuildError::OneArchive(file) => {
                 let (stem, rest) = split_name(file);
-                Some(format!("write one for each, as in -o cpio:{stem}-{{arch}}{rest}, or choose one by --platform"))
+                Some(format!(
+                    "write one for each, such as -o cpio:{stem}-{{arch}}{rest}, or select one with \
+                              --platform"
+                ))
             }
             other => other.inner().and_then(Failure::hint),
         }

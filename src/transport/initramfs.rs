@@ -99,11 +99,11 @@ mod tests {
         ] {
             assert_eq!(form(name, asked), Ok(expected), "{name} {asked:?}");
         }
-        let expected = "the name ends as gzip, and the recipe's `initramfs.compression` says otherwise: a.cpio.gz";
+        let expected = "the name ends like gzip, but the recipe's `initramfs.compression` is different: a.cpio.gz";
         assert_eq!(form("a.cpio.gz", Some(Whole::Zstd)), Err(expected.into()));
         assert_eq!(
             form("a.cpio.lz4", None),
-            Err("an initramfs is written plain or by gzip, zstd or xz: a.cpio.lz4".into())
+            Err("an initramfs is uncompressed, or compressed with gzip, zstd or xz: a.cpio.lz4".into())
         );
     }
 
@@ -116,7 +116,7 @@ mod tests {
         let scratch = Scratch::new(folder.path());
         let prepare = |tree: &Tree, file: &Path| prepare_initramfs(tree, file, Whole::None, 1, &scratch, &Silent);
         let error = prepare(&tree, &file).err().unwrap();
-        assert!(error.to_string().starts_with("an initramfs holds dates from 1970"), "{error}");
+        assert!(error.to_string().starts_with("an initramfs can store only dates from 1970"), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), b"old");
         tree.meta_mut(tree.root()).mtime = 0;
         drop(prepare(&tree, &file).unwrap());

@@ -14,7 +14,7 @@ use crate::tree::ContentError;
 #[derive(Debug, thiserror::Error)]
 pub enum TrialError {
     /// There is no command: none was given, and the image has none.
-    #[error("there is nothing to run: the place names no command")]
+    #[error("there is nothing to run: the place has no command")]
     NoCommand,
     /// A word that no system call can carry.
     #[error("a word with a zero byte cannot be passed to a program: {0:?}")]

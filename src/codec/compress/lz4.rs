@@ -42,7 +42,7 @@ impl<R: BufRead> Lz4Legacy<R> {
                 continue;
             }
             if !self.begun {
-                return Err(malformed("it does not begin with the magic of lz4's legacy formatat"));
+                return Err(malformed("it does not begin with the magic of lz4's legacy format"));
             }
             // Zeros fill up what stands before another archive.
             if size == 0 {
