@@ -525,7 +525,7 @@ mod tests {
         assert!(id("/usr/share/x/p.so").is_some() && id("/usr/share/y").is_some());
         assert!(id("/usr/lib/x86_64-linux-gnu/liba.so.1.2").is_some(), "{:?}", names(&bundle));
         assert_eq!(id("/lib64"), None);
-        assert_eq!(bundle.notes, ["nothing in the root matches /nothing/*"]);
+        assert_eq!(bundle.notes, ["no path in the root matches /nothing/*"]);
     }
 
     #[test]
