@@ -116,40 +116,36 @@ impl<'t> Files<'t> {
     /// it is opened and read once.
     pub fn probe_for(&self, id: InodeId, expected: Expected) -> Option<&Probe> {
         let content = self.content(id)?;
-        let mut more = None;
-        let probe = self.probes.get_or_init(id, || {
+        self.probes.get_or_init(id, || {
             let mut probe = Probe { head: Vec::new(), size: content.size(), elf: None, error: None };
             let read = Pages::open(content).and_then(|pages| {
                 probe.read(&pages)?;
-                more = probe.elf.as_ref().and_then(|facts| self.more(&pages, facts, expected));
+                // Before the probe is seen, so that no other thread opens the file for them.
+                if let Some(facts) = &probe.elf {
+                    self.read_more(id, &pages, facts, expected);
+                }
                 Ok(())
             });
             let failure = read.err();
             probe.error = failure.as_ref().map(ContentError::to_string);
             self.remember_failure(failure);
             probe
-        });
-        if let Some((tables, loader)) = more {
-            self.tables.get_or_init(id, || tables);
-            if let Some(loader) = loader {
-                self.loaders.get_or_init(id, || loader);
-            }
-        }
-        probe
+        })
     }
 
-    fn more(&self, pages: &Pages<'_>, facts: &ElfFacts, expected: Expected) -> Option<(Tables, Option<LoaderKind>)> {
+    fn read_more(&self, id: InodeId, pages: &Pages<'_>, facts: &ElfFacts, expected: Expected) {
         let wanted = match expected {
             Expected::Nothing => false,
             Expected::Program => facts.interpreter.path().is_some(),
             Expected::Library | Expected::Loader => true,
         };
         if !wanted || facts.machine != self.machine() || facts.fault.is_some() || facts.dynamic.is_none() {
-            return None;
+            return;
         }
-        let tables = self.read_tables(Tables::read(pages, facts));
-        let loader = (expected == Expected::Loader).then(|| LoaderKind::of(pages, facts, &tables.versions));
-        Some((tables, loader))
+        let tables = self.tables.get_or_init(id, || self.read_tables(Tables::read(pages, facts)));
+        if let Some(tables) = tables.filter(|_| expected == Expected::Loader) {
+            self.loaders.get_or_init(id, || LoaderKind::of(pages, facts, &tables.versions));
+        }
     }
 
     /// Facts of an ELF file.
