@@ -11,7 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 #[command(
     name = "sazare",
     version,
-    long_version = LONG_VERSION,
+    long_version = super::version::LONG_VERSION,
     max_term_width = 110,
     after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 the recipe is invalid,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
     after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   the recipe is invalid\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR                 root file system as a directory; to write, it must not exist or be empty\n  tar:FILE                   root file system as a tar, to read\n  cpio:FILE                  initramfs; the compression follows from the name\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
@@ -24,19 +24,6 @@ pub struct Args {
     #[command(flatten)]
     pub global: Global,
 }
-
-/// Version, and the compressors that the digests of layers depend on.
-const LONG_VERSION: &str = if cfg!(feature = "native") {
-    concat!(
-        env!("CARGO_PKG_VERSION"),
-        "\ngzip: libdeflate 1.26.1, members of up to 1.5 MiB\nzstd: libzstd 1.5.7, frames of up to 6 MiB"
-    )
-} else {
-    concat!(
-        env!("CARGO_PKG_VERSION"),
-        "\ngzip: zlib-rs 0.6.8, members of up to 1.5 MiB (built without the feature `native`: other digests than with it)\nzstd: not in this build"
-    )
-};
 
 /// Flags that every verb has.
 #[derive(Debug, ClapArgs)]
@@ -505,19 +492,6 @@ pub enum CompressionForm {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_version_names_the_libraries_and_spans_that_digests_depend_on() {
-        use sazare::codec::compress::{Compression, LIBDEFLATE, LIBZSTD, ZLIB_RS};
-        let mebibytes = |form: Compression| form.span() as f64 / 1_048_576.0;
-        let gzip =
-            if cfg!(feature = "native") { format!("libdeflate {LIBDEFLATE}") } else { format!("zlib-rs {ZLIB_RS}") };
-        let gzip = format!("gzip: {gzip}, members of up to {} MiB", mebibytes(Compression::DEFAULT));
-        assert!(LONG_VERSION.contains(&gzip), "{gzip}");
-        let zstd = mebibytes(Compression::Zstd(Compression::ZSTD_LEVEL));
-        let zstd = format!("zstd: libzstd {LIBZSTD}, frames of up to {zstd} MiB");
-        assert_eq!(LONG_VERSION.contains(&zstd), cfg!(feature = "native"), "{zstd}");
-    }
     use clap::CommandFactory;
 
     #[test]

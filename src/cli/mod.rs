@@ -14,6 +14,7 @@ mod console;
 mod request;
 
 mod verify;
+mod version;
 
 mod build;
 mod review;
