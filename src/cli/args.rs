@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
-/// Turns a staged root file system into OCI images, without daemon, root, namespaces or network, and refuses to make
-/// one whose programs could not start.
+/// Builds OCI images from root file systems, without daemon or root, and refuses programs that could not start
 #[derive(Debug, Parser)]
 #[command(
     name = "sazare",
@@ -17,10 +16,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   the recipe is invalid\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR                 root file system as a directory; to write, it must not exist or be empty\n  tar:FILE                   root file system as a tar, to read\n  cpio:FILE                  initramfs; the compression follows from the name\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
 )]
 pub struct Args {
-    /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
-    /// Flags that every verb has.
     #[command(flatten)]
     pub global: Global,
 }
@@ -49,7 +46,6 @@ pub struct Global {
     pub directory: Option<PathBuf>,
 }
 
-/// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Build images from a recipe or a root file system; refuse programs that could not start

@@ -10,7 +10,7 @@ use crate::recipe::{LinkKind, LinkNames, Links};
 use crate::tree::{Follow, Inode, Kind, Metadata, Mode};
 
 /// How many names a note tells before it only counts.
-const TOLD: usize = 3;
+const SHOWN: usize = 3;
 
 /// Makes the names.
 pub(crate) fn make(
@@ -67,9 +67,9 @@ pub(crate) fn make(
         }
     }
     if !taken.is_empty() {
-        let told: Vec<String> = taken.iter().take(TOLD).map(ImagePath::to_string).collect();
-        let more = if taken.len() > TOLD { format!(" and {} more", taken.len() - TOLD) } else { String::new() };
-        notes.push(format!("existing paths are not replaced by links to {target}: {}{more}", told.join(", ")));
+        let shown: Vec<String> = taken.iter().take(SHOWN).map(ImagePath::to_string).collect();
+        let more = if taken.len() > SHOWN { format!(" and {} more", taken.len() - SHOWN) } else { String::new() };
+        notes.push(format!("existing paths are not replaced by links to {target}: {}{more}", shown.join(", ")));
     }
     Ok(())
 }

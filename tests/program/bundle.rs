@@ -359,7 +359,7 @@ fn a_bundle_that_could_not_start_is_refused() {
     fs::create_dir(folder.path().join("out")).unwrap();
     fs::write(folder.path().join("out/x"), "").unwrap();
     let answer = sazare(["bundle", PATCHELF, "-o", &place]);
-    assert!(answer.code == 5 && answer.err.contains("the folder is not empty"), "{}", answer.text());
+    assert!(answer.code == 5 && answer.err.contains("the directory is not empty"), "{}", answer.text());
 }
 
 /// A command line of somebody who is not root.
