@@ -42,6 +42,8 @@ pub mod failure;
 pub(crate) mod parallel;
 pub mod path;
 pub mod platform;
+
+// What the library reports while it works.
 pub mod progress;
 
 // Where temporary files lie.

@@ -12,6 +12,7 @@ use sazare::failure::{Failure as _, Kind};
 use sazare::image::{Blobs, Finished, Image, PlatformImage, Staging, StoreError};
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
+use sazare::progress::Silent;
 use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written, WrittenImage};
 
 /// A layer with one file, and its digest before compression.
@@ -76,7 +77,7 @@ fn publish(
     options: &WriteOptions,
     stdout: &mut dyn std::io::Write,
 ) -> Result<WrittenImage, TransportError> {
-    match transport::prepare_image(image, staging, place, options)?.publish(stdout)? {
+    match transport::prepare_image(image, staging, place, options, &Silent)?.publish(stdout, &Silent)? {
         Written::Image(written) => Ok(written),
         other => panic!("{other:?}"),
     }

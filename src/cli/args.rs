@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{Arg, Args as ClapArgs, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Builds OCI images from root file systems, without daemon or root, and refuses programs that could not start
 #[derive(Debug, Parser)]
@@ -12,14 +12,21 @@ use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
     version,
     long_version = super::version::LONG_VERSION,
     max_term_width = 110,
-    after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 the recipe is invalid,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
-    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   the recipe is invalid\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same on writing\n  rootfs:DIR                 root file system as a directory; to write, it must not exist or be empty\n  tar:FILE                   root file system as a tar, to read\n  cpio:FILE                  initramfs; the compression follows from the name\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name makes one for each platform"
+    after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 invalid recipe,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
+    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  rootfs:DIR                 root file system as a directory; to write, it must not exist or be empty\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
 )]
 pub struct Args {
     #[command(subcommand)]
     pub verb: Verb,
     #[command(flatten)]
     pub global: Global,
+}
+
+/// The whole command line. `build` has docker's short flags; the short flags of `bundle` are magicpak's.
+pub fn command() -> Command {
+    let short = |build: Command, (name, letter)| build.mut_arg(name, |arg: Arg| arg.short(letter));
+    let docker = [("tag", 't'), ("env", 'e'), ("label", 'l'), ("user", 'u'), ("workdir", 'w')];
+    Args::command().mut_subcommand("build", |build| docker.into_iter().fold(build, short))
 }
 
 /// Flags that every verb has.
@@ -29,16 +36,16 @@ pub struct Global {
     /// Format of reports and results
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
     pub format: Format,
-    /// Print only problems
+    /// Print only errors and warnings
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
-    /// Print more: notes, and every path that was tried
+    /// Print more: all evidence of findings, and every path that was tried
     #[arg(short, long, global = true)]
     pub verbose: bool,
-    /// Use colour; respects NO_COLOR
+    /// When to use colour; NO_COLOR is respected
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: When,
-    /// Show progress: one changing line on a terminal, plain lines otherwise
+    /// How to show progress: auto is a line that changes on a terminal and plain lines elsewhere
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub progress: ProgressForm,
     /// Change to this directory first; relative paths are resolved from it
@@ -48,7 +55,7 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Build images from a recipe or a root file system; refuse programs that could not start
+    /// Build images and initramfs archives from a recipe or a root file system, after verifying that its programs can start
     #[command(
         after_help = "Examples:\n  sazare build images/hello -o hello.tar\n  sazare build rootfs --platform linux/arm64 --entrypoint /bin/app -t you/app:1.0 -o oci:out\n  sazare build --platform linux/amd64=stage/amd64 --platform linux/arm64=stage/arm64 --cmd /bin/sh -t app -o app.tar"
     )]
@@ -62,12 +69,12 @@ pub enum Verb {
     Bundle(Box<Bundle>),
     /// Show the contents of a place: platforms, config, layers, files and sizes
     Inspect(Inspect),
-    /// Run a command inside a place, with the strongest method that this machine allows
+    /// Run a command inside a place, using the strongest method that this machine allows
     #[command(
         after_help = "Methods, the strongest first: namespace (new namespaces with the tree as the root), chroot (root only), loader (the\ntree's own loader, run directly). Only namespace confines the command; the others need --trust or --method. If\nqemu-user is installed, each runs programs of another architecture.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
     )]
     Try(Box<Try>),
-    /// Test what this machine allows
+    /// Test which features of this machine sazare can use
     Doctor,
     /// Write man pages, shell completions or the JSON schema of recipes
     Generate(Generate),
@@ -79,61 +86,108 @@ pub struct Build {
     /// A recipe (a .toml file, or a directory with recipe.toml), or the directory of a root file system
     #[arg(value_name = "RECIPE|ROOTFS", required_unless_present_any = ["example", "platform"])]
     pub what: Option<PathBuf>,
-    /// Output: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or -; cpio:FILE, FILE.cpio.gz or .img for an initramfs (repeatable)
+    /// Where to write: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, rootfs:DIR or -; for an initramfs cpio:FILE, FILE.cpio.gz or FILE.img (repeatable)
     #[arg(short, long = "output", value_name = "PLACE", required = true)]
     pub output: Vec<String>,
     /// Build the built-in example: a greeting for linux/amd64 and linux/arm64
     #[arg(long, conflicts_with = "what")]
     pub example: bool,
-    /// Platforms to build (comma-separated or repeated). PLATFORM=DIR sets the root file system for one platform
+    /// Platforms to build (comma-separated or repeated). PLATFORM=DIR sets the root file system of one platform
     #[arg(long, value_name = "PLATFORM[=DIR]", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Image name and tag (repeatable); overrides the recipe
-    #[arg(short, long, value_name = "NAME[:TAG]")]
-    pub tag: Vec<String>,
+    #[command(flatten)]
+    pub image: ImageFlags,
+}
+
+/// What `build` and `bundle` share. Each group sets its own heading.
+#[derive(Debug, ClapArgs)]
+pub struct ImageFlags {
+    #[command(flatten)]
+    pub identity: Identity,
     #[command(flatten)]
     pub config: Config,
+    #[command(flatten)]
+    pub layers: Layers,
+    #[command(flatten)]
+    pub layout: LayoutFlags,
+    #[command(flatten)]
+    pub check: Check,
+    #[command(flatten)]
+    pub result: ResultFlags,
+    #[command(flatten)]
+    pub cache: super::cache::CacheFlags,
+}
+
+/// What an image is called, and its date.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Image name and date (override the recipe)")]
+pub struct Identity {
+    /// Image name and tag (repeatable)
+    #[arg(long, value_name = "NAME[:TAG]")]
+    pub tag: Vec<String>,
     /// Date of the image, in RFC 3339; SOURCE_DATE_EPOCH overrides it
     #[arg(long, value_name = "DATE")]
     pub created: Option<String>,
+}
+
+/// How layers are compressed.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Compression")]
+pub struct Layers {
     /// Compression of layers
     #[arg(long, value_name = "FORM", default_value = "gzip")]
     pub compression: CompressionForm,
-    /// Compression level: 1 to 12 for gzip (default: 5), 1 to 19 for zstd (default: 2)
+    /// Level: 1 to 12 for gzip [default: 5], 1 to 19 for zstd [default: 2]
     #[arg(long, value_name = "N")]
     pub compression_level: Option<u8>,
     /// Number of threads; the output does not depend on it [default: number of cores]
     #[arg(short, long, value_name = "N")]
     pub jobs: Option<usize>,
-    #[command(flatten)]
-    pub cache: super::cache::CacheFlags,
-    /// Write digests, sizes and places to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub metadata_file: Option<PathBuf>,
-    /// Accept findings with this code, for the paths that match (repeatable)
-    #[arg(long, value_name = "CODE[:GLOB]")]
-    pub allow: Vec<String>,
-    /// Accept the findings listed in this file (see `verify --write-baseline`)
-    #[arg(long, value_name = "FILE")]
-    pub baseline: Option<PathBuf>,
-    /// List the platforms' manifests directly in index.json, for tools that do not support a nested index (umoci)
+}
+
+/// How images are written to layouts and archives.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Layouts and archives")]
+pub struct LayoutFlags {
+    /// List the manifests of the platforms in index.json itself, for tools that do not read a nested index (umoci)
     #[arg(long)]
     pub flat_index: bool,
-    /// The platform that docker's classic store loads from an archive [default: linux/amd64, otherwise the first]
+    /// Platform that docker's classic store loads from an archive [default: linux/amd64, otherwise the first]
     #[arg(long, value_name = "PLATFORM")]
     pub docker_platform: Option<String>,
+}
+
+/// Which findings are accepted.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Accepted findings")]
+pub struct Check {
+    /// Accept findings with this code on the paths that match (repeatable)
+    #[arg(long, value_name = "CODE[:GLOB]")]
+    pub allow: Vec<String>,
+    /// Accept the findings in this file; `verify --write-baseline` writes it
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+}
+
+/// Where the result goes.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Result")]
+pub struct ResultFlags {
+    /// Write digests, sizes, places and findings to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
 }
 
 /// Flags of `bundle`. The short ones are magicpak's.
 #[derive(Debug, ClapArgs)]
 pub struct Bundle {
-    /// The programs: paths, or names to look up in PATH. If --output is missing, the last one is the directory to write
+    /// Programs: paths, or names to look up in PATH. If --output is not given, the last one is the directory to write
     #[arg(value_name = "PROGRAM", required = true)]
     pub programs: Vec<String>,
-    /// Output: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
+    /// Where to write: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
     #[arg(short, long = "output", value_name = "PLACE")]
     pub output: Vec<String>,
-    /// The root that contains the programs: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
+    /// Root file system that has the programs: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
     #[arg(long, value_name = "PLACE")]
     pub root: Option<String>,
     /// Platforms [default: those of the --root image, otherwise that of the first program]
@@ -148,10 +202,10 @@ pub struct Bundle {
     /// Also include files that programs load at run time and that cannot be detected (repeatable, or a comma list)
     #[arg(long, value_name = "KIND", value_delimiter = ',')]
     pub with: Vec<ExtraKind>,
-    /// Make an empty directory (repeatable)
+    /// Create an empty directory (repeatable)
     #[arg(long, value_name = "DIR")]
     pub mkdir: Vec<String>,
-    /// Put the programs there instead: a path, or a directory if it ends with /
+    /// Install the programs to this path, or into this directory if it ends with /
     #[arg(short = 'r', long, value_name = "PATH")]
     pub install_to: Option<String>,
     #[command(flatten)]
@@ -159,12 +213,12 @@ pub struct Bundle {
     #[command(flatten)]
     pub check: BundleCheck,
     #[command(flatten)]
-    pub image: BundleImage,
+    pub image: ImageFlags,
 }
 
 /// What to do with a bundle before it is written.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Before it is written")]
+#[command(next_help_heading = "Before writing")]
 pub struct BundleCheck {
     /// Run the program inside the bundle, with the strongest method that this machine allows; nothing is written if it fails
     #[arg(short, long)]
@@ -172,10 +226,10 @@ pub struct BundleCheck {
     /// The command to run instead: split at spaces; run through a shell if it contains shell syntax
     #[arg(long, value_name = "COMMAND", requires = "test")]
     pub test_command: Option<String>,
-    /// Its standard input
+    /// Standard input of the test
     #[arg(long, value_name = "TEXT", requires = "test")]
     pub test_stdin: Option<String>,
-    /// Its expected standard output; spaces around it are ignored
+    /// Expected standard output of the test; surrounding white space is ignored
     #[arg(long, value_name = "TEXT", requires = "test")]
     pub test_stdout: Option<String>,
     /// Trust the programs of --root as your own: if namespaces are not available, test with a method that confines nothing
@@ -187,10 +241,10 @@ pub struct BundleCheck {
     /// Pack the programs with UPX, after they were verified
     #[arg(short, long)]
     pub compress: bool,
-    /// UPX
+    /// The UPX program
     #[arg(long, value_name = "PATH|NAME", default_value = "upx")]
     pub upx: String,
-    /// An argument for UPX (repeatable)
+    /// Argument for UPX (repeatable)
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, requires = "compress")]
     pub upx_arg: Vec<String>,
     /// Accepted for magicpak; no compiler is needed
@@ -199,36 +253,36 @@ pub struct BundleCheck {
     /// Accepted for magicpak; see --quiet and --verbose
     #[arg(long, hide = true)]
     pub log_level: Option<String>,
-    /// Taken for magicpak's sake; nothing is ever loaded
+    /// Accepted for compatibility with magicpak; sazare never loads libraries
     #[arg(long, hide = true)]
     pub experimental_noload_resolver: bool,
 }
 
 /// A run that shows what a program uses.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Files used at run time")]
+#[command(next_help_heading = "Trace a run")]
 pub struct BundleTrace {
-    /// Run the program once, and also include what it opens, executes and looks at
+    /// Run the program once and include the files that it opens, executes and looks up
     #[arg(short = 'd', long, visible_alias = "dynamic")]
     pub trace: bool,
-    /// An argument for that run (repeatable)
+    /// Argument for that run (repeatable)
     #[arg(long, visible_alias = "dynamic-arg", value_name = "ARG", allow_hyphen_values = true, requires = "trace")]
     pub trace_arg: Vec<String>,
-    /// Its standard input
+    /// Standard input of that run
     #[arg(long, visible_alias = "dynamic-stdin", value_name = "TEXT", requires = "trace")]
     pub trace_stdin: Option<String>,
-    /// Environment variable, over those of this process (repeatable)
+    /// Environment variable of that run, in addition to those of this process (repeatable)
     #[arg(long, value_name = "NAME=VALUE", requires = "trace")]
     pub trace_env: Vec<String>,
-    /// End it after this time, such as 30s, 500ms or 2m; if set, that is not an error [default: 60s]
+    /// Stop the run after this time, e.g. 30s, 500ms or 2m; if given, a timeout is not an error [default: 60s]
     #[arg(long, value_name = "TIME", requires = "trace")]
     pub trace_timeout: Option<String>,
 }
 
-/// Sets of files.
+/// Files that are included by kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ExtraKind {
-    /// glibc's modules that look up names of hosts and users
+    /// glibc's modules that look up hosts and users
     Nss,
     /// glibc's modules for character sets
     Gconv,
@@ -238,68 +292,30 @@ pub enum ExtraKind {
     Zoneinfo,
 }
 
-/// What an image of a bundle is called, and how it is started.
+/// How a container is started.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "When an image is written")]
-pub struct BundleImage {
-    /// Name and tag of the image (repeatable)
-    #[arg(long, value_name = "NAME[:TAG]")]
-    pub tag: Vec<String>,
-    /// Entry point: a JSON array, or words separated by spaces [default: the first program]
+#[command(next_help_heading = "Image config (same names as docker; overrides the recipe)")]
+pub struct Config {
+    /// First words of the command line: a JSON array, or words split at spaces [default of bundle: the first program]
     #[arg(long, value_name = "WORDS")]
     pub entrypoint: Option<String>,
-    /// Arguments: a JSON array, or words separated by spaces
+    /// Further words of the command line: a JSON array, or words split at spaces
     #[arg(long, value_name = "WORDS")]
     pub cmd: Option<String>,
     /// Environment variable (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
-    /// User, as name or number, and group
+    /// Label (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub label: Vec<String>,
+    /// Annotation of the manifests and the index (repeatable)
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
+    /// User and group, as name or number
     #[arg(long, value_name = "USER[:GROUP]")]
     pub user: Option<String>,
     /// Working directory
     #[arg(long, value_name = "DIR")]
-    pub workdir: Option<String>,
-    /// Compression of layers
-    #[arg(long, value_name = "FORM", default_value = "gzip")]
-    pub compression: CompressionForm,
-    /// Number of threads; the output does not depend on it [default: number of cores]
-    #[arg(short, long, value_name = "N")]
-    pub jobs: Option<usize>,
-    #[command(flatten)]
-    pub cache: super::cache::CacheFlags,
-    /// Write digests, sizes, places and reasons to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub metadata_file: Option<PathBuf>,
-    /// Accept findings with this code, for the paths that match (repeatable)
-    #[arg(long, value_name = "CODE[:GLOB]")]
-    pub allow: Vec<String>,
-}
-
-/// How a container is started, in docker's words.
-#[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Image config (same names as docker; overrides the recipe)")]
-pub struct Config {
-    /// Entry point: a JSON array, or words separated by spaces
-    #[arg(long, value_name = "WORDS")]
-    pub entrypoint: Option<String>,
-    /// Arguments: a JSON array, or words separated by spaces
-    #[arg(long, value_name = "WORDS")]
-    pub cmd: Option<String>,
-    /// Environment variable (repeatable)
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub env: Vec<String>,
-    /// Label (repeatable)
-    #[arg(short, long, value_name = "KEY=VALUE")]
-    pub label: Vec<String>,
-    /// Annotation of manifest and index (repeatable)
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub annotation: Vec<String>,
-    /// User, as name or number, and group
-    #[arg(short, long, value_name = "USER[:GROUP]")]
-    pub user: Option<String>,
-    /// Working directory
-    #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
     /// Port, such as 80/tcp (repeatable)
     #[arg(long, value_name = "PORT")]
@@ -318,22 +334,22 @@ pub struct Verify {
     /// What to check: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or any path whose type can be detected
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
-    /// Only these platforms of an image; the platform of a root file system or an initramfs
+    /// Platforms of an image to check [default: all]; required for a root file system or an initramfs
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Accept findings with this code, for the paths that match (repeatable)
+    /// Accept findings with this code on the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
     pub allow: Vec<String>,
-    /// Accept the findings listed in this file
+    /// Accept the findings in this file
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Write the current findings to this file, to report only new ones with --baseline
+    /// Write the current findings to this file; later, --baseline reports only new ones
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     pub write_baseline: Option<PathBuf>,
     /// First program of an initramfs (the kernel's rdinit= parameter)
     #[arg(long, value_name = "PATH", default_value = "/init")]
     pub init: String,
-    /// The root file system that contains the program. Default: its loader is looked up on this machine
+    /// Root file system of a program [default: /, so that the loader is looked up on this machine]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Explain a code, such as interp-missing
@@ -347,7 +363,7 @@ pub struct Inspect {
     /// The place to show
     #[arg(value_name = "PLACE")]
     pub place: String,
-    /// Only these platforms
+    /// Show only these platforms
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// List every file, with mode, owner, size and date
@@ -361,7 +377,7 @@ pub struct Inspect {
 /// Flags of `try`.
 #[derive(Debug, ClapArgs)]
 pub struct Try {
-    /// The tree: an image, an archive, a root file system or an initramfs
+    /// An image, an archive, a root file system or an initramfs
     #[arg(value_name = "PLACE")]
     pub place: String,
     /// The command and its arguments, after --. Default: the image's own
@@ -373,7 +389,7 @@ pub struct Try {
     /// Standard input of the command: a text, or @FILE
     #[arg(long, value_name = "TEXT")]
     pub stdin: Option<String>,
-    /// Expected standard output: a text, or @FILE; a newline at the end is ignored
+    /// Expected standard output: a text, or @FILE; a final newline is ignored
     #[arg(long, value_name = "TEXT")]
     pub expect_stdout: Option<String>,
     /// Expected exit status
@@ -382,7 +398,7 @@ pub struct Try {
     /// Time limit, such as 30s, 500ms or 2m; then it is ended with all that it started
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
-    /// Environment variable, over those of the image (repeatable)
+    /// Environment variable, in addition to those of the image (repeatable)
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub env: Vec<String>,
     /// User, as name or number, and group. Default: the image's
@@ -413,9 +429,9 @@ pub struct Generate {
 /// What can be generated.
 #[derive(Debug, Subcommand)]
 pub enum Generated {
-    /// Man pages: one to standard output, or all to a directory
+    /// Man pages: one to standard output, or all into a directory
     Man {
-        /// The folder
+        /// The directory
         #[arg(value_name = "DIR")]
         folder: Option<PathBuf>,
     },
@@ -428,7 +444,7 @@ pub enum Generated {
     Schema,
 }
 
-/// Form of reports and results.
+/// Format of reports and results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
@@ -477,22 +493,23 @@ pub enum ProgressForm {
 /// How layers are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum CompressionForm {
-    /// gzip: every engine reads it.
+    /// Every engine reads it.
     Gzip,
-    /// zstd: smaller and faster; docker before 23 and umoci before 0.6 do not read it.
+    /// Smaller and faster; docker before 23 and umoci before 0.6 do not read it.
     Zstd,
-    /// None.
+    /// No compression.
     None,
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_definition_agrees_with_itself_and_every_flag_has_help() {
-        let mut command = Args::command();
+        let mut command = command();
         command.clone().debug_assert();
         command.build();
         for verb in command.get_subcommands() {
@@ -500,5 +517,56 @@ mod tests {
                 assert!(arg.get_help().is_some(), "{} {}", verb.get_name(), arg.get_id());
             }
         }
+    }
+
+    /// The heading of each flag of a verb, by its long name.
+    fn headings(verb: &str) -> BTreeMap<String, Option<String>> {
+        let mut command = command();
+        command.build();
+        let verb = command.find_subcommand(verb).unwrap();
+        let heading = |arg: &Arg| arg.get_help_heading().map(str::to_string);
+        verb.get_arguments().filter_map(|arg| Some((arg.get_long()?.to_string(), heading(arg)))).collect()
+    }
+
+    #[test]
+    fn each_flag_stands_under_the_heading_of_its_group() {
+        let build = headings("build");
+        let groups: [(Option<&str>, &[&str]); 8] = [
+            (None, &["output", "example", "platform", "help"]),
+            (Some("Image name and date (override the recipe)"), &["tag", "created"]),
+            (
+                Some("Image config (same names as docker; overrides the recipe)"),
+                &[
+                    "entrypoint",
+                    "cmd",
+                    "env",
+                    "label",
+                    "annotation",
+                    "user",
+                    "workdir",
+                    "expose",
+                    "volume",
+                    "stop-signal",
+                ],
+            ),
+            (Some("Compression"), &["compression", "compression-level", "jobs"]),
+            (Some("Layouts and archives"), &["flat-index", "docker-platform"]),
+            (Some("Accepted findings"), &["allow", "baseline"]),
+            (Some("Result"), &["metadata-file"]),
+            (Some("Cache"), &["cache-dir", "cache-size", "no-cache"]),
+        ];
+        let global = ["format", "quiet", "verbose", "color", "progress", "directory"];
+        let mut expected: BTreeMap<String, Option<String>> = BTreeMap::new();
+        for (heading, flags) in groups.into_iter().chain([(Some("Global options"), global.as_slice())]) {
+            expected.extend(flags.iter().map(|flag| (flag.to_string(), heading.map(str::to_string))));
+        }
+        assert_eq!(build, expected);
+        // All of it is in `bundle` too, under the same headings.
+        let bundle = headings("bundle");
+        for (flag, heading) in expected.iter().filter(|(flag, _)| flag.as_str() != "example") {
+            assert_eq!(bundle.get(flag), Some(heading), "{flag}");
+        }
+        assert_eq!(bundle["test"].as_deref(), Some("Before writing"));
+        assert_eq!(bundle["trace"].as_deref(), Some("Trace a run"));
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::bundle::trace::Traced;
-use sazare::image::{Cache, LayerOptions};
+use sazare::image::LayerOptions;
 use sazare::pipeline::{self, BuildError, Built, Checked, Order, Ready};
 use sazare::private::PrivateFolder;
 use sazare::recipe::Recipe;
@@ -15,7 +15,7 @@ use sazare::render;
 use sazare::report::Severity;
 use sazare::transport::{Place, WriteOptions, Written};
 
-use super::args::{Build, Format, Global};
+use super::args::{Build, Format, Global, ImageFlags};
 use super::cache;
 use super::console::Console;
 use super::request;
@@ -41,23 +41,10 @@ pub fn run(build: &Build, global: &Global, console: &Console) -> Result<ExitCode
 fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let wanted = request::platforms(&build.platform)?;
     let recipe = request::recipe(build, what, &wanted)?;
-    let job = Job {
-        places: build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?,
-        name: recipe.name.clone().or_else(|| request::fallback_name(what)),
-        layers: LayerOptions {
-            compression: request::compression(build.compression, build.compression_level)?,
-            jobs: request::jobs(build.jobs),
-        },
-        cache: cache::open(&build.cache)?,
-        write: WriteOptions { flat_index: build.flat_index, docker_platform: build.docker_platform.clone() },
-        allow: &build.allow,
-        baseline: build.baseline.as_deref(),
-        metadata_file: build.metadata_file.as_deref(),
-        recipe: &recipe,
-        traced: BTreeSet::new(),
-        review: None,
-    };
-    job.run(global, console)
+    let places = build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
+    let name = recipe.name.clone().or_else(|| request::fallback_name(what));
+    let traced = BTreeSet::new();
+    Job { recipe: &recipe, places, name, flags: &build.image, traced, review: None }.run(global, console)
 }
 
 /// What is to be made of a recipe.
@@ -65,12 +52,7 @@ pub(super) struct Job<'a> {
     pub(super) recipe: &'a Recipe,
     pub(super) places: Vec<Place>,
     pub(super) name: Option<Repository>,
-    pub(super) layers: LayerOptions,
-    pub(super) cache: Option<Cache>,
-    pub(super) write: WriteOptions,
-    pub(super) allow: &'a [String],
-    pub(super) baseline: Option<&'a Path>,
-    pub(super) metadata_file: Option<&'a Path>,
+    pub(super) flags: &'a ImageFlags,
     pub(super) traced: BTreeSet<Traced>,
     /// What is done before anything is written.
     pub(super) review: Option<&'a Review<'a>>,
@@ -83,7 +65,9 @@ pub(super) type Review<'a> = dyn Fn(&mut Ready<'_>) -> Result<bool, Trouble> + '
 impl Job<'_> {
     /// Makes it: everything is verified before anything is written.
     pub(super) fn run(self, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
-        let Job { recipe, name, .. } = &self;
+        let Job { recipe, name, flags, .. } = &self;
+        let cache = cache::open(&flags.cache)?;
+        let layout = &flags.layout;
         let order = Order {
             recipe,
             platforms: &recipe.platforms,
@@ -92,12 +76,12 @@ impl Job<'_> {
             when: request::when(recipe)?,
             places: &self.places,
             temporary: &request::temporary(),
-            layers: self.layers,
-            cache: self.cache.as_ref(),
+            layers: request::layers(&flags.layers)?,
+            cache: cache.as_ref(),
             began: cache::now(),
-            write: self.write.clone(),
-            allow: &verify::allowances(self.allow)?,
-            baseline: &verify::baseline(self.baseline)?,
+            write: WriteOptions { flat_index: layout.flat_index, docker_platform: layout.docker_platform.clone() },
+            allow: &verify::allowances(&flags.check.allow)?,
+            baseline: &verify::baseline(flags.check.baseline.as_deref())?,
             traced: &self.traced,
         };
         let mut ready = pipeline::check(&order, console)?;
@@ -114,11 +98,17 @@ impl Job<'_> {
             }
         }
         let built = ready.write(&mut std::io::stdout().lock(), console)?;
-        self.report(&built, global, console)
+        self.report(&built, order.layers, global, console)
     }
 
     /// Says what was made.
-    fn report(&self, built: &Built, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    fn report(
+        &self,
+        built: &Built,
+        layers: LayerOptions,
+        global: &Global,
+        console: &Console,
+    ) -> Result<ExitCode, Trouble> {
         let report = &built.checked.report;
         let found = verify::human(report, console);
         match report.count(Severity::Warning) {
@@ -127,14 +117,14 @@ impl Job<'_> {
             // What may go wrong is told to those who want to hear nothing else, too.
             _ => console.tell(&found),
         }
-        let metadata = render::built(built, &self.recipe.platforms, self.layers.compression);
-        if let Some(file) = self.metadata_file {
+        let metadata = render::built(built, &self.recipe.platforms, layers.compression);
+        if let Some(file) = &self.flags.result.metadata_file {
             std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
         }
         console.say(&render::bundled(&built.bundled, console.verbose()));
         let tag = self.recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
         let reference = self.name.as_ref().map(|name| name.familiar(&tag));
-        console.say(&summary(built, &self.places, reference, self.write.flat_index));
+        console.say(&summary(built, &self.places, reference, self.flags.layout.flat_index));
         // An archive on standard output is the result itself.
         if self.places.contains(&Place::Stdio) {
             return Ok(ExitCode::SUCCESS);

@@ -6,19 +6,17 @@ use std::process::ExitCode;
 
 use sazare::bundle::trace::{self, Run, RunEnd, TraceError, Traced};
 use sazare::codec::Scratch;
-use sazare::image::LayerOptions;
-use sazare::oci::{Changes, DEFAULT_PATH};
+use sazare::oci::DEFAULT_PATH;
 use sazare::path::ImagePath;
 use sazare::pipeline::{self, BuildError, Ready};
 use sazare::platform::Platform;
-use sazare::progress::{Event, Progress};
+use sazare::progress::{Action, Progress, Step};
 use sazare::recipe::{self, Extra, Globs, HostPath, Origin, Parts, Recipe, Template};
 use sazare::reference::Repository;
-use sazare::transport::{Place, WriteOptions};
+use sazare::transport::Place;
 
-use super::args::{Bundle, BundleImage, Config, ExtraKind, Global};
-use super::build::Job;
-use super::cache;
+use super::args::{Bundle, ExtraKind, Global};
+use super::build::{Job, Review};
 use super::console::Console;
 use super::request;
 use super::review;
@@ -34,23 +32,9 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
     let trusted = bundle.root.is_none() || bundle.check.trust;
     let review = |ready: &mut Ready<'_>| review::review(ready, &bundle.check, trusted, console);
     let asked_for = bundle.check.test || bundle.check.compress;
-    let job = Job {
-        places,
-        name: recipe.name.clone().or_else(|| fallback_name(&rules)),
-        layers: LayerOptions {
-            compression: request::compression(bundle.image.compression, None)?,
-            jobs: request::jobs(bundle.image.jobs),
-        },
-        cache: cache::open(&bundle.image.cache)?,
-        write: WriteOptions::default(),
-        allow: &bundle.image.allow,
-        baseline: None,
-        metadata_file: bundle.image.metadata_file.as_deref(),
-        recipe: &recipe,
-        traced,
-        review: asked_for.then_some(&review),
-    };
-    job.run(global, console)
+    let name = recipe.name.clone().or_else(|| fallback_name(&rules));
+    let review = asked_for.then_some(&review as &Review<'_>);
+    Job { recipe: &recipe, places, name, flags: &bundle.image, traced, review }.run(global, console)
 }
 
 /// What to bundle, and where to. As with magicpak, the last word is the folder to write when no output is named.
@@ -107,7 +91,7 @@ fn traced(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
         ));
     };
     let program = in_path(program.as_str());
-    console.event(Event::Step(&format!("running {}", program.display())));
+    console.step(Step::new(Action::Run(program.clone())));
     let flags = &bundle.trace;
     let over = flags.trace_env.iter().map(|text| request::pair("--trace-env", text)).collect::<Result<Vec<_>, _>>()?;
     let limit = flags.trace_timeout.as_deref().map(|text| request::duration("--trace-timeout", text)).transpose()?;
@@ -127,7 +111,7 @@ fn traced(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
         RunEnd::Status(status) => return failed(format!("status {status}")),
         RunEnd::Signal(signal) => return failed(format!("signal {signal}")),
         RunEnd::TimedOut if limit.is_some() => {
-            console.event(Event::Note("the run was ended after its time limit"));
+            console.note("the run was ended after its time limit");
         }
         RunEnd::TimedOut => return Err(BuildError::Trace(TraceError::TimedOut(trace::LIMIT.as_secs())).into()),
     }
@@ -164,9 +148,8 @@ fn recipe(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
             "name it with --platform",
         ));
     }
-    let (name, tags) = request::names(&bundle.image.tag)?;
-    let config = config(&bundle.image)?;
-    let parts = Parts { name, tags, platforms, bundle: Some(rules.clone()), config, ..Parts::default() };
+    let mut parts = Parts { platforms, bundle: Some(rules.clone()), ..Parts::default() };
+    request::override_parts(&mut parts, &bundle.image)?;
     Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
 }
 

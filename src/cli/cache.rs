@@ -14,14 +14,15 @@ use super::trouble::Trouble;
 
 /// Flags on what may be used of earlier builds.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Cache")]
 pub struct CacheFlags {
-    /// Where packed parts of layers are kept for the next build [default: $XDG_CACHE_HOME/sazare or ~/.cache/sazare]
+    /// Directory that keeps compressed parts of layers for later builds [default: $XDG_CACHE_HOME/sazare or ~/.cache/sazare]
     #[arg(long, value_name = "DIR")]
     pub cache_dir: Option<PathBuf>,
-    /// How much is kept, such as 500MB; what was not used for the longest time goes
+    /// Maximum cache size, e.g. 500MB; the least recently used entries are deleted
     #[arg(long, value_name = "SIZE", default_value = "4GB")]
     pub cache_size: String,
-    /// Use nothing of earlier builds, and keep nothing for later ones; the output does not depend on it
+    /// Do not read or write the cache; the output does not depend on it
     #[arg(long, conflicts_with = "cache_dir")]
     pub no_cache: bool,
 }
@@ -32,7 +33,7 @@ pub fn open(flags: &CacheFlags) -> Result<Option<Cache>, Trouble> {
     let limit = recipe::size(&flags.cache_size).ok_or_else(|| {
         Trouble::usage(
             format!("--cache-size is not a size: {}", flags.cache_size),
-            "write 500MB, 4GB or a number of bytes",
+            "use 500MB, 4GB or a number of bytes",
         )
     })?;
     if flags.no_cache {

@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use sazare::progress::{Event, Progress};
+use sazare::progress::{Action, Event, Progress, Step};
 use sazare::render;
 
 use super::args::{Global, ProgressForm, When};
@@ -37,6 +37,7 @@ enum Form {
 struct Line {
     step: String,
     bytes: u64,
+    total: Option<u64>,
     shown: u64,
     open: bool,
 }
@@ -46,16 +47,18 @@ impl Console {
     pub fn new(global: &Global) -> Console {
         let terminal = io::stderr().is_terminal();
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        // A dumb terminal does not understand escapes.
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let colour = match global.color {
             When::Always => true,
             When::Never => false,
-            When::Auto => terminal && !set("NO_COLOR"),
+            When::Auto => terminal && !set("NO_COLOR") && !dumb,
         };
         let progress = match global.progress {
             _ if global.quiet => Form::None,
             ProgressForm::None => Form::None,
             ProgressForm::Plain => Form::Plain,
-            ProgressForm::Auto if terminal && !set("CI") => Form::Changing,
+            ProgressForm::Auto if terminal && !set("CI") && !dumb => Form::Changing,
             ProgressForm::Auto => Form::Plain,
         };
         Console { quiet: global.quiet, verbose: global.verbose, colour, progress, line: Mutex::default() }
@@ -128,13 +131,46 @@ impl Console {
     }
 
     fn show(&self, line: &mut Line) {
-        let text = match line.bytes {
-            0 => line.step.clone(),
-            bytes => format!("{} ({})", line.step, render::size(bytes)),
-        };
-        let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+        let _ = write!(io::stderr().lock(), "\r\x1b[K{}{}", line.step, counter(line.bytes, line.total));
         line.open = true;
         line.shown = line.bytes;
+    }
+}
+
+/// How far a step is: a bar where the total is known, otherwise the number of bytes.
+fn counter(bytes: u64, total: Option<u64>) -> String {
+    const WIDTH: usize = 20;
+    match total {
+        Some(total) if total > 0 => {
+            let done = bytes.min(total);
+            let percent = u128::from(done) * 100 / u128::from(total);
+            let full = usize::try_from(percent).unwrap_or(100) * WIDTH / 100;
+            format!(" [{}{}] {percent}%", "#".repeat(full), " ".repeat(WIDTH - full))
+        }
+        _ if bytes > 0 => format!(" ({})", render::size(bytes)),
+        _ => String::new(),
+    }
+}
+
+/// A step as a sentence.
+fn sentence(step: &Step) -> String {
+    let text = match &step.action {
+        Action::ReadPlace(place) => format!("reading {place}"),
+        Action::ReadSource(path) => format!("reading {}", path.display()),
+        Action::Collect(place) => format!("collecting programs from {place}"),
+        Action::Stage => "staging".to_string(),
+        Action::Verify => "verifying".to_string(),
+        Action::VerifyInitramfs => "verifying the initramfs".to_string(),
+        Action::VerifyProgram(path) => format!("verifying {path}"),
+        Action::PackLayer(Some(name)) => format!("writing layer {name}"),
+        Action::PackLayer(None) => "writing a layer".to_string(),
+        Action::Write(place) => format!("writing {place}"),
+        Action::Run(program) => format!("running {}", program.display()),
+        other => format!("{other:?}"),
+    };
+    match &step.platform {
+        Some(platform) => format!("{platform}: {text}"),
+        None => text,
     }
 }
 
@@ -156,9 +192,11 @@ fn without_numbers(message: &str) -> String {
 }
 
 impl Progress for Console {
-    fn event(&self, event: Event<'_>) {
-        if let Event::Note(text) = event {
-            return self.say(&format!("{}: {text}\n", self.paint("1;36", "note")));
+    fn event(&self, event: Event) {
+        if let Event::Note { platform, about, text } = event {
+            let platform = platform.map(|platform| format!("{platform}: ")).unwrap_or_default();
+            let about = about.map(|about| format!("{about}: ")).unwrap_or_default();
+            return self.say(&format!("{}: {platform}{about}{text}\n", self.paint("1;36", "note")));
         }
         if self.progress == Form::None {
             return;
@@ -166,19 +204,20 @@ impl Progress for Console {
         let Ok(mut line) = self.line.lock() else { return };
         match event {
             Event::Step(step) if self.progress == Form::Plain => {
-                let _ = writeln!(io::stderr().lock(), "{step}");
+                let _ = writeln!(io::stderr().lock(), "{}", sentence(&step));
             }
             Event::Step(step) => {
-                (line.step, line.bytes) = (step.to_string(), 0);
+                *line = Line { step: sentence(&step), total: step.bytes, open: line.open, ..Line::default() };
                 self.show(&mut line);
             }
-            Event::Read(bytes) => {
+            Event::Bytes(bytes) => {
                 line.bytes += bytes;
-                if self.progress == Form::Changing && line.bytes - line.shown.min(line.bytes) >= STEP_BYTES {
+                let often = line.total.map_or(STEP_BYTES, |total| (total / 100).clamp(1 << 16, STEP_BYTES));
+                if self.progress == Form::Changing && line.bytes - line.shown.min(line.bytes) >= often {
                     self.show(&mut line);
                 }
             }
-            Event::Note(_) => {}
+            _ => {}
         }
     }
 }
@@ -186,6 +225,24 @@ impl Progress for Console {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_bar_shows_how_far_a_step_is_where_the_total_is_known() {
+        assert_eq!(counter(0, Some(200)), " [                    ] 0%");
+        assert_eq!(counter(101, Some(200)), " [##########          ] 50%");
+        assert_eq!(counter(999, Some(200)), " [####################] 100%");
+        assert_eq!(counter(u64::MAX, Some(u64::MAX)), " [####################] 100%");
+        assert_eq!(counter(2_000, None), " (2.0 kB)");
+        assert_eq!(counter(0, Some(0)) + &counter(0, None), "");
+    }
+
+    #[test]
+    fn a_step_is_a_sentence() {
+        let platform = "linux/arm64".parse().unwrap();
+        let step = Step::new(Action::PackLayer(Some("base".into()))).of(&platform).sized(10);
+        assert_eq!(sentence(&step), "linux/arm64: writing layer base");
+        assert_eq!(sentence(&Step::new(Action::ReadPlace("oci:l".into()))), "reading oci:l");
+    }
 
     #[test]
     fn system_errors_lose_their_numbers_and_nothing_else() {

@@ -3,9 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::CommandFactory;
-
-use super::args::{Args, Generate, Generated};
+use super::args::{self, Generate, Generated};
 use super::console::Console;
 use super::trouble::Trouble;
 use sazare::recipe;
@@ -19,13 +17,13 @@ pub fn run(generate: &Generate, console: &Console) -> Result<ExitCode, Trouble> 
         }
         Generated::Completions { shell } => {
             let mut bytes = Vec::new();
-            clap_complete::generate(*shell, &mut Args::command(), "sazare", &mut bytes);
+            clap_complete::generate(*shell, &mut args::command(), "sazare", &mut bytes);
             console.result(&String::from_utf8_lossy(&bytes))?;
         }
         Generated::Man { folder: None } => {
             let failed = |error| Trouble::Output("standard output".into(), error);
             let mut bytes = Vec::new();
-            clap_mangen::Man::new(Args::command()).render(&mut bytes).map_err(failed)?;
+            clap_mangen::Man::new(args::command()).render(&mut bytes).map_err(failed)?;
             console.result(&String::from_utf8_lossy(&bytes))?;
         }
         Generated::Man { folder: Some(folder) } => man_pages(folder)?,
@@ -36,5 +34,5 @@ pub fn run(generate: &Generate, console: &Console) -> Result<ExitCode, Trouble> 
 fn man_pages(folder: &Path) -> Result<(), Trouble> {
     let failed = |error| Trouble::Output(folder.display().to_string(), error);
     std::fs::create_dir_all(folder).map_err(failed)?;
-    clap_mangen::generate_to(Args::command(), folder).map_err(failed)
+    clap_mangen::generate_to(args::command(), folder).map_err(failed)
 }

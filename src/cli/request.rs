@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
+use sazare::image::LayerOptions;
 use sazare::oci::Changes;
 use sazare::path::ImagePath;
 use sazare::pipeline::BuildError;
@@ -19,7 +20,7 @@ use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source}
 use sazare::reference::{Repository, Tag, split_tag};
 use sazare::trial::Machine;
 
-use super::args::{Build, CompressionForm, Config};
+use super::args::{Build, CompressionForm, Config, ImageFlags, Layers};
 use super::trouble::Trouble;
 
 /// A platform as it was asked for, with its root file system where one was named.
@@ -36,7 +37,7 @@ pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
         let platform: Platform =
             platform.parse().map_err(|error| Trouble::Usage(format!("--platform: {error}"), None))?;
         if wanted.iter().any(|(known, _)| *known == platform) {
-            return Err(Trouble::Usage(format!("--platform lists a platform twice: {platform}"), None));
+            return Err(Trouble::Usage(format!("--platform has the same platform twice: {platform}"), None));
         }
         wanted.push((platform, folder));
     }
@@ -50,8 +51,8 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
         Some(what) if is_recipe(what) => {
             if roots > 0 {
                 return Err(Trouble::usage(
-                    "--platform PLATFORM=DIR is for a root file system, not for a recipe",
-                    "in a recipe, `[[source]] from = \"stage/{arch}\"` sets the directory of each platform",
+                    "--platform PLATFORM=DIR works with a root file system, not with a recipe",
+                    "in a recipe, `[[source]] from = \"stage/{arch}\"` sets the files of each platform",
                 ));
             }
             let recipe = read_recipe(what)?;
@@ -74,7 +75,7 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
         }
         what => rootfs(what, wanted, roots)?,
     };
-    overrule(&mut parts, build)?;
+    override_parts(&mut parts, &build.image)?;
     Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
 }
 
@@ -111,37 +112,37 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
         }
         _ => {
             return Err(Trouble::usage(
-                "cannot tell which root file system belongs to which platform",
-                "use one directory and --platform PLATFORM, or --platform PLATFORM=DIR for each",
+                "it is not clear which root file system belongs to which platform",
+                "give one folder and --platform PLATFORM, or --platform PLATFORM=DIR for each",
             ));
         }
     }
     if wanted.is_empty() {
         return Err(Trouble::usage(
-            "the platform of a root file system is missing",
-            "add --platform linux/amd64 or --platform linux/arm64: sazare never uses the platform of this machine",
+            "the platform of a root file system is required",
+            "add --platform linux/amd64 or --platform linux/arm64: it is never detected from this machine",
         ));
     }
     Ok(Parts { sources, platforms: wanted.iter().map(|(platform, _)| platform.clone()).collect(), ..Parts::default() })
 }
 
-/// Puts what the flags say over what the recipe says.
-fn overrule(parts: &mut Parts, build: &Build) -> Result<(), Trouble> {
-    let (name, tags) = names(&build.tag)?;
+/// Overrides the recipe with the flags.
+pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), Trouble> {
+    let (name, tags) = names(&image.identity.tag)?;
     if name.is_some() {
         parts.name = name;
     }
     if !tags.is_empty() {
         parts.tags = tags;
     }
-    if let Some(created) = &build.created {
+    if let Some(created) = &image.identity.created {
         parts.created = Some(created.parse().map_err(|error| Trouble::Usage(format!("--created: {error}"), None))?);
     }
-    for text in &build.config.annotation {
+    for text in &image.config.annotation {
         let (key, value) = pair("--annotation", text)?;
         parts.annotations.insert(key, value);
     }
-    let flags = config(&build.config)?;
+    let flags = config(&image.config)?;
     let config = &mut parts.config;
     let replace = |old: &mut Option<String>, new: Option<String>| {
         if new.is_some() {
@@ -166,7 +167,7 @@ fn overrule(parts: &mut Parts, build: &Build) -> Result<(), Trouble> {
 }
 
 /// What the flags say about how a container is started.
-pub fn config(config: &Config) -> Result<Changes, Trouble> {
+fn config(config: &Config) -> Result<Changes, Trouble> {
     Ok(Changes {
         user: config.user.clone(),
         env: config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?,
@@ -196,13 +197,13 @@ pub fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
 fn words(flag: &str, text: &str) -> Result<Vec<String>, Trouble> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text)
-            .map_err(|error| Trouble::Usage(format!("{flag} is not a JSON array of strings ({error}): {text}"), None));
+            .map_err(|error| Trouble::Usage(format!("{flag} is not a JSON array of words ({error}): {text}"), None));
     }
     Ok(text.split_whitespace().map(str::to_string).collect())
 }
 
 /// Name and tags from `--tag` values, which must agree in the name.
-pub fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble> {
+fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble> {
     let wrong = |error| Trouble::Usage(format!("--tag: {error}"), None);
     let mut name = None;
     let mut tags = Vec::new();
@@ -211,7 +212,7 @@ pub fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble
         let repository: Repository = repository.parse().map_err(wrong)?;
         if name.as_ref().is_some_and(|known| *known != repository) {
             return Err(Trouble::usage(
-                format!("--tag has two different image names: {text}"),
+                format!("--tag has two image names: {text}"),
                 "an image has one name and any number of tags; copy it to another name afterwards",
             ));
         }
@@ -242,8 +243,13 @@ pub fn when(recipe: &Recipe) -> Result<Epoch, Trouble> {
     }
 }
 
-/// The compression that the flags ask for.
-pub fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, Trouble> {
+/// How the flags ask for layers to be written.
+pub fn layers(flags: &Layers) -> Result<LayerOptions, Trouble> {
+    let compression = compression(flags.compression, flags.compression_level)?;
+    Ok(LayerOptions { compression, jobs: jobs(flags.jobs) })
+}
+
+fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, Trouble> {
     match (form, level) {
         (CompressionForm::None, None) => Ok(Compression::None),
         (CompressionForm::None, Some(_)) => {
@@ -273,8 +279,8 @@ pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), 
     let root = std::fs::canonicalize(root.unwrap_or(Path::new("/"))).map_err(input)?;
     let inside = file.strip_prefix(&root).map_err(|_| {
         Trouble::usage(
-            format!("the file is not below {}: {text}", root.display()),
-            "--root must be the root that contains it",
+            format!("not a file below {}: {text}", root.display()),
+            "set --root to the root file system that has it",
         )
     })?;
     let path =
@@ -309,7 +315,7 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration, Trouble> {
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
         Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err(Trouble::usage(format!("{flag} is not a duration: {text}"), "write 30s, 500ms or 2m")),
+        _ => Err(Trouble::usage(format!("{flag} is not a time: {text}"), "use 30s, 500ms or 2m")),
     }
 }
 

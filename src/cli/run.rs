@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
-use super::args::{Args, Verb};
+use super::args::{self, Args, Verb};
 use super::console::Console;
 use super::trouble::Trouble;
 use super::{build, bundle, doctor, generate, inspect, trial, verify};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match args::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
         // clap says by itself what is wrong, or what was asked for, and knows where to print it.
         Err(error) => {

@@ -285,7 +285,7 @@ impl LayerWriter<'_> {
             buffers.bytes.give(buffer);
         }
         buffers.packed.give(next.packed.buffer);
-        self.progress.event(Event::Read(next.contents));
+        self.progress.event(Event::Bytes(next.contents));
         Ok(())
     }
 

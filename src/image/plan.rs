@@ -66,6 +66,25 @@ pub fn plan_layers(tree: &Tree, base: Option<&Tree>, rules: &[&dyn Fn(&ImagePath
 }
 
 impl LayerPlan {
+    /// How many bytes the regular files in it have, each counted once.
+    pub fn contents(&self, tree: &Tree) -> u64 {
+        let mut seen = vec![false; tree.inode_count()];
+        let mut size = |id: InodeId| match &tree.inode(id).kind {
+            Kind::File(content) if !std::mem::replace(&mut seen[id.index()], true) => content.size(),
+            _ => 0,
+        };
+        match &self.0 {
+            Items::All { .. } => tree.walk_ids().map(size).sum(),
+            Items::Some(items) => items
+                .values()
+                .map(|item| match item {
+                    Item::Entry(id) => size(*id),
+                    Item::Whiteout => 0,
+                })
+                .sum(),
+        }
+    }
+
     /// Whether the layer would hold nothing.
     pub fn is_empty(&self) -> bool {
         match &self.0 {

@@ -3,11 +3,11 @@
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::abreast::abreast;
 use super::error::BuildError;
 use super::layers::package;
 use super::merge::merged;
 use super::order::{Order, Target};
+use super::parts::each;
 use super::read::Verdict;
 use super::stage::{Bundled, Staged, stage};
 use crate::codec::Scratch;
@@ -17,7 +17,7 @@ use crate::link::{self, Purpose, Subject};
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::progress::{Event, NotesOnce, Progress};
+use crate::progress::{Action, NotesOnce, Progress, Step};
 use crate::recipe::Output;
 use crate::report::Report;
 use crate::transport::{self, Pending, Place, Written};
@@ -103,7 +103,7 @@ pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<
     let outputs = [Output::Image, Output::Initramfs];
     let outputs: Vec<Output> =
         outputs.into_iter().filter(|output| targets.iter().any(|target| target.output() == *output)).collect();
-    let staged = abreast(order.platforms, order.layers.jobs, &notes, |platform, progress| {
+    let staged = each(order.platforms, order.layers.jobs, &notes, |platform, progress| {
         stage(order, platform, &outputs, &scratch, progress)
     })?;
     // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
@@ -120,7 +120,7 @@ fn verify(
     progress: &dyn Progress,
 ) -> Result<Checked, BuildError> {
     let uses = Uses::of(targets);
-    let verdicts = abreast(staged, order.layers.jobs, progress, |staged, progress| {
+    let verdicts = each(staged, order.layers.jobs, progress, |staged, progress| {
         let policy = order.policy(&staged.platform, staged.programs());
         let verify = |tree, settings, purpose| {
             let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy };
@@ -128,7 +128,7 @@ fn verify(
         };
         let mut verdicts = Vec::new();
         if let Some(tree) = &staged.image {
-            progress.event(Event::Step(&format!("{}: verifying", staged.platform)));
+            progress.step(Step::new(Action::Verify).of(&staged.platform));
             if uses.container {
                 verdicts.push(verify(tree, Some(&staged.settings), Purpose::Container));
             }
@@ -137,7 +137,7 @@ fn verify(
             }
         }
         if let Some(tree) = &staged.initramfs {
-            progress.event(Event::Step(&format!("{}: verifying the initramfs", staged.platform)));
+            progress.step(Step::new(Action::VerifyInitramfs).of(&staged.platform));
             verdicts.push(verify(tree, None, initramfs_purpose(order, tree)));
         }
         Ok(verdicts)
@@ -257,17 +257,14 @@ impl Ready<'_> {
             match target {
                 Target::Image(place) => {
                     let Some(image) = &image else { continue };
-                    progress.event(Event::Step(&format!("writing {place}")));
-                    pending.push(transport::prepare_image(image, &staging, place, &order.write)?);
+                    pending.push(transport::prepare_image(image, &staging, place, &order.write, progress)?);
                 }
                 Target::Rootfs(number, folder) => {
                     let Some(tree) = tree(number, Output::Image) else { continue };
-                    progress.event(Event::Step(&format!("writing {}", Place::Rootfs(folder.clone()))));
-                    pending.push(transport::prepare_rootfs(tree, folder)?);
+                    pending.push(transport::prepare_rootfs(tree, folder, progress)?);
                 }
                 Target::Initramfs(number, file, form) => {
                     let Some(tree) = tree(number, Output::Initramfs) else { continue };
-                    progress.event(Event::Step(&format!("writing {}", Place::Cpio(file.clone()))));
                     let jobs = order.layers.jobs;
                     pending.push(transport::prepare_initramfs(tree, file, *form, jobs, &scratch, progress)?);
                 }
@@ -275,7 +272,7 @@ impl Ready<'_> {
         }
         // From here on every output is complete, beside its place.
 
-        let written = publish(pending, stdout)?;
+        let written = publish(pending, stdout, progress)?;
         let image = image.map(|image| Ok::<_, BuildError>((Blob::of(&image.image.root)?.digest, image.image)));
         let bundled = staged.into_iter().filter_map(|staged| staged.bundled).collect();
         Ok(Built { image: image.transpose()?, checked, bundled, written })
@@ -302,12 +299,16 @@ fn pack(
 }
 
 /// Puts all outputs in their places. Streams come first: they can fail half-way, and then nothing else was changed.
-fn publish(pending: Vec<Pending<'_>>, stdout: &mut dyn Write) -> Result<Vec<Written>, BuildError> {
+fn publish(
+    pending: Vec<Pending<'_>>,
+    stdout: &mut dyn Write,
+    progress: &dyn Progress,
+) -> Result<Vec<Written>, BuildError> {
     let mut steps: Vec<(usize, Pending<'_>)> = pending.into_iter().enumerate().collect();
     steps.sort_by_key(|(_, pending)| !pending.is_stream());
     let mut written: Vec<(usize, Written)> = Vec::new();
     for (number, pending) in steps {
-        match pending.publish(stdout) {
+        match pending.publish(stdout, progress) {
             Ok(done) => written.push((number, done)),
             Err(error) if written.is_empty() => return Err(error.into()),
             Err(error) => {

@@ -17,7 +17,7 @@ use crate::codec::whiteout::{self, Meaning};
 use crate::link::Closures;
 use crate::path::{ImagePath, Name};
 use crate::platform::{Arch, Platform};
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Progress, Step};
 use crate::recipe;
 use crate::transport::{Place, TransportError};
 use crate::tree::{LINKS_MAX, Tree};
@@ -56,7 +56,7 @@ pub(super) fn collect(
     progress: &dyn Progress,
 ) -> Result<Collected, BuildError> {
     let place = root_of(rules, platform)?;
-    progress.event(Event::Step(&format!("{platform}: collecting programs from {place}")));
+    progress.step(Step::new(Action::Collect(place.to_string())).of(platform));
     let bundle = match &place {
         Place::Rootfs(folder) => {
             let mut view = View::new(folder, rules, platform);
@@ -71,7 +71,7 @@ pub(super) fn collect(
         }
     };
     for note in &bundle.notes {
-        progress.event(Event::Note(&format!("{platform}: {note}")));
+        progress.note_of(platform, note);
     }
     Ok(bundle)
 }

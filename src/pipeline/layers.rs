@@ -8,7 +8,7 @@ use crate::image::{self, Assembled, Layer, LayerWriter, PlatformImage};
 use crate::oci::HistoryEntry;
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::progress::Event;
+use crate::progress::{Action, Step};
 
 /// A tree to layers, config and manifest.
 pub(super) fn package(
@@ -31,8 +31,8 @@ pub(super) fn package(
             continue;
         }
         let name = order.recipe.layers.get(number).and_then(|rule| rule.name.clone()).unwrap_or_default();
-        let step = if name.is_empty() { "writing a layer".to_string() } else { format!("writing layer {name}") };
-        writer.progress.event(Event::Step(&format!("{platform}: {step}")));
+        let known = Some(name.clone()).filter(|name| !name.is_empty());
+        writer.progress.step(Step::new(Action::PackLayer(known)).of(platform).sized(plan.contents(tree)));
         let layer = writer.write(tree, plan, &known_as(order, platform, number))?;
         layers.push((layer, HistoryEntry { created: order.when, created_by: "sazare build".into(), comment: name }));
     }

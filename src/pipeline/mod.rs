@@ -5,8 +5,8 @@
 
 mod error;
 
-mod abreast;
 mod order;
+mod parts;
 mod read;
 
 mod collect;

@@ -10,7 +10,7 @@ use crate::codec::whiteout::{self, Meaning};
 use crate::link::{self, Closures, Description, Policy, Purpose, Subject};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Progress, Step};
 
 /// Describes and verifies one program of a root file system. Only what a loader could look at is read of it: libraries,
 /// the loader's own files, and the program's folder.
@@ -24,7 +24,7 @@ pub fn verify_program(
     policy: &Policy,
     progress: &dyn Progress,
 ) -> Result<(Description, Verdict), BuildError> {
-    progress.event(Event::Step(&format!("{platform}: verifying {program}")));
+    progress.step(Step::new(Action::VerifyProgram(program.clone())).of(platform));
     let skip = |path: &ImagePath, directory: bool| !may_be_loaded(path, directory, program);
     let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
     let Scanned { tree, .. } = dir::scan(root, &options)?;

@@ -7,7 +7,7 @@ use crate::image::{self, Image, PlatformImage};
 use crate::link::{self, Policy, Purpose, Subject, Verification};
 use crate::path::ImagePath;
 use crate::platform::{Arch, Platform};
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Progress, Step};
 use crate::transport::{self, Opened, Place};
 use crate::tree::{Follow, Tree};
 
@@ -41,8 +41,8 @@ pub fn read(
     scratch: &Scratch,
     progress: &dyn Progress,
 ) -> Result<(Option<Image>, Vec<Seen>), BuildError> {
-    progress.event(Event::Step(&format!("reading {place}")));
-    let note = |notes: &[String]| notes.iter().for_each(|note| progress.event(Event::Note(note)));
+    progress.step(Step::new(Action::ReadPlace(place.to_string())));
+    let note = |notes: &[String]| notes.iter().for_each(|note| progress.note(note));
     match transport::open(place, scratch)? {
         Opened::Image { image, blobs, notes } => {
             note(&notes);
@@ -101,7 +101,7 @@ pub fn verify(
         };
         let settings = seen.image.as_ref().map(|image| image.configuration.settings());
         for platform in platforms {
-            progress.event(Event::Step(&format!("{platform}: verifying")));
+            progress.step(Step::new(Action::Verify).of(&platform));
             let purpose = match (&seen.image, seen.initramfs) {
                 (Some(_), _) => Purpose::Container,
                 (None, true) => Purpose::Initramfs { init: init.clone() },

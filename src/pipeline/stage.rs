@@ -10,7 +10,7 @@ use crate::image::{self, Blobs, PlatformImage};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Event, Progress, Step};
 use crate::recipe::{self, Output};
 use crate::stage;
 use crate::transport::{self, Opened, Place, TransportError};
@@ -66,7 +66,7 @@ pub(super) fn stage(
     };
     let (mut image, mut initramfs) = (None, None);
     for output in outputs {
-        progress.event(Event::Step(&format!("{platform}: staging")));
+        progress.step(Step::new(Action::Stage).of(platform));
         let staged = stage::stage(stage::Request {
             recipe: order.recipe,
             platform,
@@ -79,7 +79,7 @@ pub(super) fn stage(
             progress,
         })?;
         for note in &staged.notes {
-            progress.event(Event::Note(&format!("{platform}: {note}")));
+            progress.note_of(platform, note);
         }
         match output {
             Output::Image => image = Some(staged.tree),
@@ -142,13 +142,13 @@ fn open_base(
     progress: &dyn Progress,
 ) -> Result<Base, BuildError> {
     let text = format!("{}:{}", base.scheme, base.path.text_for(platform));
-    progress.event(Event::Step(&format!("{platform}: reading {text}")));
+    progress.step(Step::new(Action::ReadPlace(text.clone())).of(platform));
     let place = Place::for_reading(&text).map_err(TransportError::from)?.seen_from(base.path.folder());
     let Opened::Image { image, blobs, notes } = transport::open(&place, scratch)? else {
         return Err(BuildError::NoImage(text));
     };
     for note in &notes {
-        progress.event(Event::Note(&format!("{text}: {note}")));
+        progress.event(Event::Note { platform: None, about: Some(text.clone()), text: note.clone() });
     }
     let found: Vec<String> = image.platforms.iter().map(|image| image.platform.clone()).collect();
     let wanted = image.platforms.into_iter().find(|image| is_platform(&image.platform, platform));

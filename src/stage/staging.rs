@@ -9,7 +9,7 @@ use super::sources::Sources;
 use crate::codec::Scratch;
 use crate::epoch::Epoch;
 use crate::platform::Platform;
-use crate::progress::{Event, Progress};
+use crate::progress::{Action, Progress, Step};
 use crate::recipe::{Output, Recipe};
 use crate::tree::{Metadata, Mode, Tree};
 
@@ -59,7 +59,7 @@ pub fn stage(request: Request<'_>) -> Result<Staged, StageError> {
         sources.bring_bundle(&mut ground, tree, rules)?;
     }
     for source in recipe.sources.iter().filter(|source| source.is_for(platform)) {
-        progress.event(Event::Step(&format!("{platform}: reading {}", source.from.for_platform(platform).display())));
+        progress.step(Step::new(Action::ReadSource(source.from.for_platform(platform))).of(platform));
         sources.bring(&mut ground, source, &mut notes)?;
     }
     // From here on, everything that comes from elsewhere is there.

@@ -14,6 +14,7 @@ use super::error::TransportError;
 use super::layout::copy_proved;
 use crate::image::{Blob, Blobs, PlatformImage, Staging};
 use crate::oci::{self, Annotations, Descriptor, MediaType};
+use crate::progress::Progress;
 
 /// What goes into one archive.
 pub(super) struct Contents {
@@ -31,6 +32,7 @@ pub(super) fn write(
     staging: &Staging,
     target: &Path,
     writer: &mut dyn Write,
+    progress: &dyn Progress,
 ) -> Result<(), TransportError> {
     let failed = |error: io::Error| TransportError::Write(target.to_path_buf(), error);
     let mut members: BTreeMap<String, Member> = BTreeMap::from([
@@ -56,7 +58,7 @@ pub(super) fn write(
             Member::Bytes(bytes) => writer.write_all(bytes).map_err(failed)?,
             Member::Blob(blob) => {
                 let mut reader = staging.open(&blob.descriptor(MediaType::ImageLayerGzip))?;
-                copy_proved(&mut *reader, writer, target, blob)?;
+                copy_proved(&mut *reader, writer, target, blob, progress)?;
             }
         }
         let padding = size.next_multiple_of(512) - size;

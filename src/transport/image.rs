@@ -6,10 +6,11 @@ use super::archive::{self, Contents};
 use super::error::TransportError;
 use super::layout;
 use super::naming::Names;
-use super::pending::{Pending, Renamed, Step, Written, WrittenImage, is_stream, new_file};
+use super::pending::{LastStep, Pending, Renamed, Written, WrittenImage, is_stream, new_file};
 use super::place::Place;
 use crate::image::{Blob, Finished, PlatformImage, Staging};
 use crate::oci::{MediaType, REF_NAME};
+use crate::progress::{Action, Progress, Step};
 
 /// How an image is written.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +51,7 @@ pub fn prepare_image<'a>(
     staging: &'a Staging,
     place: &Place,
     options: &WriteOptions,
+    progress: &dyn Progress,
 ) -> Result<Pending<'a>, TransportError> {
     check(place)?;
     let reference = match place {
@@ -68,6 +70,7 @@ pub fn prepare_image<'a>(
             blobs.push(Blob::of(descriptor)?);
         }
     }
+    progress.step(Step::new(Action::Write(place.to_string())).sized(blobs.iter().map(|blob| blob.size).sum()));
     let mut written =
         WrittenImage { place: place.to_string(), names: Vec::new(), references: names.full(), notes: Vec::new() };
     for descriptor in &descriptors {
@@ -77,7 +80,7 @@ pub fn prepare_image<'a>(
     let step = if let Place::Layout { folder, .. } = place {
         // A flat image takes the tag's nested index away: the tag would go on naming the old image.
         let obsolete = if options.flat_index { names.tags() } else { Vec::new() };
-        Step::Layout(layout::prepare(folder, staging, &blobs, descriptors, obsolete)?)
+        LastStep::Layout(layout::prepare(folder, staging, &blobs, descriptors, obsolete, progress)?)
     } else {
         written.notes.extend(notes(image));
         let docker = docker_image(manifests, options.docker_platform.as_deref())?;
@@ -87,14 +90,14 @@ pub fn prepare_image<'a>(
             Place::Archive { file, .. } if !is_stream(file) => {
                 let (renamed, ()) = Renamed::new(file, |temporary| {
                     new_file(file, temporary, |mut writer| {
-                        archive::write(contents, staging, file, &mut writer)?;
+                        archive::write(contents, staging, file, &mut writer, progress)?;
                         Ok((writer, ()))
                     })
                 })?;
-                Step::Rename(renamed)
+                LastStep::Rename(renamed)
             }
-            Place::Archive { file, .. } => Step::Archive { contents, staging, to: Some(file.clone()) },
-            _ => Step::Archive { contents, staging, to: None },
+            Place::Archive { file, .. } => LastStep::Archive { contents, staging, to: Some(file.clone()) },
+            _ => LastStep::Archive { contents, staging, to: None },
         }
     };
     Ok(Pending { step, written: Written::Image(written) })

@@ -8,12 +8,13 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use super::error::TransportError;
-use super::pending::{Pending, Renamed, Step, Written, WrittenInitramfs, is_stream, new_file};
+use super::pending::{LastStep, Pending, Renamed, Written, WrittenInitramfs, is_stream, new_file};
+use super::place::Place;
 use crate::codec::Scratch;
 use crate::codec::compress::{Whole, WholeCompressor};
 use crate::codec::cpio::{CpioError, write_cpio};
 use crate::digest::Digesting;
-use crate::progress::Progress;
+use crate::progress::{Action, Progress, Step};
 use crate::tree::Tree;
 
 /// How an archive of this name is compressed. `asked` is what the recipe says.
@@ -52,6 +53,7 @@ pub fn prepare_initramfs(
     scratch: &Scratch,
     progress: &dyn Progress,
 ) -> Result<Pending<'static>, TransportError> {
+    progress.step(Step::new(Action::Write(Place::Cpio(file.to_path_buf()).to_string())));
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::Unsupported => TransportError::Usage(error.to_string()),
         _ => TransportError::Write(file.to_path_buf(), error),
@@ -68,10 +70,10 @@ pub fn prepare_initramfs(
     let (step, written) = if is_stream(file) {
         let (writer, written) = fill(BufWriter::new(scratch.file().map_err(failed)?))?;
         let from = writer.into_inner().map_err(|error| failed(error.into_error()))?;
-        (Step::Copy { from, to: file.to_path_buf() }, written)
+        (LastStep::Copy { from, to: file.to_path_buf() }, written)
     } else {
         let (renamed, written) = Renamed::new(file, |temporary| new_file(file, temporary, fill))?;
-        (Step::Rename(renamed), written)
+        (LastStep::Rename(renamed), written)
     };
     Ok(Pending { step, written: Written::Initramfs(written) })
 }
@@ -123,7 +125,7 @@ mod tests {
         assert_eq!(std::fs::read(&file).unwrap(), b"old");
         let pending = prepare(&tree, &file).unwrap();
         assert_eq!((std::fs::read(&file).unwrap(), pending.is_stream()), (b"old".to_vec(), false));
-        let Written::Initramfs(written) = pending.publish(&mut Vec::new()).unwrap() else { panic!() };
+        let Written::Initramfs(written) = pending.publish(&mut Vec::new(), &Silent).unwrap() else { panic!() };
         let bytes = std::fs::read(&file).unwrap();
         assert_eq!((written.size, written.unpacked, written.digest), (512, 512, Digest::of(&bytes)));
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
@@ -136,6 +138,6 @@ mod tests {
         let null = Path::new("/dev/null");
         let pending = prepare_initramfs(&tree, null, Whole::Gzip, 1, &Scratch::new(folder.path()), &Silent).unwrap();
         assert!(pending.is_stream());
-        pending.publish(&mut Vec::new()).unwrap();
+        pending.publish(&mut Vec::new(), &Silent).unwrap();
     }
 }

@@ -21,6 +21,7 @@ use super::error::TransportError;
 use crate::digest::Verifying;
 use crate::image::{Blob, Blobs, Staging, StoreError};
 use crate::oci::{self, Annotations, Descriptor, REF_NAME};
+use crate::progress::{Event, Progress};
 
 /// The largest `index.json` that is read, in bytes: some ten thousand tags.
 pub(super) const INDEX_MAX: u64 = 16 << 20;
@@ -79,6 +80,7 @@ pub(super) fn prepare(
     blobs: &[Blob],
     descriptors: Vec<Descriptor>,
     obsolete: Vec<String>,
+    progress: &dyn Progress,
 ) -> Result<Pending, TransportError> {
     let private = Staging::begin(folder)?;
     check(folder)?;
@@ -86,7 +88,7 @@ pub(super) fn prepare(
     let mut new = Vec::new();
     for blob in blobs {
         if !is_whole(&there.join(blob.digest.hex()), &staging.blob_path(&blob.digest), blob) {
-            new.push((fetch(&private, staging, blob)?, blob.digest.hex()));
+            new.push((fetch(&private, staging, blob, progress)?, blob.digest.hex()));
         }
     }
     Ok(Pending { private, folder: folder.to_path_buf(), blobs: new, descriptors, obsolete })
@@ -144,11 +146,18 @@ fn updated_index(path: &Path, descriptors: &[Descriptor], obsolete: &[String]) -
 }
 
 /// Brings one blob into the private folder: as a link where that is possible, else as a copy.
-fn fetch(private: &Staging, staging: &Staging, blob: &Blob) -> Result<PathBuf, TransportError> {
+fn fetch(
+    private: &Staging,
+    staging: &Staging,
+    blob: &Blob,
+    progress: &dyn Progress,
+) -> Result<PathBuf, TransportError> {
     let temporary = private.scratch_path();
     if fs::hard_link(staging.blob_path(&blob.digest), &temporary).is_err() {
         // Another file system, or one without hard links.
-        copy(staging, blob, &temporary)?;
+        copy(staging, blob, &temporary, progress)?;
+    } else {
+        progress.event(Event::Bytes(blob.size));
     }
     Ok(temporary)
 }
@@ -165,10 +174,10 @@ fn is_whole(path: &Path, staged: &Path, blob: &Blob) -> bool {
         && io::copy(&mut Verifying::new(file, blob.digest, blob.size), &mut io::sink()).is_ok()
 }
 
-fn copy(staging: &Staging, blob: &Blob, to: &Path) -> Result<(), TransportError> {
+fn copy(staging: &Staging, blob: &Blob, to: &Path, progress: &dyn Progress) -> Result<(), TransportError> {
     let mut reader = staging.open(&blob.descriptor(oci::MediaType::ImageLayerGzip))?;
     let mut writer = File::create(to).map_err(|error| TransportError::Write(to.to_path_buf(), error))?;
-    copy_proved(&mut *reader, &mut writer, to, blob)?;
+    copy_proved(&mut *reader, &mut writer, to, blob, progress)?;
     writer.sync_all().map_err(|error| TransportError::Write(to.to_path_buf(), error))
 }
 
@@ -178,6 +187,7 @@ pub(super) fn copy_proved(
     writer: &mut dyn Write,
     to: &Path,
     blob: &Blob,
+    progress: &dyn Progress,
 ) -> Result<(), TransportError> {
     let mut buffer = vec![0; 256 << 10];
     loop {
@@ -190,6 +200,7 @@ pub(super) fn copy_proved(
             }
         };
         writer.write_all(&buffer[..count]).map_err(|error| TransportError::Write(to.to_path_buf(), error))?;
+        progress.event(Event::Bytes(count as u64));
     }
 }
 

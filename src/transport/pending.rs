@@ -13,16 +13,17 @@ use super::layout;
 use crate::codec::compress::Whole;
 use crate::digest::Digest;
 use crate::image::Staging;
+use crate::progress::{Action, Progress, Step};
 
 /// An output that is complete and not in its place yet. Dropped, it leaves nothing behind.
 #[must_use = "nothing is in its place before `publish`"]
 pub struct Pending<'a> {
-    pub(super) step: Step<'a>,
+    pub(super) step: LastStep<'a>,
     pub(super) written: Written,
 }
 
 /// The last step.
-pub(super) enum Step<'a> {
+pub(super) enum LastStep<'a> {
     /// Blobs get their names in a layout, then its index is replaced.
     Layout(layout::Pending),
     /// A file or folder is renamed.
@@ -96,8 +97,8 @@ impl Pending<'_> {
     /// Whether the last step writes to a stream. It can fail half-way, so it should come before those that rename.
     pub fn is_stream(&self) -> bool {
         match self.step {
-            Step::Copy { .. } | Step::Archive { .. } => true,
-            Step::Layout(_) | Step::Rename(_) => false,
+            LastStep::Copy { .. } | LastStep::Archive { .. } => true,
+            LastStep::Layout(_) | LastStep::Rename(_) => false,
         }
     }
 
@@ -110,22 +111,25 @@ impl Pending<'_> {
     ///
     /// # Errors
     /// When the place cannot be written to, or something else is there by now.
-    pub fn publish(self, stdout: &mut dyn Write) -> Result<Written, TransportError> {
+    pub fn publish(self, stdout: &mut dyn Write, progress: &dyn Progress) -> Result<Written, TransportError> {
+        if self.is_stream() {
+            progress.step(Step::new(Action::Write(self.place())));
+        }
         match self.step {
-            Step::Layout(layout) => layout.publish()?,
-            Step::Rename(renamed) => renamed.publish()?,
-            Step::Copy { mut from, to } => {
+            LastStep::Layout(layout) => layout.publish()?,
+            LastStep::Rename(renamed) => renamed.publish()?,
+            LastStep::Copy { mut from, to } => {
                 let failed = |error| TransportError::Write(to.clone(), error);
                 let mut stream = open_stream(&to)?;
                 from.rewind().and_then(|()| io::copy(&mut from, &mut stream)).map_err(failed)?;
                 stream.flush().map_err(failed)?;
             }
-            Step::Archive { contents, staging, to: Some(to) } => {
+            LastStep::Archive { contents, staging, to: Some(to) } => {
                 let mut stream = BufWriter::new(open_stream(&to)?);
-                archive::write(contents, staging, &to, &mut stream)?;
+                archive::write(contents, staging, &to, &mut stream, progress)?;
             }
-            Step::Archive { contents, staging, to: None } => {
-                archive::write(contents, staging, Path::new("standard output"), stdout)?;
+            LastStep::Archive { contents, staging, to: None } => {
+                archive::write(contents, staging, Path::new("standard output"), stdout, progress)?;
             }
         }
         Ok(self.written)

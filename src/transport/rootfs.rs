@@ -8,8 +8,10 @@ use std::io;
 use std::path::Path;
 
 use super::error::TransportError;
-use super::pending::{Pending, Renamed, Step, Written, WrittenRootfs};
+use super::pending::{LastStep, Pending, Renamed, Written, WrittenRootfs};
+use super::place::Place;
 use crate::codec::folder::{FolderError, FolderOptions, Owners, write_folder};
+use crate::progress::{Action, Progress, Step};
 use crate::tree::Tree;
 
 /// Tells before the work begins whether a tree could be written to a folder at all.
@@ -33,7 +35,8 @@ pub fn check_rootfs(folder: &Path) -> Result<(), TransportError> {
 ///
 /// # Errors
 /// When the folder is not empty, a file cannot be read, or an entry cannot be made.
-pub fn prepare_rootfs(tree: &Tree, folder: &Path) -> Result<Pending<'static>, TransportError> {
+pub fn prepare_rootfs(tree: &Tree, folder: &Path, progress: &dyn Progress) -> Result<Pending<'static>, TransportError> {
+    progress.step(Step::new(Action::Write(Place::Rootfs(folder.to_path_buf()).to_string())));
     check_rootfs(folder)?;
     let (renamed, notes) = Renamed::new(folder, |temporary| {
         fs::create_dir(temporary).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
@@ -45,13 +48,14 @@ pub fn prepare_rootfs(tree: &Tree, folder: &Path) -> Result<Pending<'static>, Tr
         })
     })?;
     let written = WrittenRootfs { folder: folder.to_path_buf(), notes };
-    Ok(Pending { step: Step::Rename(renamed), written: Written::Rootfs(written) })
+    Ok(Pending { step: LastStep::Rename(renamed), written: Written::Rootfs(written) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::path::Name;
+    use crate::progress::Silent;
     use crate::tree::{Content, Inode, Kind, Metadata, Mode};
 
     #[test]
@@ -62,14 +66,14 @@ mod tests {
             Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(Content::Bytes(b"text"[..].into())) };
         tree.insert(tree.root(), Name::new(b"a").unwrap(), inode);
         let target = folder.path().join("out");
-        let pending = prepare_rootfs(&tree, &target).unwrap();
+        let pending = prepare_rootfs(&tree, &target, &Silent).unwrap();
         assert!(!target.exists());
-        pending.publish(&mut Vec::new()).unwrap();
+        pending.publish(&mut Vec::new(), &Silent).unwrap();
         assert_eq!(fs::read(target.join("a")).unwrap(), b"text");
-        let error = prepare_rootfs(&tree, &target).err().unwrap().to_string();
-        assert!(error.starts_with("the directory is not empty: "), "{error}");
+        let error = prepare_rootfs(&tree, &target, &Silent).err().unwrap().to_string();
+        assert!(error.starts_with("the folder is not empty: "), "{error}");
         fs::remove_file(target.join("a")).unwrap();
-        prepare_rootfs(&tree, &target).unwrap().publish(&mut Vec::new()).unwrap();
+        prepare_rootfs(&tree, &target, &Silent).unwrap().publish(&mut Vec::new(), &Silent).unwrap();
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
     }
 }

@@ -221,7 +221,7 @@ impl Writing<'_> {
                 break;
             }
             self.write(&buffer[..count]).map_err(CpioError::Write)?;
-            self.progress.event(Event::Read(count as u64));
+            self.progress.event(Event::Bytes(count as u64));
         }
         self.buffer = buffer;
         self.pad().map_err(CpioError::Write)
