@@ -153,9 +153,9 @@ pub struct EntrySummary {
 }
 
 /// Sums up one platform's image or root file system; `entries` asks for every entry too.
-pub fn summarise(platform: &str, tree: &Tree, image: Option<&PlatformImage>, entries: bool) -> PlatformSummary {
+pub fn summarise(image: Option<&PlatformImage>, tree: &Tree, entries: bool) -> PlatformSummary {
     PlatformSummary {
-        platform: platform.to_string(),
+        platform: image.map(|image| image.platform.to_string()).unwrap_or_default(),
         image: image.map(image_summary),
         tree: tree_summary(tree),
         entries: entries.then(|| entry_summaries(tree)),
@@ -314,7 +314,7 @@ mod tests {
         let id = tree.insert(deep, name("b"), file);
         tree.link(root, name("a"), id);
         tree.link(below, name("c"), id);
-        let summary = summarise("", &tree, None, true);
+        let summary = summarise(None, &tree, true);
         assert_eq!((summary.tree.files, summary.tree.hardlinks, summary.tree.bytes), (1, 2, 7));
         let below: Vec<_> =
             summary.tree.below.iter().map(|one| (one.path.as_str(), one.depth, one.entries, one.bytes)).collect();

@@ -46,7 +46,12 @@ fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Re
         let mut descriptor = staging.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
         descriptor.set_platform(Some(oci::platform_of(&platform)));
         let platform = platform.to_string();
-        platforms.push(PlatformImage { platform, manifest_descriptor: descriptor, manifest, configuration });
+        platforms.push(PlatformImage {
+            platform: sazare::platform::ImagePlatform::new(&platform),
+            manifest_descriptor: descriptor,
+            manifest,
+            configuration,
+        });
     }
     let children = platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
     let index = oci::canonical(&oci::index(children, &Annotations::new()));
@@ -211,7 +216,7 @@ fn a_folder_of_somebody_else_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("precious"), b"x").unwrap();
     let error = write(&format!("oci:{}", folder.path().display()), &["v1"], "one").unwrap_err();
-    let expected = format!("the directory is neither empty nor an image layout: {}", folder.path().display());
+    let expected = format!("the directory is not empty and not an image layout: {}", folder.path().display());
     assert_eq!(error.to_string(), expected);
     assert_eq!(names(folder.path()), ["precious"]);
     let other = tempfile::tempdir().unwrap();
@@ -314,14 +319,14 @@ fn what_was_written_is_read_back_from_every_form() {
     ] {
         let (image, blobs, notes) = open(&place).unwrap();
         assert_eq!(image.root.digest().to_string(), written.names[0].1.to_string(), "{place}");
-        let platforms: Vec<&str> = image.platforms.iter().map(|image| image.platform.as_str()).collect();
-        assert_eq!((platforms, notes), (vec!["linux/amd64", "linux/arm64"], vec![]), "{place}");
+        let platforms: Vec<String> = image.platforms.iter().map(|image| image.platform.to_string()).collect();
+        assert_eq!((platforms.join(" "), notes), ("linux/amd64 linux/arm64".to_string(), vec![]), "{place}");
         drain(&image, &*blobs).unwrap();
     }
     let (image, ..) = open(&format!("oci:{}:v1-arm64", path("flat"))).unwrap();
     assert_eq!(image.platforms.len(), 1);
     let error = open(&format!("oci:{}:v9", path("layout"))).err().unwrap();
-    assert_eq!(error.to_string(), format!(r#"{} contains no image "v9"; it contains v1, latest"#, path("layout")));
+    assert_eq!(error.to_string(), format!(r#"{} has no image "v9"; it has v1, latest"#, path("layout")));
     assert_eq!(names(folder.path()), ["flat", "layout", "x.tar", "x.tar.gz"]);
 }
 
@@ -348,7 +353,7 @@ fn archives_of_other_hands_are_read() {
         image.blobs().into_iter().for_each(|blob| assert!(staging.adopt(&*blobs, blob).is_ok()));
     }
     let error = open(&format!("docker-archive:{}:v2", path("docker.tar"))).err().unwrap();
-    assert!(error.to_string().ends_with(r#"contains no image "v2"; it contains docker.io/you/app:v1"#), "{error}");
+    assert!(error.to_string().ends_with(r#"has no image "v2"; it has docker.io/you/app:v1"#), "{error}");
 }
 
 #[test]
@@ -366,7 +371,7 @@ fn a_platform_that_is_not_there_is_told() {
     fs::remove_file(blob(manifests[0].digest().to_string())).unwrap();
     let error = open(place).err().unwrap().to_string();
     assert!(
-        error.contains("no container image in sha256:") && error.contains("linux/amd64 is in the index"),
+        error.contains("no container image in sha256:") && error.contains("linux/amd64 is listed in the index"),
         "{error}"
     );
 }
@@ -507,11 +512,14 @@ fn an_old_docker_save_links_to_a_layer_that_it_has_already() {
     };
     fs::write(&path, archive(Digest::of(plain))).unwrap();
     let (image, blobs, _) = open(path.to_str().unwrap()).unwrap();
-    assert_eq!((image.platforms[0].platform.as_str(), image.platforms[0].manifest.layers().len()), ("linux/arm64", 2));
+    assert_eq!(
+        (image.platforms[0].platform.to_string().as_str(), image.platforms[0].manifest.layers().len()),
+        ("linux/arm64", 2)
+    );
     drain(&image, &*blobs).unwrap();
     fs::write(&path, archive(Digest::of(b"another"))).unwrap();
     let error = open(path.to_str().unwrap()).err().unwrap().to_string();
-    let expected = format!("x/layer.tar is not the layer that the config names: expected {}", Digest::of(b"another"));
+    let expected = format!("x/layer.tar is not the layer in the config: expected {}", Digest::of(b"another"));
     assert!(error.contains(&expected), "{error}");
 }
 

@@ -55,8 +55,12 @@ fn texts_for_users_are_plain() {
     files(&root.join("docs"), ".md", &mut pages);
     pages.extend(["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"].map(|name| root.join(name)));
     let code = code.iter().filter(|path| !path.starts_with(root.join("src/link/rules")));
-    let texts_of_code =
-        code.map(|path| (path, texts(&fs::read_to_string(path).unwrap(), path.ends_with("cli/args.rs"))));
+    let texts_of_code = code.map(|path| {
+        (
+            path,
+            texts(&fs::read_to_string(path).unwrap(), path.ends_with("cli/args.rs") || path.ends_with("cli/flags.rs")),
+        )
+    });
     let all = texts_of_code.chain(pages.iter().map(|path| (path, fs::read_to_string(path).unwrap())));
     let found: Vec<String> = all
         .flat_map(|(path, text)| {

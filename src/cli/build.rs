@@ -15,9 +15,10 @@ use sazare::render;
 use sazare::report::Severity;
 use sazare::transport::{Place, WriteOptions, Written};
 
-use super::args::{Build, Format, Global, ImageFlags};
+use super::args::{Build, Format, Global};
 use super::cache;
 use super::console::Console;
+use super::flags::ImageFlags;
 use super::request;
 use super::trouble::{REFUSED, Trouble};
 use super::verify;
@@ -68,6 +69,9 @@ impl Job<'_> {
         let Job { recipe, name, flags, .. } = &self;
         let cache = cache::open(&flags.cache)?;
         let layout = &flags.layout;
+        let docker_platform = layout.docker_platform.as_deref().map(str::parse).transpose();
+        let docker_platform =
+            docker_platform.map_err(|error| Trouble::Usage(format!("--docker-platform: {error}"), None))?;
         let order = Order {
             recipe,
             platforms: &recipe.platforms,
@@ -79,7 +83,7 @@ impl Job<'_> {
             layers: request::layers(&flags.layers)?,
             cache: cache.as_ref(),
             began: cache::now(),
-            write: WriteOptions { flat_index: layout.flat_index, docker_platform: layout.docker_platform.clone() },
+            write: WriteOptions { flat_index: layout.flat_index, docker_platform },
             allow: &verify::allowances(&flags.check.allow)?,
             baseline: &verify::baseline(flags.check.baseline.as_deref())?,
             traced: &self.traced,

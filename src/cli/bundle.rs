@@ -153,21 +153,6 @@ fn recipe(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<
     Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
 }
 
-fn config(image: &BundleImage) -> Result<Changes, Trouble> {
-    request::config(&Config {
-        entrypoint: image.entrypoint.clone(),
-        cmd: image.cmd.clone(),
-        env: image.env.clone(),
-        user: image.user.clone(),
-        workdir: image.workdir.clone(),
-        label: Vec::new(),
-        annotation: Vec::new(),
-        expose: Vec::new(),
-        volume: Vec::new(),
-        stop_signal: None,
-    })
-}
-
 /// The name of an image that has no tag: that of its first program, in the registry `localhost`.
 fn fallback_name(rules: &recipe::Bundle) -> Option<Repository> {
     let first = rules.programs.first()?.as_str();

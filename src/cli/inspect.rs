@@ -20,15 +20,17 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
     let private = request::private()?;
     let scratch = Scratch::new(private.path());
     let place = Place::for_reading(&args.place)?;
-    let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
+    let seen = pipeline::read(&place, &wanted, &scratch, console)?;
     if let Some(path) = &args.why {
         return why(path, &args.place, &seen, global, console);
     }
-    let platforms = seen
-        .iter()
-        .map(|seen| inspect::summarise(&seen.platform, &seen.tree, seen.image.as_ref(), args.files))
-        .collect();
-    let summary = inspect::summary(&place.to_string(), image.as_ref(), platforms);
+    let image = match &seen {
+        Seen::Image(image, _) => Some(image),
+        Seen::Root(_) | Seen::Initramfs(_) => None,
+    };
+    let trees = seen.trees().into_iter();
+    let platforms = trees.map(|(image, tree)| inspect::summarise(image, tree, args.files)).collect();
+    let summary = inspect::summary(&place.to_string(), image, platforms);
     match global.format {
         Format::Human => console.result(&render::inspect::human(&summary))?,
         Format::Json => console.result(&render::inspect::json(&summary))?,
@@ -40,7 +42,7 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
 }
 
 /// Tells why a path is there.
-fn why(text: &str, place: &str, seen: &[Seen], global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+fn why(text: &str, place: &str, seen: &Seen, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let path: ImagePath = text.parse().map_err(|error| Trouble::Usage(format!("--why: {error}"), None))?;
     let answers = pipeline::why(seen, &path);
     if answers.is_empty() {

@@ -7,6 +7,8 @@ mod trouble;
 
 mod cache;
 
+mod flags;
+
 mod args;
 
 mod console;

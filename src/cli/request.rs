@@ -20,7 +20,8 @@ use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source}
 use sazare::reference::{Repository, Tag, split_tag};
 use sazare::trial::Machine;
 
-use super::args::{Build, CompressionForm, Config, ImageFlags, Layers};
+use super::args::Build;
+use super::flags::{CompressionForm, Config, ImageFlags, Layers};
 use super::trouble::Trouble;
 
 /// A platform as it was asked for, with its root file system where one was named.

@@ -1,6 +1,5 @@
 //! Every error that can end the program, and what the user is told of it.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -12,25 +11,41 @@ use sazare::transport::PlaceError;
 /// The exit code of a refusal: findings of severity error.
 pub const REFUSED: u8 = 1;
 
-/// Why the program ends without having done what was asked.
-#[derive(Debug)]
+/// Why the program ends before it did what was asked.
+#[derive(Debug, thiserror::Error)]
 pub enum Trouble {
-    /// The command line means nothing.
+    /// The command line is invalid.
+    #[error("{0}")]
     Usage(String, Option<String>),
-    /// A place means nothing.
-    Place(PlaceError),
-    /// The recipe has faults, which are drawn instead of told.
+    /// A place is invalid.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The recipe has faults, which are drawn on their lines.
+    #[error("the recipe is invalid")]
     Faults(Faults),
     /// The recipe cannot be read.
+    #[error(transparent)]
     Recipe(RecipeError),
     /// The work failed.
-    Build(BuildError),
+    #[error(transparent)]
+    Build(#[from] BuildError),
     /// A file that a flag names cannot be read.
-    Input(String, io::Error),
+    #[error("cannot read {}: {}", .0, plain(.1))]
+    Input(String, #[source] io::Error),
     /// `-C` names no folder.
-    Folder(PathBuf, io::Error),
+    #[error("cannot change to {}: {}", .0.display(), .1)]
+    Folder(PathBuf, #[source] io::Error),
     /// The result cannot be written.
-    Output(String, io::Error),
+    #[error("cannot write {0}: {1}")]
+    Output(String, #[source] io::Error),
+}
+
+/// An error of the system, in the same words whoever found out.
+fn plain(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "No such file or directory".to_string(),
+        _ => error.to_string(),
+    }
 }
 
 impl Trouble {
@@ -78,35 +93,5 @@ impl Trouble {
             | Trouble::Folder(..)
             | Trouble::Output(..) => self.failure().and_then(Failure::hint),
         }
-    }
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Trouble::Usage(message, _) => f.write_str(message),
-            Trouble::Folder(folder, error) => write!(f, "cannot work in {}: {error}", folder.display()),
-            Trouble::Input(what, error) if error.kind() == io::ErrorKind::NotFound => {
-                write!(f, "cannot read {what}: No such file or directory")
-            }
-            Trouble::Input(what, error) => write!(f, "cannot read {what}: {error}"),
-            Trouble::Output(what, error) => write!(f, "cannot write {what}: {error}"),
-            Trouble::Faults(_) => f.write_str("the recipe is invalid"),
-            Trouble::Place(error) => error.fmt(f),
-            Trouble::Recipe(error) => error.fmt(f),
-            Trouble::Build(error) => error.fmt(f),
-        }
-    }
-}
-
-impl From<PlaceError> for Trouble {
-    fn from(error: PlaceError) -> Trouble {
-        Trouble::Place(error)
-    }
-}
-
-impl From<BuildError> for Trouble {
-    fn from(error: BuildError) -> Trouble {
-        Trouble::Build(error)
     }
 }

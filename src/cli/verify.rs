@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sazare::codec::Scratch;
 use sazare::link::{self, Allowance, Baseline, Policy};
-use sazare::pipeline::{self, Verdict};
+use sazare::pipeline::{self, Seen, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
 use sazare::render;
@@ -44,8 +44,8 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
             continue;
         }
         let place = Place::for_reading(text)?;
-        let (image, seen) = pipeline::read(&place, &wanted, &scratch, console)?;
-        if image.is_none() && wanted.is_empty() {
+        let seen = pipeline::read(&place, &wanted, &scratch, console)?;
+        if !matches!(seen, Seen::Image(..)) && wanted.is_empty() {
             return Err(Trouble::usage(
                 format!("the platform of a root file system or initramfs is missing: {text}"),
                 "add --platform linux/amd64 or --platform linux/arm64: sazare never uses the platform of this \

@@ -52,7 +52,7 @@ pub fn assemble(
     let manifest = oci::manifest(config, descriptors, annotations);
     let mut manifest_descriptor = staging.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
     manifest_descriptor.set_platform(Some(oci::platform_of(platform)));
-    Ok(PlatformImage { platform: platform.to_string(), manifest_descriptor, manifest, configuration })
+    Ok(PlatformImage { platform: platform.clone().into(), manifest_descriptor, manifest, configuration })
 }
 
 /// The descriptor of a base's layer, with OCI's word for what docker calls otherwise: the bytes are the same, and an OCI

@@ -1,6 +1,7 @@
 //! What an image is, wherever it came from and wherever it goes.
 
 use crate::oci::{Annotations, Configuration, Descriptor, ImageManifest};
+use crate::platform::{ImagePlatform, Platform};
 use crate::reference::{Repository, Tag};
 
 /// An image whose documents were read and proved. Its blobs are named by descriptors and lie in some `Blobs`.
@@ -17,8 +18,8 @@ pub struct Image {
 /// The image of one platform.
 #[derive(Clone, Debug)]
 pub struct PlatformImage {
-    /// `linux/amd64`: as the config says it, whatever platform it may be.
-    pub platform: String,
+    /// The platform that the config names.
+    pub platform: ImagePlatform,
     /// The manifest, as its index describes it.
     pub manifest_descriptor: Descriptor,
     /// The manifest. It names exactly as many layers as the config has `diff_ids`.
@@ -40,8 +41,8 @@ pub struct Finished {
 
 impl Image {
     /// The image of one platform, by its exact spelling.
-    pub fn platform(&self, platform: &str) -> Option<&PlatformImage> {
-        self.platforms.iter().find(|image| image.platform == platform)
+    pub fn platform(&self, platform: &Platform) -> Option<&PlatformImage> {
+        self.platforms.iter().find(|image| image.platform.known() == Some(platform))
     }
 
     /// Every blob below the root, each once, children before what names them: layers, configs, then manifests. The

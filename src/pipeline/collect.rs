@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
-use super::read::read;
+use super::read::{Seen, read};
 use crate::bundle::trace::Traced;
 use crate::bundle::{self, BundleError, BundleRequest, Collected};
 use crate::codec::Scratch;
@@ -65,9 +65,11 @@ pub(super) fn collect(
             look(view, |root| bundle::collect(&BundleRequest { root, platform, rules, traced }))?
         }
         _ => {
-            let (_, seen) = read(&place, std::slice::from_ref(platform), scratch, progress)?;
-            let Some(seen) = seen.into_iter().next() else { return Err(BuildError::NoImage(place.to_string())) };
-            bundle::collect(&BundleRequest { root: &seen.tree, platform, rules, traced })?
+            let seen = read(&place, std::slice::from_ref(platform), scratch, progress)?;
+            let Some((_, root)) = seen.trees().into_iter().next() else {
+                return Err(BuildError::NoImage(place.to_string()));
+            };
+            bundle::collect(&BundleRequest { root, platform, rules, traced })?
         }
     };
     for note in &bundle.notes {
@@ -110,14 +112,12 @@ pub fn bundle_platforms(
             })?;
             found
         }
-        _ => {
-            let (image, seen) = read(&place, &[], scratch, progress)?;
-            if image.is_some() {
-                return Ok(seen.iter().filter_map(|seen| seen.platform.parse().ok()).collect());
+        _ => match read(&place, &[], scratch, progress)? {
+            Seen::Image(_, platforms) => {
+                return Ok(platforms.iter().filter_map(|(image, _)| image.platform.known().cloned()).collect());
             }
-            let Some(seen) = seen.first() else { return Ok(Vec::new()) };
-            arch(&seen.tree)?.0
-        }
+            Seen::Root(tree) | Seen::Initramfs(tree) => arch(&tree)?.0,
+        },
     };
     Ok(arch.map(Platform::new).into_iter().collect())
 }

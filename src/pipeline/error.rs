@@ -1,7 +1,5 @@
-//! Why a trip ended early.
+//! Why the work ended early.
 
-use std::error::Error;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::bundle::BundleError;
@@ -10,96 +8,79 @@ use crate::codec::dir::DirError;
 use crate::failure::{Failure, Kind};
 use crate::image::{FlattenError, LayerError, StoreError};
 use crate::path::ImagePath;
+use crate::platform::{ImagePlatform, Platform};
 use crate::stage::StageError;
 use crate::transport::TransportError;
 use crate::trial::TrialError;
 
-/// Why a trip ended early.
-#[derive(Debug)]
+/// Why the work ended early.
+#[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// Staging failed.
-    Stage(StageError),
+    #[error(transparent)]
+    Stage(#[from] StageError),
     /// A layer cannot be made.
-    Layer(LayerError),
+    #[error(transparent)]
+    Layer(#[from] LayerError),
     /// A blob cannot be kept.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// An image cannot be merged.
-    Flatten(FlattenError),
+    #[error(transparent)]
+    Flatten(#[from] FlattenError),
     /// A place cannot be opened or written.
-    Transport(TransportError),
+    #[error(transparent)]
+    Transport(#[from] TransportError),
     /// One of several places cannot be written to, and others were written by then.
+    #[error("{error}; these places were written before: {}", .written.join(", "))]
     Unfinished {
         /// Why.
+        #[source]
         error: Box<TransportError>,
         /// The places that were written.
         written: Vec<String>,
     },
     /// An output lies in a source.
+    #[error("the output {} is inside the source {}", .0.display(), .1.display())]
     OutputInSource(PathBuf, PathBuf),
     /// A place that should hold an image does not.
+    #[error("not an image: {0}")]
     NoImage(String),
     /// An image does not have the platform.
+    #[error("{place} has no image for {}, only for {}", list(.wanted), list(.found))]
     NoPlatform {
         /// Where the image is.
         place: String,
         /// What was wanted.
-        wanted: String,
+        wanted: Vec<Platform>,
         /// What is there.
-        found: String,
+        found: Vec<ImagePlatform>,
     },
-    /// The archives of several platforms would go into one file.
+    /// Several outputs would go into one file or folder.
+    #[error("several platforms would be written to {}", .0.display())]
     OneArchive(PathBuf),
     /// A program is not in its root.
+    #[error("program not found: {0}")]
     NoProgram(ImagePath),
     /// Programs cannot be bundled.
-    Bundle(BundleError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
     /// A program cannot be traced.
-    Trace(TraceError),
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// A root cannot be read.
-    Dir(DirError),
+    #[error(transparent)]
+    Dir(#[from] DirError),
     /// A command cannot be tried.
-    Trial(TrialError),
+    #[error(transparent)]
+    Trial(#[from] TrialError),
     /// An image is for a platform whose loaders we do not know.
+    #[error("the loaders of this platform are not known: {0}")]
     UnknownPlatform(String),
 }
 
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::Stage(error) => error.fmt(f),
-            BuildError::Layer(error) => error.fmt(f),
-            BuildError::Store(error) => error.fmt(f),
-            BuildError::Flatten(error) => error.fmt(f),
-            BuildError::Transport(error) => error.fmt(f),
-            BuildError::Unfinished { error, written } => {
-                write!(f, "{error}; these places were written before: {}", written.join(", "))
-            }
-            BuildError::OutputInSource(output, source) => {
-                write!(f, "the output {} is inside the source {}", output.display(), source.display())
-            }
-            BuildError::NoImage(place) => write!(f, "no image found: {place}"),
-            BuildError::NoPlatform { place, wanted, found } => {
-                write!(f, "{place} has no image for {wanted}, only for {found}")
-            }
-            BuildError::NoProgram(path) => write!(f, "program not found: {path}"),
-            BuildError::Bundle(error) => error.fmt(f),
-            BuildError::Trace(error) => error.fmt(f),
-            BuildError::Dir(error) => error.fmt(f),
-            BuildError::Trial(error) => error.fmt(f),
-            BuildError::OneArchive(file) => {
-                write!(f, "{} can contain only one platform, but there are several", file.display())
-            }
-            BuildError::UnknownPlatform(platform) => {
-                write!(f, "sazare does not know the loaders of this platform: {platform}")
-            }
-        }
-    }
-}
-
-impl Error for BuildError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.inner().and_then(|inner| inner.source())
-    }
+fn list(platforms: &[impl ToString]) -> String {
+    platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl BuildError {
@@ -137,14 +118,11 @@ impl Failure for BuildError {
     fn hint(&self) -> Option<String> {
         match self {
             BuildError::OutputInSource(..) => {
-                Some("write it to another directory: it would become a part of the image".into())
+                Some("write it elsewhere, so that it does not become part of the image".into())
             }
             BuildError::OneArchive(file) => {
                 let (stem, rest) = split_name(file);
-                Some(format!(
-                    "write one for each, such as -o cpio:{stem}-{{arch}}{rest}, or select one with \
-                              --platform"
-                ))
+                Some(format!("write one for each, e.g. -o cpio:{stem}-{{arch}}{rest}, or select one with --platform"))
             }
             other => other.inner().and_then(Failure::hint),
         }
@@ -159,59 +137,5 @@ fn split_name(file: &Path) -> (String, String) {
     match (text.get(..at), text.get(at..)) {
         (Some(stem), Some(rest)) => (stem.to_string(), rest.to_string()),
         _ => (text, String::new()),
-    }
-}
-
-impl From<StageError> for BuildError {
-    fn from(error: StageError) -> BuildError {
-        BuildError::Stage(error)
-    }
-}
-
-impl From<BundleError> for BuildError {
-    fn from(error: BundleError) -> BuildError {
-        BuildError::Bundle(error)
-    }
-}
-
-impl From<TraceError> for BuildError {
-    fn from(error: TraceError) -> BuildError {
-        BuildError::Trace(error)
-    }
-}
-
-impl From<LayerError> for BuildError {
-    fn from(error: LayerError) -> BuildError {
-        BuildError::Layer(error)
-    }
-}
-
-impl From<StoreError> for BuildError {
-    fn from(error: StoreError) -> BuildError {
-        BuildError::Store(error)
-    }
-}
-
-impl From<FlattenError> for BuildError {
-    fn from(error: FlattenError) -> BuildError {
-        BuildError::Flatten(error)
-    }
-}
-
-impl From<TransportError> for BuildError {
-    fn from(error: TransportError) -> BuildError {
-        BuildError::Transport(error)
-    }
-}
-
-impl From<DirError> for BuildError {
-    fn from(error: DirError) -> BuildError {
-        BuildError::Dir(error)
-    }
-}
-
-impl From<TrialError> for BuildError {
-    fn from(error: TrialError) -> BuildError {
-        BuildError::Trial(error)
     }
 }

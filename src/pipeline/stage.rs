@@ -3,13 +3,12 @@
 use super::collect::collect;
 use super::error::BuildError;
 use super::order::Order;
-use super::read::is_platform;
 use crate::bundle::Reasons;
 use crate::codec::Scratch;
 use crate::image::{self, Blobs, PlatformImage};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
-use crate::platform::Platform;
+use crate::platform::{ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
 use crate::recipe::{self, Output};
 use crate::stage;
@@ -150,13 +149,9 @@ fn open_base(
     for note in &notes {
         progress.event(Event::Note { platform: None, about: Some(text.clone()), text: note.clone() });
     }
-    let found: Vec<String> = image.platforms.iter().map(|image| image.platform.clone()).collect();
-    let wanted = image.platforms.into_iter().find(|image| is_platform(&image.platform, platform));
-    let image = wanted.ok_or_else(|| BuildError::NoPlatform {
-        place: text,
-        wanted: platform.to_string(),
-        found: found.join(", "),
-    })?;
+    let found: Vec<ImagePlatform> = image.platforms.iter().map(|image| image.platform.clone()).collect();
+    let wanted = image.platforms.into_iter().find(|image| image.platform.serves(platform));
+    let image = wanted.ok_or_else(|| BuildError::NoPlatform { place: text, wanted: vec![platform.clone()], found })?;
     let tree = image::flatten(&image, &*blobs, scratch)?;
     Ok(Base { image, blobs, tree })
 }

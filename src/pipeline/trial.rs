@@ -5,11 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::BuildError;
-use super::read::{Seen, read};
+use super::read::{Seen, known, read};
 use crate::codec::Scratch;
+use crate::image::PlatformImage;
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::transport::Place;
+use crate::tree::Tree;
 use crate::trial::{Machine, Method, Trial, TrialOutcome, attempt};
 
 /// A command that is to be run inside a place.
@@ -56,8 +58,8 @@ pub fn try_out(
     room: &Path,
     progress: &dyn Progress,
 ) -> Result<TrialOutcome, BuildError> {
-    let (platform, seen) = choose(&asked, scratch, progress)?;
-    let mut settings = seen.image.map(|image| image.configuration.settings()).unwrap_or_default();
+    let (platform, image, tree) = choose(&asked, scratch, progress)?;
+    let mut settings = image.map(|image| image.configuration.settings()).unwrap_or_default();
     for (name, value) in asked.env {
         settings.env.retain(|(known, _)| *known != name);
         settings.env.push((name, value));
@@ -65,7 +67,7 @@ pub fn try_out(
     settings.user = asked.user.unwrap_or(settings.user);
     settings.workdir = asked.workdir.unwrap_or(settings.workdir);
     let trial = Trial {
-        tree: &seen.tree,
+        tree: &tree,
         platform: &platform,
         settings,
         command: asked.command,
@@ -81,21 +83,26 @@ pub fn try_out(
 }
 
 /// Reads the one platform that is to be run.
-fn choose(asked: &Try<'_>, scratch: &Scratch, progress: &dyn Progress) -> Result<(Platform, Seen), BuildError> {
+fn choose(
+    asked: &Try<'_>,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<(Platform, Option<PlatformImage>, Tree), BuildError> {
     let here = Machine::arch().map(Platform::new);
     let wanted: Vec<Platform> = asked.platform.iter().chain(&here).take(1).cloned().collect();
     let seen = match read(asked.place, &wanted, scratch, progress) {
         Err(BuildError::NoPlatform { .. }) if asked.platform.is_none() => read(asked.place, &[], scratch, progress),
         other => other,
     };
-    let (_, seen) = seen?;
-    let Some(seen) = seen.into_iter().next() else {
-        return Err(BuildError::NoImage(asked.place.to_string()));
-    };
-    let platform = if seen.image.is_some() {
-        seen.platform.parse().map_err(|_| BuildError::UnknownPlatform(seen.platform.clone()))?
-    } else {
-        wanted.into_iter().next().ok_or_else(|| BuildError::UnknownPlatform("of this machine".into()))?
-    };
-    Ok((platform, seen))
+    match seen? {
+        Seen::Image(_, platforms) => {
+            let first = platforms.into_iter().next();
+            let (image, tree) = first.ok_or_else(|| BuildError::NoImage(asked.place.to_string()))?;
+            Ok((known(&image)?.clone(), Some(image), tree))
+        }
+        Seen::Root(tree) | Seen::Initramfs(tree) => {
+            let platform = wanted.into_iter().next();
+            Ok((platform.ok_or_else(|| BuildError::UnknownPlatform("of this machine".into()))?, None, tree))
+        }
+    }
 }

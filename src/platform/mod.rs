@@ -13,7 +13,10 @@ mod arch;
 mod machine;
 mod os_arch;
 
+mod image_platform;
+
 pub use arch::Arch;
 pub use facts::{ArchFacts, ByteOrder, Class, Compat, CpuLevels, GlibcFacts, MuslFacts, Relocations};
+pub use image_platform::ImagePlatform;
 pub use machine::machine_name;
 pub use os_arch::{Platform, PlatformError};

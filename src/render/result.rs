@@ -112,11 +112,16 @@ fn image_document(digest: &Digest, image: &Image, platforms: &[Platform], compre
     json!({"digest": digest.to_string(), "platforms": images, "compressor": writer_id(compression)})
 }
 
+/// The platform of an answer; empty for a root file system.
+fn words(answer: &Why) -> String {
+    answer.platform.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
 /// Why a path is in a place, for people.
 pub fn why(path: &str, answers: &[Why]) -> String {
     let mut out = String::new();
     for answer in answers {
-        let platform = if answers.len() > 1 { format!("{} ", answer.platform) } else { String::new() };
+        let platform = if answers.len() > 1 { format!("{} ", words(answer)) } else { String::new() };
         let _ = writeln!(out, "{platform}{path}");
         for reason in &answer.because {
             let _ = writeln!(out, "  {reason}");
@@ -131,7 +136,7 @@ pub fn why(path: &str, answers: &[Why]) -> String {
 /// Why a path is in a place, as JSON.
 pub fn why_json(path: &str, answers: &[Why]) -> String {
     let answers: Vec<Value> =
-        answers.iter().map(|answer| json!({"platform": answer.platform, "because": answer.because})).collect();
+        answers.iter().map(|answer| json!({"platform": words(answer), "because": answer.because})).collect();
     format!("{:#}\n", json!({"path": path, "platforms": answers}))
 }
 

@@ -132,9 +132,9 @@ mod tests {
         }
         assert_eq!(root(choose("x", &all, Some("v2"))), v2);
         let error = choose("x", &all, Some("v3")).unwrap_err();
-        assert_eq!(error.to_string(), r#"x contains no image "v3"; it contains v1, v2"#);
+        assert_eq!(error.to_string(), r#"x has no image "v3"; it has v1, v2"#);
         let error = choose("x", &all, None).unwrap_err();
-        assert_eq!(error.to_string(), "x contains several images; name one of them: v1, v2");
+        assert_eq!(error.to_string(), "x has several images, and none was selected: v1, v2");
         assert_eq!(choose("x", &[], None).unwrap_err().to_string(), "x: it contains no image");
     }
 

@@ -1,7 +1,5 @@
-//! Why an image cannot be taken from a place or brought to it.
+//! Why an image cannot be read from a place or written to it.
 
-use std::error::Error;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -13,26 +11,35 @@ use crate::failure::{Failure, Kind};
 use crate::image::StoreError;
 use crate::tree::ContentError;
 
-/// Why an image cannot be taken from a place or brought to it.
-#[derive(Debug)]
+/// Why an image cannot be read from a place or written to it.
+#[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// A text that names no place.
-    Place(PlaceError),
+    /// A text that is not a place.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// A blob.
-    Store(StoreError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A root file system as a folder.
-    Dir(DirError),
+    #[error(transparent)]
+    Dir(#[from] DirError),
     /// A root file system in a tar.
-    Tar(TarError),
+    #[error(transparent)]
+    Tar(#[from] TarError),
     /// An initramfs that cannot be read.
+    #[error(transparent)]
     CpioRead(CpioReadError),
     /// A tree that cannot be an initramfs.
+    #[error(transparent)]
     Cpio(CpioError),
     /// A file or folder of the output cannot be written.
-    Write(PathBuf, io::Error),
+    #[error("cannot write {}: {}", .0.display(), .1)]
+    Write(PathBuf, #[source] io::Error),
     /// A file or folder of the input cannot be read.
-    Read(PathBuf, io::Error),
+    #[error("cannot read {}: {}", .0.display(), .1)]
+    Read(PathBuf, #[source] io::Error),
     /// An input is there and is not what it should be.
+    #[error("{place}: {fault}")]
     Malformed {
         /// The layout or archive.
         place: String,
@@ -40,6 +47,7 @@ pub enum TransportError {
         fault: String,
     },
     /// No image of that name is there.
+    #[error("{place} has no image {wanted:?}; it has {}", list(.known))]
     NoSuchImage {
         /// The layout or archive.
         place: String,
@@ -49,6 +57,7 @@ pub enum TransportError {
         known: Vec<String>,
     },
     /// Several images are there and none was named.
+    #[error("{place} has several images, and none was selected: {}", list(.known))]
     Several {
         /// The layout or archive.
         place: String,
@@ -56,46 +65,28 @@ pub enum TransportError {
         known: Vec<String>,
     },
     /// The contents of a file cannot be read.
+    #[error(transparent)]
     Content(ContentError),
     /// A folder that holds something else than a layout.
+    #[error("the directory is not empty and not an image layout: {}", .0.display())]
     Occupied(PathBuf),
     /// A folder that should be empty and is not.
+    #[error("the directory is not empty: {}", .0.display())]
     NotEmpty(PathBuf),
     /// A layout that is there and cannot be added to.
+    #[error("cannot add to {}: {fault}", .path.display())]
     Layout {
         /// The file at fault.
         path: PathBuf,
         /// What is wrong with it.
         fault: String,
     },
-    /// What was asked for cannot be meant.
+    /// An impossible combination was asked for.
+    #[error("{0}")]
     Usage(String),
     /// Registries.
+    #[error("registries are not supported yet: docker://{0}")]
     Registry(String),
-}
-
-impl From<PlaceError> for TransportError {
-    fn from(error: PlaceError) -> TransportError {
-        TransportError::Place(error)
-    }
-}
-
-impl From<DirError> for TransportError {
-    fn from(error: DirError) -> TransportError {
-        TransportError::Dir(error)
-    }
-}
-
-impl From<TarError> for TransportError {
-    fn from(error: TarError) -> TransportError {
-        TransportError::Tar(error)
-    }
-}
-
-impl From<StoreError> for TransportError {
-    fn from(error: StoreError) -> TransportError {
-        TransportError::Store(error)
-    }
 }
 
 /// Names for a sentence: `a, b and 3 more`.
@@ -106,59 +97,6 @@ fn list(names: &[String]) -> String {
         None | Some(0) if names.is_empty() => "no image at all".to_string(),
         None | Some(0) => shown,
         Some(more) => format!("{shown} and {more} more"),
-    }
-}
-
-impl fmt::Display for TransportError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TransportError::Place(error) => error.fmt(f),
-            TransportError::Store(error) => error.fmt(f),
-            TransportError::Dir(error) => error.fmt(f),
-            TransportError::Tar(error) => error.fmt(f),
-            TransportError::CpioRead(error) => error.fmt(f),
-            TransportError::Cpio(error) => error.fmt(f),
-            TransportError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
-            TransportError::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            TransportError::Malformed { place, fault } => write!(f, "{place}: {fault}"),
-            TransportError::NoSuchImage { place, wanted, known } => {
-                write!(f, "{place} contains no image {wanted:?}; it contains {}", list(known))
-            }
-            TransportError::Several { place, known } => {
-                write!(f, "{place} contains several images; name one of them: {}", list(known))
-            }
-            TransportError::Occupied(path) => {
-                write!(f, "the directory is neither empty nor an image layout: {}", path.display())
-            }
-            TransportError::Content(error) => error.fmt(f),
-            TransportError::NotEmpty(path) => write!(f, "the directory is not empty: {}", path.display()),
-            TransportError::Layout { path, fault } => write!(f, "cannot add to {}: {fault}", path.display()),
-            TransportError::Usage(text) => f.write_str(text),
-            TransportError::Registry(reference) => write!(f, "registries are not supported yet: docker://{reference}"),
-        }
-    }
-}
-
-impl Error for TransportError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            TransportError::Place(error) => Some(error),
-            TransportError::Store(error) => Some(error),
-            TransportError::Dir(error) => Some(error),
-            TransportError::Tar(error) => Some(error),
-            TransportError::CpioRead(error) => Some(error),
-            TransportError::Cpio(error) => Some(error),
-            TransportError::Content(error) => Some(error),
-            TransportError::Write(_, error) | TransportError::Read(_, error) => Some(error),
-            TransportError::Malformed { .. }
-            | TransportError::NoSuchImage { .. }
-            | TransportError::Several { .. }
-            | TransportError::Occupied(_)
-            | TransportError::NotEmpty(_)
-            | TransportError::Layout { .. }
-            | TransportError::Usage(_)
-            | TransportError::Registry(_) => None,
-        }
     }
 }
 
@@ -200,16 +138,15 @@ impl Failure for TransportError {
             }
             TransportError::NoSuchImage { known, .. } if known.is_empty() => return None,
             TransportError::NoSuchImage { .. } | TransportError::Several { .. } => {
-                "add its tag after a colon, such as oci:DIR:TAG".into()
+                "select one of them after a colon, e.g. oci:DIR:TAG".into()
             }
             TransportError::Occupied(_) | TransportError::NotEmpty(_) => {
                 "use another directory, or empty this one".into()
             }
             TransportError::Layout { .. } => "write to a new directory, or repair this layout".into(),
-            TransportError::Registry(reference) => format!(
-                "use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes; with the arguments \
-                 swapped it pulls"
-            ),
+            TransportError::Registry(reference) => {
+                format!("use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the reverse pulls")
+            }
             TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => return None,
         })
     }

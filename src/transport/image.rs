@@ -10,6 +10,7 @@ use super::pending::{LastStep, Pending, Renamed, Written, WrittenImage, is_strea
 use super::place::Place;
 use crate::image::{Blob, Finished, PlatformImage, Staging};
 use crate::oci::{MediaType, REF_NAME};
+use crate::platform::{Arch, Platform};
 use crate::progress::{Action, Progress, Step};
 
 /// How an image is written.
@@ -18,7 +19,7 @@ pub struct WriteOptions {
     /// Put the manifests of the platforms into `index.json` itself, for tools that know no nested index.
     pub flat_index: bool,
     /// The platform that docker's classic store gets from an archive: `linux/amd64`, else the first, when `None`.
-    pub docker_platform: Option<String>,
+    pub docker_platform: Option<Platform>,
 }
 
 /// Tells before the work begins whether an image could be written to a place at all.
@@ -37,7 +38,7 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
         Place::Stdio => Ok(()),
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
         Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {
-            Err(TransportError::Usage(format!("the place contains no image: {place}")))
+            Err(TransportError::Usage(format!("not a place for images: {place}")))
         }
     }
 }
@@ -83,7 +84,7 @@ pub fn prepare_image<'a>(
         LastStep::Layout(layout::prepare(folder, staging, &blobs, descriptors, obsolete, progress)?)
     } else {
         written.notes.extend(notes(image));
-        let docker = docker_image(manifests, options.docker_platform.as_deref())?;
+        let docker = docker_image(manifests, options.docker_platform.as_ref())?;
         let docker = docker.map(|image| archive::docker_manifest(image, &names.full())).transpose()?;
         let contents = Contents { blobs, descriptors, docker };
         match place {
@@ -106,18 +107,18 @@ pub fn prepare_image<'a>(
 /// The image that docker's classic store gets.
 fn docker_image<'a>(
     images: &'a [PlatformImage],
-    wanted: Option<&str>,
+    wanted: Option<&Platform>,
 ) -> Result<Option<&'a PlatformImage>, TransportError> {
-    let find = |platform: &str| images.iter().find(|image| image.platform == platform);
+    let find = |platform: &Platform| images.iter().find(|image| image.platform.known() == Some(platform));
     match wanted {
         Some(platform) => find(platform).map(Some).ok_or_else(|| {
-            let known: Vec<&str> = images.iter().map(|image| image.platform.as_str()).collect();
+            let known: Vec<String> = images.iter().map(|image| image.platform.to_string()).collect();
             TransportError::Usage(format!(
                 "the image has no platform for docker's manifest.json ({}): {platform}",
                 known.join(", ")
             ))
         }),
-        None => Ok(find("linux/amd64").or(images.first())),
+        None => Ok(find(&Platform::new(Arch::Amd64)).or(images.first())),
     }
 }
 
@@ -129,7 +130,7 @@ fn notes(image: &Finished) -> Vec<String> {
         notes.push("docker before version 23 cannot load zstd layers".to_string());
     }
     if image.name.is_none() {
-        notes.push("the image has no name, so engines load it under its digest or another name".to_string());
+        notes.push("the image has no name, so engines load it by digest or choose a name".to_string());
     }
     notes
 }

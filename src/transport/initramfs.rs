@@ -29,7 +29,7 @@ pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, Transpor
         "xz" => (Whole::Xz, "xz"),
         "cpio" => return Ok(asked.unwrap_or(Whole::None)),
         "lz4" | "bz2" | "lzma" | "lzo" => {
-            let text = format!("an initramfs is uncompressed, or compressed with gzip, zstd or xz: {}", file.display());
+            let text = format!("an initramfs is written uncompressed or with gzip, zstd or xz: {}", file.display());
             return Err(TransportError::Usage(text));
         }
         _ => return Ok(asked.unwrap_or(Whole::Gzip)),
@@ -37,7 +37,7 @@ pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, Transpor
     if asked.is_none_or(|asked| asked == named) {
         return Ok(named);
     }
-    let text = format!("the name ends like {word}, but the recipe's `initramfs.compression` is different");
+    let text = format!("the name ends like {word}, but the recipe's `initramfs.compression` differs");
     Err(TransportError::Usage(format!("{text}: {}", file.display())))
 }
 
@@ -101,11 +101,11 @@ mod tests {
         ] {
             assert_eq!(form(name, asked), Ok(expected), "{name} {asked:?}");
         }
-        let expected = "the name ends like gzip, but the recipe's `initramfs.compression` is different: a.cpio.gz";
+        let expected = "the name ends like gzip, but the recipe's `initramfs.compression` differs: a.cpio.gz";
         assert_eq!(form("a.cpio.gz", Some(Whole::Zstd)), Err(expected.into()));
         assert_eq!(
             form("a.cpio.lz4", None),
-            Err("an initramfs is uncompressed, or compressed with gzip, zstd or xz: a.cpio.lz4".into())
+            Err("an initramfs is written uncompressed or with gzip, zstd or xz: a.cpio.lz4".into())
         );
     }
 

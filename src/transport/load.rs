@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use super::error::TransportError;
 use crate::image::{Blobs, Image, PlatformImage, StoreError, read_small};
 use crate::oci::{self, Annotations, Configuration, Descriptor, ImageIndex, ImageManifest, MediaType};
+use crate::platform::ImagePlatform;
 
 /// How deep indexes may be nested.
 const DEPTH_MAX: usize = 4;
@@ -101,6 +102,7 @@ impl Loader<'_> {
             self.notes.push(format!("the index says {index}, the config says {platform}: {}", descriptor.digest()));
         }
         let manifest_descriptor = descriptor.clone();
+        let platform = ImagePlatform::new(&platform);
         self.platforms.push(PlatformImage { platform, manifest_descriptor, manifest, configuration });
         Ok(())
     }
@@ -226,8 +228,8 @@ mod tests {
         ];
         let root = memory.index(children.clone());
         let (image, notes) = memory.load(&root).unwrap();
-        let platforms: Vec<&str> = image.platforms.iter().map(|image| image.platform.as_str()).collect();
-        assert_eq!((platforms, notes), (vec!["linux/amd64", "linux/arm64"], vec![]));
+        let platforms: Vec<String> = image.platforms.iter().map(|image| image.platform.to_string()).collect();
+        assert_eq!((platforms, notes), (vec!["linux/amd64".to_string(), "linux/arm64".to_string()], vec![]));
         assert_eq!(image.index_annotations["a"], "b");
         assert_eq!(image.blobs().len(), 5);
         let (image, _) = memory.load(&children[0]).unwrap();

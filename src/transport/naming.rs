@@ -58,7 +58,7 @@ impl Names {
             for platform in &image.image.platforms {
                 let tag = match &image.image.platforms[..] {
                     [_] => tag.clone(),
-                    _ => format!("{tag}-{}", suffix(&platform.platform))
+                    _ => format!("{tag}-{}", suffix(&platform.platform.to_string()))
                         .parse()
                         .map_err(|error: crate::reference::ReferenceError| TransportError::Usage(error.to_string()))?,
                 };

@@ -3,7 +3,6 @@
 //! The prefixes are skopeo's. As there, the first colon behind a prefix ends the path, so paths with a colon can be
 //! named only without a prefix. A bare path is understood by its end when it is written.
 
-use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -46,37 +45,28 @@ const WRITABLE: &str =
 /// The prefixes of what can only be read.
 const READABLE: &str = "tar:FILE";
 
-/// Why a text names no place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Why a text is not a place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// A prefix without a path behind it, or nothing at all.
+    #[error("a place needs a path: {0:?}")]
     Empty(String),
-    /// A prefix that nobody knows.
+    /// A prefix that is not known.
+    #[error("unknown prefix: {0}")]
     UnknownPrefix(String),
-    /// A bare path whose end tells nothing.
+    /// A bare path whose end says nothing.
+    #[error("cannot tell the output format from the name: {0}")]
     Unclear(String),
     /// A bare path that leads to nothing we know.
+    #[error("not an image, a tar, an initramfs or a directory: {0}")]
     Unknown(String),
     /// A bare path that cannot be looked at, and why.
+    #[error("cannot read {0}: {1}")]
     Unreadable(String, String),
     /// A place of a form that is only read.
+    #[error("this kind of place can only be read: {0}")]
     ReadOnly(String),
 }
-
-impl fmt::Display for PlaceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PlaceError::Empty(text) => write!(f, "a place needs a path: {text:?}"),
-            PlaceError::UnknownPrefix(text) => write!(f, "unknown prefix: {text}"),
-            PlaceError::Unclear(text) => write!(f, "cannot tell the output format from the name: {text}"),
-            PlaceError::Unknown(text) => write!(f, "neither an image, a tar, an initramfs nor a directory: {text}"),
-            PlaceError::Unreadable(text, error) => write!(f, "cannot read {text}: {error}"),
-            PlaceError::ReadOnly(text) => write!(f, "this prefix can only be read, not written: {text}"),
-        }
-    }
-}
-
-impl Error for PlaceError {}
 
 impl Failure for PlaceError {
     fn kind(&self) -> Kind {
@@ -313,7 +303,7 @@ mod tests {
             ("ociarchive:x", "unknown prefix: ociarchive:x"),
             ("dist", "cannot tell the output format from the name: dist"),
             ("x.tar.gz", "cannot tell the output format from the name: x.tar.gz"),
-            ("tar:x", "this prefix can only be read, not written: tar:x"),
+            ("tar:x", "this kind of place can only be read: tar:x"),
         ] {
             let error = Place::for_writing(text).unwrap_err();
             assert_eq!(error.to_string(), message);
@@ -332,7 +322,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Input);
         std::fs::write(&path, b"\x7fELF").unwrap();
         let error = Place::for_reading(text).unwrap_err();
-        assert_eq!(error.to_string(), format!("neither an image, a tar, an initramfs nor a directory: {text}"));
+        assert_eq!(error.to_string(), format!("not an image, a tar, an initramfs or a directory: {text}"));
         assert_eq!(Place::for_reading(&format!("tar:{text}")), Ok(Place::Tar(path)));
         let text = folder.path().to_str().unwrap();
         assert_eq!(Place::for_reading(text), Ok(Place::Rootfs(text.into())));

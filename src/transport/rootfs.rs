@@ -71,7 +71,7 @@ mod tests {
         pending.publish(&mut Vec::new(), &Silent).unwrap();
         assert_eq!(fs::read(target.join("a")).unwrap(), b"text");
         let error = prepare_rootfs(&tree, &target, &Silent).err().unwrap().to_string();
-        assert!(error.starts_with("the folder is not empty: "), "{error}");
+        assert!(error.starts_with("the directory is not empty: "), "{error}");
         fs::remove_file(target.join("a")).unwrap();
         prepare_rootfs(&tree, &target, &Silent).unwrap().publish(&mut Vec::new(), &Silent).unwrap();
         assert_eq!(folder.path().read_dir().unwrap().count(), 1);
