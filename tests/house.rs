@@ -16,6 +16,12 @@ const LINES_MAX: usize = 500;
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "misc", "imp"];
 
+/// What opens a file without asking what it is: a FIFO would block, a device never end.
+const BLIND: [[&str; 3]; 3] = [["File", "::", "open"], ["fs", "::", "read"], ["fs", "::", "read_to_string"]];
+
+/// Who may: the one module that asks, and those that open only what they made or what the kernel has.
+const MAY_OPEN: [&str; 5] = ["input.rs", "trial/", "bundle/trace/", "cli/review.rs", "link/rules/"];
+
 /// File names below `src/` (`tree/inodes.rs`) and their texts.
 type Sources = BTreeMap<String, String>;
 
@@ -67,6 +73,12 @@ fn faults(sources: &Sources) -> Vec<String> {
                     faults.push(format!("src/{file} holds more than docs, `mod` lines and re-exports"));
                     break;
                 }
+            }
+        }
+        for [first, colons, last] in BLIND {
+            let opens = |window: &[String]| window[0] == first && window[1] == colons && window[2] == last;
+            if !MAY_OPEN.iter().any(|known| file.starts_with(known)) && tokens.windows(3).any(opens) {
+                faults.push(format!("src/{file}: `{first}::{last}` waits for FIFOs: use `input`"));
             }
         }
         if file == "lib.rs" || file == "main.rs" || file.starts_with("cli/") {

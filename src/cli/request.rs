@@ -11,6 +11,7 @@ use std::time::Duration;
 use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
 use sazare::image::LayerOptions;
+use sazare::input;
 use sazare::oci::Changes;
 use sazare::path::ImagePath;
 use sazare::pipeline::BuildError;
@@ -264,7 +265,7 @@ fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, 
 
 /// The architecture of a path that is an ELF file; `None` for anything else, which is no program by itself.
 pub fn program(text: &str) -> Option<Arch> {
-    let file = std::fs::File::open(text).ok()?;
+    let file = input::open(Path::new(text)).ok()?;
     let mut start = [0; 20];
     let count = std::os::unix::fs::FileExt::read_at(&file, &mut start, 0).ok()?;
     if count < start.len() || !start.starts_with(b"\x7fELF") {

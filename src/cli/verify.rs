@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::codec::Scratch;
+use sazare::input;
 use sazare::link::{self, Allowance, Baseline, Policy};
 use sazare::pipeline::{self, Seen, Verdict};
 use sazare::platform::{Arch, Platform};
@@ -114,7 +115,10 @@ pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, Trouble> {
 /// The findings that a file lists; none without a file.
 pub fn baseline(file: Option<&Path>) -> Result<Baseline, Trouble> {
     let Some(file) = file else { return Ok(Baseline::default()) };
-    match std::fs::read_to_string(file) {
+    let read = input::read(file, input::TEXT_MAX).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))
+    });
+    match read {
         Ok(text) => Ok(Baseline::parse(&text)),
         Err(error) => Err(Trouble::Input(file.display().to_string(), error)),
     }

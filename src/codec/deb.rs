@@ -11,6 +11,7 @@ use super::compress;
 use super::scratch::Scratch;
 use super::tar::{TarError, read_tar_file};
 use crate::failure::{Failure, Kind};
+use crate::input;
 use crate::tree::Tree;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
@@ -62,7 +63,7 @@ impl Failure for DebError {
 pub fn read_deb(path: &Path, scratch: &Scratch) -> Result<Tree, DebError> {
     let name = path.display().to_string();
     let fail = |error| DebError::Io(name.clone(), error);
-    let file = File::open(path).map_err(fail)?;
+    let file = input::open(path).map_err(fail)?;
     let (member, offset, size) = data_member(&file).map_err(fail)?;
     let mut start = [0; 6];
     let count = file.read_at(&mut start, offset).map_err(fail)?;

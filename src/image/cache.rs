@@ -12,7 +12,7 @@
 //! time ago go, until three quarters of the limit are left. A file's date says when it was used, to the hour. The files lie in
 //! sixteen folders by the first digit of their names, so that none gets too long.
 
-use std::fs::{self, File, FileTimes, OpenOptions};
+use std::fs::{self, FileTimes, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -21,6 +21,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::codec::compress::Coded;
 use crate::digest::{Digest, Hasher};
+use crate::input;
 
 /// The folder within the cache. Another form of what is kept gets another name.
 const FORM: &str = "1";
@@ -75,8 +76,8 @@ impl Cache {
     }
 
     fn read(&self, path: &Path, name: &Digest, buffer: &mut Vec<u8>) -> Option<usize> {
-        let mut file = File::open(path).ok()?;
-        let meta = file.metadata().ok().filter(fs::Metadata::is_file)?;
+        let mut file = input::open_itself(path).ok()?;
+        let meta = file.metadata().ok()?;
         let length = usize::try_from(meta.len()).ok()?.checked_sub(SUM)?;
         if buffer.len() < length {
             buffer.resize(length, 0);
@@ -171,6 +172,8 @@ fn sum_of(name: &Digest, bytes: &[u8]) -> Digest {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
 
     fn cache(folder: &Path, limit: u64) -> Cache {

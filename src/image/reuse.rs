@@ -23,6 +23,7 @@ use super::segment::Segment;
 use super::store::{Blob, Staging};
 use crate::codec::compress::{Coded, Compression, writer_id};
 use crate::digest::{Digest, Hasher, Midway};
+use crate::input;
 use crate::tree::Content;
 
 /// What was made before, and may be used again.
@@ -188,7 +189,7 @@ impl<'a> Reuse<'a> {
         }
         let keys: Option<Vec<Digest>> = outline.records.iter().map(|record| record.key).collect();
         memory.layers.extend(keys.map(|keys| (keys, outline.packed)));
-        if let (true, Ok(blob)) = (self.shared, File::open(blob)) {
+        if let (true, Ok(blob)) = (self.shared, input::open_itself(blob)) {
             let (blob, mut offset) = (Arc::new(blob), 0);
             for (record, &length) in outline.records.iter().zip(lengths) {
                 memory.places.entry(record.digest).or_insert_with(|| Place { blob: blob.clone(), offset, length });

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use super::error::StoreError;
 use crate::digest::{Digest, Digesting, Verifying};
+use crate::input;
 use crate::oci::{self, Descriptor, MediaType};
 use crate::private::PrivateFolder;
 
@@ -143,7 +144,7 @@ impl Staging {
     /// file then: nobody writes to a blob.
     pub(super) fn take(&self, store: &Path, blob: &Blob) -> bool {
         let there = store.join(blob.digest.hex());
-        let Ok(file) = File::open(&there) else { return false };
+        let Ok(file) = input::open_itself(&there) else { return false };
         let temporary = self.scratch_path();
         if fs::hard_link(&there, &temporary).is_err() {
             return false;
@@ -178,7 +179,7 @@ impl Blobs for Staging {
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         let blob = Blob::of(descriptor)?;
         let path = self.blob_path(&blob.digest);
-        match File::open(&path) {
+        match input::open_itself(&path) {
             Ok(file) => Ok(Box::new(Verifying::new(file, blob.digest, blob.size))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Missing {
                 blob: blob.digest.to_string(),

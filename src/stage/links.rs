@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::error::{Problem, StageError};
 use super::ground::Ground;
+use crate::input;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
 use crate::recipe::{LinkKind, LinkNames, Links};
@@ -35,7 +36,7 @@ pub(crate) fn make(
             .collect::<Result<Vec<ImagePath>, _>>()?,
         LinkNames::From(file) => {
             let host = file.for_platform(platform);
-            let bytes = std::fs::read(&host).map_err(|error| at(Problem::Read(host.clone(), error)))?;
+            let bytes = input::read(&host, input::TEXT_MAX).map_err(|error| at(Problem::Read(host.clone(), error)))?;
             let names = names(&bytes, &host).map_err(at)?;
             if names.is_empty() {
                 return Err(at(Problem::NoLinkNames(host)));

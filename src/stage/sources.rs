@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use super::ground::Ground;
 use crate::capability::{self, Capabilities};
 use crate::codec::dir::{ScanOptions, Skip, scan};
 use crate::codec::{Scratch, deb, tar};
+use crate::input;
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::recipe::{self, HostPath, Matcher, Modes, Output, Owner, Source, SourceKind, Times};
@@ -220,7 +221,7 @@ fn form(host: &Path) -> io::Result<Form> {
         return Ok(Form::Directory);
     }
     let mut start = Vec::new();
-    File::open(host)?.take(8).read_to_end(&mut start)?;
+    input::open(host)?.take(8).read_to_end(&mut start)?;
     Ok(if start == b"!<arch>\n" { Form::Deb } else { Form::Tar })
 }
 

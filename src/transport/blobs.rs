@@ -1,12 +1,12 @@
 //! Blobs where they lie: in a layout, in an archive, or in memory when we made them ourselves.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::PathBuf;
 
 use crate::digest::{Digest, Verifying};
 use crate::image::{Blob, Blobs, StoreError};
+use crate::input;
 use crate::oci::Descriptor;
 use crate::tree::Content;
 
@@ -20,14 +20,7 @@ impl Blobs for LayoutBlobs {
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         let blob = Blob::of(descriptor)?;
         let path = self.folder.join("blobs/sha256").join(blob.digest.hex());
-        let open = || -> io::Result<File> {
-            // Opening a pipe would wait for a writer.
-            if !fs::metadata(&path)?.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "not a regular file"));
-            }
-            File::open(&path)
-        };
-        match open() {
+        match input::open(&path) {
             Ok(file) => Ok(Box::new(Verifying::new(file, blob.digest, blob.size))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(missing(&blob, self.folder.display().to_string()))

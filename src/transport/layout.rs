@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use super::error::TransportError;
 use crate::digest::Verifying;
 use crate::image::{Blob, Blobs, Staging, StoreError};
+use crate::input;
 use crate::oci::{self, Annotations, Descriptor, REF_NAME};
 use crate::progress::{Event, Progress};
 
@@ -36,8 +37,9 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
         }
         Ok(_) => {}
     }
+    check_blobs(folder)?;
     let path = folder.join("oci-layout");
-    match read_bounded(&path, INDEX_MAX) {
+    match input::read(&path, INDEX_MAX) {
         Ok(bytes) => {
             let layout: Value = serde_json::from_slice(&bytes).unwrap_or_default();
             match layout["imageLayoutVersion"].as_str() {
@@ -60,6 +62,17 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
         }
         Err(error) => Err(TransportError::Read(path, error)),
     }
+}
+
+/// Refuses a layout whose folder of blobs is elsewhere: what is written into the layout would be written there.
+pub(super) fn check_blobs(folder: &Path) -> Result<(), TransportError> {
+    let there = folder.join("blobs/sha256");
+    let (Ok(real), Ok(layout)) = (fs::canonicalize(&there), fs::canonicalize(folder)) else { return Ok(()) };
+    if real.starts_with(layout) {
+        return Ok(());
+    }
+    let fault = format!("blobs/sha256 is outside of the layout: {}", real.display());
+    Err(TransportError::Malformed { place: folder.display().to_string(), fault })
 }
 
 /// An image whose blobs are complete inside a layout, and that the layout does not name yet.
@@ -125,7 +138,7 @@ impl Pending {
 /// The layout's index with the new descriptors. Everything else stays, in its order.
 fn updated_index(path: &Path, descriptors: &[Descriptor], obsolete: &[String]) -> Result<Vec<u8>, TransportError> {
     let fault = |fault: &str| TransportError::Layout { path: path.to_path_buf(), fault: fault.into() };
-    let mut index: Value = match read_bounded(path, INDEX_MAX) {
+    let mut index: Value = match input::read(path, INDEX_MAX) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| fault(&format!("it is not JSON: {error}")))?,
         Err(error) if error.kind() == io::ErrorKind::NotFound => json!(oci::index(Vec::new(), &Annotations::new())),
         Err(error) => return Err(TransportError::Read(path.to_path_buf(), error)),
@@ -164,14 +177,12 @@ fn fetch(
 
 /// Whether the file holds the blob. The same file as the staged one was proved when it was made.
 fn is_whole(path: &Path, staged: &Path, blob: &Blob) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    let Ok(file) = input::open_itself(path) else { return false };
     let Ok(meta) = file.metadata() else { return false };
     if fs::metadata(staged).is_ok_and(|staged| (staged.dev(), staged.ino()) == (meta.dev(), meta.ino())) {
         return true;
     }
-    meta.is_file()
-        && meta.len() == blob.size
-        && io::copy(&mut Verifying::new(file, blob.digest, blob.size), &mut io::sink()).is_ok()
+    meta.len() == blob.size && io::copy(&mut Verifying::new(file, blob.digest, blob.size), &mut io::sink()).is_ok()
 }
 
 fn copy(staging: &Staging, blob: &Blob, to: &Path, progress: &dyn Progress) -> Result<(), TransportError> {
@@ -218,7 +229,7 @@ fn replace(private: &Staging, path: &Path, bytes: &[u8]) -> Result<(), Transport
 
 /// Makes names in a directory survive a crash of the machine. File systems that cannot do it promise nothing anyway.
 pub(super) fn sync_directory(path: &Path) -> Result<(), TransportError> {
-    match File::open(path).and_then(|directory| directory.sync_all()) {
+    match input::directory(path).and_then(|directory| directory.sync_all()) {
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => Ok(()),
         result => result.map_err(|error| TransportError::Write(path.to_path_buf(), error)),
     }
@@ -226,7 +237,7 @@ pub(super) fn sync_directory(path: &Path) -> Result<(), TransportError> {
 
 /// Waits until no other run changes the layout. `None` where the file system knows no locks.
 fn lock(folder: &Path) -> Result<Option<File>, TransportError> {
-    let directory = File::open(folder).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
+    let directory = input::directory(folder).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
     loop {
         match flock(&directory, FlockOperation::LockExclusive) {
             Ok(()) => return Ok(Some(directory)),
@@ -234,14 +245,4 @@ fn lock(folder: &Path) -> Result<Option<File>, TransportError> {
             Err(_) => return Ok(None),
         }
     }
-}
-
-/// A whole file that is small by nature.
-pub(super) fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("it is larger than {max} bytes")));
-    }
-    Ok(bytes)
 }

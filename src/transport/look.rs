@@ -5,13 +5,13 @@
 //! initramfs. Of a compressed tar only the first entry is looked at, as the rest would have to be unpacked for it: image
 //! archives begin with a name that no root file system begins with.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::codec::compress;
 use crate::codec::tar::Entries;
+use crate::input;
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +36,8 @@ pub(super) fn look(path: &Path) -> io::Result<Look> {
         let layout = path.join("oci-layout").is_file();
         return Ok(if layout { Look::Layout } else { Look::Folder });
     }
-    let file = File::open(path)?;
+    let file = input::open(path)?;
     let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file; use - for standard input"));
-    }
     // Nothing else comes in LZ4's legacy form.
     let mut magic = [0; 4];
     if file.read_at(&mut magic, 0)? == 4 && magic == [0x02, 0x21, 0x4c, 0x18] {

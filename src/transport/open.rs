@@ -9,18 +9,22 @@ use super::blobs::{ArchiveBlobs, LayoutBlobs, WithDocuments};
 use super::choose::{Choice, choose, descriptors};
 use super::docker;
 use super::error::TransportError;
-use super::layout::{INDEX_MAX, read_bounded};
+use super::layout::{self, INDEX_MAX};
 use super::load::load;
 use super::members::Members;
 use super::place::Place;
 use crate::codec::cpio::{Cpio, read_cpio};
 use crate::codec::dir::{self, ScanOptions, Scanned};
-use crate::codec::tar::read_tar;
+use crate::codec::tar::{self, read_tar};
 use crate::codec::{Scratch, compress};
 use crate::digest::Digest;
 use crate::image::{Blobs, Image};
+use crate::input;
 use crate::oci::{self, Annotations, CONTAINERD_NAME, Descriptor, MediaType, REF_NAME};
 use crate::tree::Tree;
+
+/// How much of a stream is looked at first, in bytes: a tar's header.
+const BLOCK: u64 = 512;
 
 /// What stands behind a place.
 #[expect(clippy::large_enum_variant, reason = "there is one for each place that was named")]
@@ -59,12 +63,8 @@ pub fn open(place: &Place, scratch: &Scratch) -> Result<Opened, TransportError> 
         Place::Layout { folder, reference } => open_layout(folder, reference.as_deref()),
         Place::Archive { file, reference } => {
             let failed = |error| TransportError::Read(file.clone(), error);
-            let mut opened = File::open(file).map_err(failed)?;
-            let name = file.display().to_string();
-            if !opened.metadata().map_err(failed)?.is_file() {
-                opened = spool(&mut opened, scratch, &name)?;
-            }
-            open_archive(&name, opened, reference.as_deref(), scratch)
+            let opened = input::open(file).map_err(failed)?;
+            open_archive(&file.display().to_string(), opened, reference.as_deref(), scratch)
         }
         Place::Stdio => {
             let spooled = spool(&mut io::stdin().lock(), scratch, "standard input")?;
@@ -85,7 +85,8 @@ pub fn open(place: &Place, scratch: &Scratch) -> Result<Opened, TransportError> 
 
 fn open_layout(folder: &Path, reference: Option<&str>) -> Result<Opened, TransportError> {
     let path = folder.join("index.json");
-    let bytes = read_bounded(&path, INDEX_MAX).map_err(|error| TransportError::Read(path, error))?;
+    let bytes = input::read(&path, INDEX_MAX).map_err(|error| TransportError::Read(path, error))?;
+    layout::check_blobs(folder)?;
     let blobs = Box::new(LayoutBlobs { folder: folder.to_path_buf() });
     open_oci(&folder.display().to_string(), &bytes, blobs, reference)
 }
@@ -141,17 +142,25 @@ fn unname(descriptor: &mut Descriptor) {
     descriptor.set_annotations(Some(annotations).filter(|annotations| !annotations.is_empty()));
 }
 
-/// Keeps a stream in a file without a name.
+/// Keeps a stream in a file without a name. Of what is not an archive only the first block is kept: that says what is wrong, and
+/// the rest may never end.
 fn spool(reader: &mut dyn Read, scratch: &Scratch, name: &str) -> Result<File, TransportError> {
     let unwritable = |error| TransportError::Write(scratch.folder().to_path_buf(), error);
+    let unreadable = |error| TransportError::Read(name.into(), error);
     let mut file = scratch.file().map_err(unwritable)?;
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = Vec::with_capacity(256 << 10);
+    reader.take(BLOCK).read_to_end(&mut buffer).map_err(unreadable)?;
+    io::Write::write_all(&mut file, &buffer).map_err(unwritable)?;
+    if compress::form_of(&buffer) == compress::Form::Plain && !tar::begins_archive(&buffer) {
+        return Ok(file);
+    }
+    buffer.resize(buffer.capacity(), 0);
     loop {
         match reader.read(&mut buffer) {
             Ok(0) => return Ok(file),
             Ok(count) => io::Write::write_all(&mut file, &buffer[..count]).map_err(unwritable)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(TransportError::Read(name.into(), error)),
+            Err(error) => return Err(unreadable(error)),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::error::{CpioReadError, Spot};
 use super::format::{HEADER, Header, MAGIC, MAGIC_SUM, NAME_MAX, TRAILER, padding, types};
 use crate::codec::compress::Piece;
 use crate::codec::scratch::Scratch;
+use crate::input;
 use crate::path::{ImagePath, Name, display_bytes};
 use crate::tree::{Backing, Content, DeviceNumber, Inode, InodeId, Kind, Metadata, Mode, Tree};
 
@@ -40,10 +41,7 @@ pub struct Cpio {
 pub fn read_cpio(path: &Path, scratch: &Scratch) -> Result<Cpio, CpioReadError> {
     let name = path.display().to_string();
     let fail = |error| CpioReadError::Io(name.clone(), error);
-    let file = File::open(path).map_err(fail)?;
-    if file.metadata().map_err(fail)?.is_dir() {
-        return Err(fail(io::ErrorKind::IsADirectory.into()));
-    }
+    let file = input::open(path).map_err(fail)?;
     read_file(file, &name, scratch)
 }
 

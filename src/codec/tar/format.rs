@@ -82,6 +82,11 @@ pub fn checksum_holds(header: &[u8; BLOCK]) -> bool {
     written == Some(sum(i64::from)) || written == Some(sum(|byte| i64::from(byte as i8)))
 }
 
+/// Whether these bytes begin an archive that has an entry: with a header.
+pub fn begins_archive(bytes: &[u8]) -> bool {
+    bytes.first_chunk().is_some_and(|header: &[u8; BLOCK]| header[0] != 0 && checksum_holds(header))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

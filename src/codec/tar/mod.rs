@@ -18,6 +18,6 @@ mod writer;
 mod unpack;
 
 pub use entries::{Entries, TarEntry, TarKind};
-pub use format::padding;
+pub use format::{begins_archive, padding};
 pub use unpack::{TarError, Whiteouts, apply, read_tar, read_tar_file};
 pub use writer::{Body, END, header};

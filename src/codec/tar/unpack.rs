@@ -15,6 +15,7 @@ use crate::codec::compress::{self, Form};
 use crate::codec::scratch::Scratch;
 use crate::codec::whiteout::{self, Meaning};
 use crate::failure::{Failure, Kind as FailureKind};
+use crate::input;
 use crate::path::{ImagePath, Name, PathError, display_bytes};
 use crate::tree::{Backing, Content, Follow, Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
 
@@ -94,10 +95,7 @@ impl Failure for TarError {
 pub fn read_tar(path: &Path, scratch: &Scratch) -> Result<Tree, TarError> {
     let name = path.display().to_string();
     let fail = |error| TarError::Io(name.clone(), error);
-    let file = File::open(path).map_err(fail)?;
-    if file.metadata().map_err(fail)?.is_dir() {
-        return Err(fail(io::Error::from(io::ErrorKind::IsADirectory)));
-    }
+    let file = input::open(path).map_err(fail)?;
     read_tar_file(file, &name, scratch)
 }
 

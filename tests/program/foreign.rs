@@ -1,0 +1,147 @@
+//! Files that others made, hostile ones included: nothing waits, nothing goes on without end, and memory stays bounded.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::outside::{Answer, checkout, command, run};
+
+/// Runs sazare in a folder; what hangs is ended, and gives −1 or 124.
+fn guarded(folder: &Path, arguments: &[&str]) -> Answer {
+    let guard = ["-k", "1", "60", env!("CARGO_BIN_EXE_sazare")];
+    run(command("timeout", guard.iter().chain(arguments)).current_dir(folder))
+}
+
+fn fifo(path: impl AsRef<Path>) {
+    let _ = fs::remove_file(&path);
+    assert!(Command::new("mkfifo").arg(path.as_ref()).status().unwrap().success());
+}
+
+/// A folder with `hello`, a source, a layout `l` of it, and the digest of one of its blobs.
+fn layout(folder: &Path) -> String {
+    let recipe = checkout().join("images/hello");
+    let built = guarded(folder, &["build", recipe.to_str().unwrap(), "-o", "oci:l", "--no-cache", "-q"]);
+    assert_eq!(built.code, 0, "{built:?}");
+    built.out.trim().trim_start_matches("sha256:").to_string()
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_file_never_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let recipe = checkout().join("images/hello").display().to_string();
+    let build = |place: &'static str| ["build", &recipe, "-o", place, "--no-cache", "-q"].map(str::to_string);
+    let refuses = |arguments: &[&str]| {
+        let answer = guarded(folder.path(), arguments);
+        assert!(matches!(answer.code, 3..=5), "{arguments:?}: {answer:?}");
+        assert!(answer.err.contains("not a regular file"), "{arguments:?}: {answer:?}");
+    };
+    let digest = layout(folder.path());
+    // A blob that is to be written is replaced, whatever is in its place.
+    fifo(at("l/blobs/sha256").join(&digest));
+    refuses(&["inspect", "oci:l"]);
+    let built = guarded(folder.path(), &build("oci:l").each_ref().map(String::as_str));
+    assert_eq!(built.code, 0, "{built:?}");
+    assert_eq!(guarded(folder.path(), &["inspect", "oci:l"]).code, 0);
+    for name in ["l/index.json", "l/oci-layout"] {
+        let bytes = fs::read(at(name)).unwrap();
+        fifo(at(name));
+        refuses(&build("oci:l").each_ref().map(String::as_str));
+        if name.ends_with("index.json") {
+            refuses(&["inspect", "oci:l"]);
+            refuses(&["verify", "oci:l"]);
+        }
+        fs::remove_file(at(name)).unwrap();
+        fs::write(at(name), bytes).unwrap();
+    }
+    fifo(at("fifo"));
+    for place in ["fifo", "oci-archive:fifo", "docker-archive:fifo", "cpio:fifo", "tar:fifo"] {
+        refuses(&["inspect", place]);
+    }
+    refuses(&["build", "fifo", "-o", "x.tar", "--platform", "linux/amd64"]);
+    refuses(&["build", &recipe, "-o", "x.tar", "--baseline", "fifo"]);
+    for text in ["include = ['fifo']", "[[source]]\nfrom = 'fifo'"] {
+        fs::write(at("r.toml"), format!("platforms = ['linux/amd64']\n{text}\n")).unwrap();
+        refuses(&["build", "r.toml", "-o", "x.tar"]);
+    }
+    fs::create_dir(at("bin")).unwrap();
+    fs::write(at("bin/a"), "a").unwrap();
+    let links = "[[source]]\nfrom = 'bin'\n[[links]]\ntarget = '/a'\nnames-from = 'fifo'\n";
+    fs::write(at("r.toml"), format!("platforms = ['linux/amd64']\n{links}")).unwrap();
+    refuses(&["build", "r.toml", "-o", "x.tar"]);
+    assert!(!at("x.tar").exists());
+}
+
+#[test]
+fn fifos_in_the_cache_are_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("s")).unwrap();
+    fs::write(folder.path().join("s/data"), vec![7; 100_000]).unwrap();
+    let build = ["build", "s", "--platform", "linux/amd64", "-o", "x.tar", "--cache-dir", "c", "-q"];
+    let first = guarded(folder.path(), &build);
+    assert_eq!(first.code, 0, "{first:?}");
+    let mut files = Vec::new();
+    for digit in 0..16 {
+        #[expect(clippy::disallowed_methods, reason = "the order changes nothing")]
+        if let Ok(entries) = fs::read_dir(folder.path().join(format!("c/1/{digit:x}"))) {
+            files.extend(entries.map(|entry| entry.unwrap().path()));
+        }
+    }
+    assert!(!files.is_empty());
+    files.iter().for_each(fifo);
+    let second = guarded(folder.path(), &build);
+    assert_eq!((second.code, &second.out), (0, &first.out), "{second:?}");
+    assert!(files.iter().any(|file| file.is_file()), "nothing was kept again");
+}
+
+#[test]
+fn blobs_outside_of_the_layout_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    layout(folder.path());
+    fs::rename(at("l/blobs"), at("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("../elsewhere", at("l/blobs")).unwrap();
+    let recipe = checkout().join("images/scratch-binary").display().to_string();
+    for arguments in [vec!["inspect", "oci:l"], vec!["build", &recipe, "-o", "oci:l:other"]] {
+        let answer = guarded(folder.path(), &arguments);
+        assert!(answer.code == 4 && answer.err.contains("outside of the layout"), "{answer:?}");
+    }
+    // Within the layout it may be a link.
+    fs::remove_file(at("l/blobs")).unwrap();
+    fs::rename(at("elsewhere"), at("l/real")).unwrap();
+    std::os::unix::fs::symlink("real", at("l/blobs")).unwrap();
+    assert_eq!(guarded(folder.path(), &["inspect", "oci:l"]).code, 0);
+}
+
+#[test]
+fn what_never_ends_is_not_read_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let recipe = checkout().join("images/hello").display().to_string();
+    for device in ["/dev/zero", "/dev/urandom"] {
+        for form in ["oci-archive:", "docker-archive:", "cpio:", "tar:", ""] {
+            let answer = guarded(folder.path(), &["inspect", &format!("{form}{device}")]);
+            assert!(answer.code == 4 && answer.err.contains("not a regular file"), "{form}{device}: {answer:?}");
+        }
+        let answer = guarded(folder.path(), &["build", &recipe, "-o", "x.tar", "--baseline", device]);
+        assert!(answer.code == 4 && answer.err.contains("not a regular file"), "{answer:?}");
+        let mut inspect = command("timeout", ["60", env!("CARGO_BIN_EXE_sazare"), "inspect", "-"]);
+        let stream = inspect.stdin(fs::File::open(device).unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = stream.spawn().unwrap().wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    // A regular file can be as large as one likes too.
+    let mut file = fs::File::create(at("large")).unwrap();
+    file.write_all(b"# ").unwrap();
+    file.set_len(1 << 40).unwrap();
+    fs::write(at("r.toml"), "platforms = ['linux/amd64']\ninclude = ['large']\n").unwrap();
+    for arguments in [
+        vec!["build", "large", "-o", "x.tar"],
+        vec!["build", "r.toml", "-o", "x.tar"],
+        vec!["build", &recipe, "-o", "x.tar", "--baseline", "large"],
+    ] {
+        let answer = guarded(folder.path(), &arguments);
+        assert!(answer.err.contains("larger than 67108864 bytes"), "{arguments:?}: {answer:?}");
+    }
+}
