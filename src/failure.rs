@@ -5,6 +5,7 @@
 //! the file, digest or line they speak of, the value last; the hint says what to do.
 
 use std::error::Error;
+use std::io;
 
 /// The class of a failure. Each has an exit code, which is part of the contract with users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,15 @@ impl Kind {
             Kind::Output => 5,
             Kind::Bug => 70,
         }
+    }
+}
+
+/// What the system says, as its own tools print it: std puts the number of the error behind the text.
+pub fn system_words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match error.raw_os_error().and_then(|number| text.strip_suffix(&format!(" (os error {number})"))) {
+        Some(words) => words.to_string(),
+        None => text,
     }
 }
 

@@ -84,6 +84,9 @@ pub fn collect(request: &BundleRequest<'_>) -> Result<Collected, BundleError> {
     }
     search::settle(&mut packing, root, platform, &programs, &closures)?;
     search::shorten(&mut packing, root, platform, &programs, &closures)?;
+    if let Some(failure) = closures.take_failure() {
+        return Err(failure.into());
+    }
     let programs = install(&mut packing, rules, platform, &named)?;
     for path in &rules.directories {
         let inode = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));

@@ -6,11 +6,14 @@ use super::reason::Reason;
 use crate::link::Closures;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
-use crate::tree::{Follow, Kind, Tree};
+use crate::tree::{ContentError, Follow, Kind, Tree};
 
 /// Which programs of a tree need a path, and how: as loader, library or interpreter, or as a link on the way to one.
 /// `path` must be one without links among its parents, as [`Tree::walk`] gives it.
-pub fn why(tree: &Tree, platform: &Platform, path: &ImagePath) -> Vec<Reason> {
+///
+/// # Errors
+/// When a program or library cannot be read: then nobody knows.
+pub fn why(tree: &Tree, platform: &Platform, path: &ImagePath) -> Result<Vec<Reason>, ContentError> {
     let closures = Closures::new(tree, platform);
     let mut seen = BTreeSet::new();
     let mut reasons = Vec::new();
@@ -33,7 +36,7 @@ pub fn why(tree: &Tree, platform: &Platform, path: &ImagePath) -> Vec<Reason> {
             }
         }
     }
-    reasons
+    closures.take_failure().map_or(Ok(reasons), Err)
 }
 
 #[cfg(test)]
@@ -54,7 +57,7 @@ mod tests {
             .text("/bin/run", 0o755, "#!/bin/app\n")
             .text("/data", 0o644, "");
         let why = |path: &str| {
-            let reasons = why(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap());
+            let reasons = why(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap()).unwrap();
             reasons.iter().map(Reason::to_string).collect::<Vec<_>>()
         };
         assert_eq!(why("/lib/x86_64-linux-gnu/liba.so"), ["liba.so, needed by /bin/app (system directory)"]);

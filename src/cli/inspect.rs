@@ -44,7 +44,7 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
 /// Tells why a path is there.
 fn why(text: &str, place: &str, seen: &Seen, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let path: ImagePath = text.parse().map_err(|error| Trouble::Usage(format!("--why: {error}"), None))?;
-    let answers = pipeline::why(seen, &path);
+    let answers = pipeline::why(seen, &path)?;
     if answers.is_empty() {
         let error = std::io::Error::from(std::io::ErrorKind::NotFound);
         return Err(Trouble::Input(format!("{path} in {place}"), error));

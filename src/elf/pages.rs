@@ -85,6 +85,14 @@ impl<'a> Pages<'a> {
         }
     }
 
+    /// Proves that the file is still the one that was seen: what was read of it is of one state.
+    ///
+    /// # Errors
+    /// When it changed, or cannot be examined.
+    pub fn prove(&self) -> Result<(), ContentError> {
+        self.reader.prove()
+    }
+
     fn read_past(&self, offset: u64, length: usize) -> Result<Vec<u8>, ContentError> {
         let mut bytes = vec![0; length.min(usize::try_from(self.size.saturating_sub(offset)).unwrap_or(length))];
         let count = self.reader.read_at(&mut bytes, offset)?;

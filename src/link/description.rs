@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::elf::Linkage;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::{Platform, machine_name};
-use crate::tree::Tree;
+use crate::tree::{ContentError, Tree};
 
 use super::closure::Closures;
 use super::loader::LoaderKind;
@@ -109,8 +109,16 @@ pub struct Library {
 
 /// Describes a file of a tree; `None` when there is no regular file at that path. Platform decides which machine counts as
 /// its own.
-pub fn describe(tree: &Tree, platform: &Platform, path: &ImagePath) -> Option<Description> {
+///
+/// # Errors
+/// When it or a library cannot be read.
+pub fn describe(tree: &Tree, platform: &Platform, path: &ImagePath) -> Result<Option<Description>, ContentError> {
     let closures = Closures::new(tree, platform);
+    let description = described(&closures, tree, path);
+    closures.take_failure().map_or(Ok(description), Err)
+}
+
+fn described(closures: &Closures<'_>, tree: &Tree, path: &ImagePath) -> Option<Description> {
     let files = closures.files();
     let found = files.find(&ImagePath::root(), path.as_bytes()).ok()?;
     let probe = files.probe(found.id)?;
@@ -170,7 +178,7 @@ mod tests {
     use crate::platform::Arch;
 
     fn of(sample: &Sample, path: &str) -> Description {
-        describe(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap()).unwrap()
+        describe(&sample.tree, &Platform::new(Arch::Amd64), &path.parse().unwrap()).unwrap().unwrap()
     }
 
     #[test]
@@ -219,6 +227,6 @@ mod tests {
         assert_eq!(of(&sample, "/a").machine.as_deref(), Some("arm64"));
         assert_eq!(of(&sample, "/b").soname.as_deref(), Some("libb.so.1"));
         assert_eq!(of(&sample, "/c").interpreter.as_deref(), Some("/usr/bin/env sh"));
-        assert_eq!(describe(&sample.tree, &Platform::new(Arch::Amd64), &"/nowhere".parse().unwrap()), None);
+        assert_eq!(describe(&sample.tree, &Platform::new(Arch::Amd64), &"/nowhere".parse().unwrap()).unwrap(), None);
     }
 }

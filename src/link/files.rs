@@ -107,6 +107,12 @@ impl<'t> Files<'t> {
         }
     }
 
+    /// The first bytes of a regular file; `None` for anything else, and for one that cannot be read.
+    pub fn head(&self, id: InodeId, limit: u64) -> Option<Vec<u8>> {
+        let read = self.content(id)?.head(limit);
+        read.map_err(|failure| self.remember_failure(Some(failure))).ok()
+    }
+
     /// What the beginning of a file says; `None` for what is not a regular file.
     pub fn probe(&self, id: InodeId) -> Option<&Probe> {
         self.probe_for(id, Expected::Nothing)
@@ -124,7 +130,7 @@ impl<'t> Files<'t> {
                 if let Some(facts) = &probe.elf {
                     self.read_more(id, &pages, facts, expected);
                 }
-                Ok(())
+                pages.prove()
             });
             let failure = read.err();
             probe.error = failure.as_ref().map(ContentError::to_string);
@@ -222,7 +228,8 @@ impl<'t> Files<'t> {
         found
     }
 
-    /// Keeps the first failure of this machine. That a file may not be read is not one: a loader gets the same answer.
+    /// Keeps the first failure of this machine. That this user may not read a file is not one: it is a property of the tree, and a
+    /// loader gets the same answer.
     fn remember_failure(&self, failure: Option<ContentError>) {
         let of_machine = |error: &ContentError| match error {
             ContentError::Io(_, error) => error.kind() != std::io::ErrorKind::PermissionDenied,

@@ -164,8 +164,7 @@ pub(super) fn mount_points(context: &ExecContext<'_>, init: &ImagePath) -> Optio
 /// The text of the first program; empty for what is not a script.
 fn script(context: &ExecContext<'_>, init: &ImagePath) -> Vec<u8> {
     let Ok(found) = context.files.find(&ImagePath::root(), init.as_bytes()) else { return Vec::new() };
-    let Some(content) = context.files.content(found.id) else { return Vec::new() };
-    let text = content.head(SCRIPT_MAX).unwrap_or_default();
+    let text = context.files.head(found.id, SCRIPT_MAX).unwrap_or_default();
     if text.starts_with(b"#!") { text } else { Vec::new() }
 }
 
@@ -224,7 +223,7 @@ mod tests {
     fn verified(sample: &Sample) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let purpose = Purpose::Initramfs { init: "/init".parse().unwrap() };
-        verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy })
+        verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy }).unwrap()
     }
 
     /// An initramfs with the directories that it needs.
@@ -322,6 +321,6 @@ mod tests {
             purpose: Purpose::Part,
             policy: &policy,
         };
-        assert_eq!(verify(&subject).report.findings, whole);
+        assert_eq!(verify(&subject).unwrap().report.findings, whole);
     }
 }

@@ -194,7 +194,7 @@ impl Closures<'_> {
     /// musl's `.path` file.
     fn add_beyond(&self, loaded: &Loaded, needs: &mut Needs) {
         let (files, root) = (self.files(), ImagePath::root());
-        let read = |path: &[u8]| files.content(files.find(&root, path).ok()?.id)?.head(CACHE_MAX).ok();
+        let read = |path: &[u8]| files.head(files.find(&root, path).ok()?.id, CACHE_MAX);
         let bytes = read(b"/etc/ld.so.cache").unwrap_or_default();
         let names = loaded.resolved.iter().chain(&loaded.missing).map(|(name, _)| name);
         if let Some(cache) = Cache::read(&bytes, files.arch) {

@@ -1,7 +1,7 @@
 //! Who runs the program, and what that user may do: path_resolution(7) and the kernel's mode bits.
 
 use crate::path::ImagePath;
-use crate::tree::{Follow, Inode, Kind, Metadata, Resolved, Tree};
+use crate::tree::{ContentError, Follow, Inode, Kind, Metadata, Resolved, Tree};
 
 /// A user and the groups that its processes get.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,57 +36,21 @@ impl ProcessUser {
     /// the root's own files, numbers need not be there.
     ///
     /// # Errors
-    /// When a name is not there.
-    pub fn named(tree: &Tree, text: &str) -> Result<ProcessUser, UnknownUser> {
-        let (account_name, group) = match text.split_once(':') {
-            Some((name, group)) => (name, Some(group)),
-            None => (text, None),
-        };
-        let accounts = lines(tree, b"/etc/passwd");
-        let groups = lines(tree, b"/etc/group");
-        // Nothing, as in `:staff`, is the superuser.
-        let number = if account_name.is_empty() { Some(0) } else { account_name.parse::<u32>().ok() };
-        let account = accounts.iter().map(|line| fields(line)).find(|fields| match number {
-            Some(number) => fields.get(2).is_some_and(|uid| *uid == number.to_string()),
-            None => fields.first() == Some(&account_name),
-        });
-        let mut user = match (&account, number) {
-            (Some(fields), _) => ProcessUser {
-                uid: fields.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0),
-                gids: vec![fields.get(3).and_then(|gid| gid.parse().ok()).unwrap_or(0)],
-            },
-            (None, Some(uid)) => ProcessUser { uid, gids: vec![0] },
-            (None, None) => return Err(UnknownUser::User(account_name.to_string())),
-        };
-        match group.filter(|group| !group.is_empty()) {
-            Some(group) => {
-                let found = groups.iter().map(|line| fields(line)).find(|fields| fields.first() == Some(&group));
-                let gid = found.and_then(|fields| fields.get(2).and_then(|gid| gid.parse().ok()));
-                match gid.or_else(|| group.parse().ok()) {
-                    Some(gid) => user.gids = vec![gid],
-                    None => return Err(UnknownUser::Group(group.to_string())),
-                }
-            }
-            None => {
-                let name = account.as_ref().and_then(|fields| fields.first().copied());
-                for fields in groups.iter().map(|line| fields(line)) {
-                    let mut members = fields.get(3).copied().unwrap_or_default().split(',');
-                    if name.is_some_and(|name| members.any(|member| member == name)) {
-                        user.gids.extend(fields.get(2).and_then(|gid| gid.parse::<u32>().ok()));
-                    }
-                }
-            }
-        }
-        Ok(user)
+    /// When the accounts cannot be read. The inner error: a name is not there.
+    pub fn named(tree: &Tree, text: &str) -> Result<Result<ProcessUser, UnknownUser>, ContentError> {
+        Ok(named_in(&lines(tree, b"/etc/passwd")?, &lines(tree, b"/etc/group")?, text))
     }
 
     /// The home directory that runc sets `HOME` to when the image does not: the account's, else `/`.
-    pub fn home(&self, tree: &Tree) -> String {
-        let accounts = lines(tree, b"/etc/passwd");
+    ///
+    /// # Errors
+    /// When the accounts cannot be read.
+    pub fn home(&self, tree: &Tree) -> Result<String, ContentError> {
+        let accounts = lines(tree, b"/etc/passwd")?;
         let own =
             accounts.iter().map(|line| fields(line)).find(|fields| fields.get(2) == Some(&&*self.uid.to_string()));
         let home = own.and_then(|fields| fields.get(5).copied()).filter(|home| !home.is_empty());
-        home.unwrap_or("/").to_string()
+        Ok(home.unwrap_or("/").to_string())
     }
 
     /// Whether this user may execute a regular file. For uid 0 any one of the three bits suffices.
@@ -124,15 +88,56 @@ impl ProcessUser {
     }
 }
 
+fn named_in(accounts: &[String], groups: &[String], text: &str) -> Result<ProcessUser, UnknownUser> {
+    let (account_name, group) = match text.split_once(':') {
+        Some((name, group)) => (name, Some(group)),
+        None => (text, None),
+    };
+    // Nothing, as in `:staff`, is the superuser.
+    let number = if account_name.is_empty() { Some(0) } else { account_name.parse::<u32>().ok() };
+    let account = accounts.iter().map(|line| fields(line)).find(|fields| match number {
+        Some(number) => fields.get(2).is_some_and(|uid| *uid == number.to_string()),
+        None => fields.first() == Some(&account_name),
+    });
+    let mut user = match (&account, number) {
+        (Some(fields), _) => ProcessUser {
+            uid: fields.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0),
+            gids: vec![fields.get(3).and_then(|gid| gid.parse().ok()).unwrap_or(0)],
+        },
+        (None, Some(uid)) => ProcessUser { uid, gids: vec![0] },
+        (None, None) => return Err(UnknownUser::User(account_name.to_string())),
+    };
+    match group.filter(|group| !group.is_empty()) {
+        Some(group) => {
+            let found = groups.iter().map(|line| fields(line)).find(|fields| fields.first() == Some(&group));
+            let gid = found.and_then(|fields| fields.get(2).and_then(|gid| gid.parse().ok()));
+            match gid.or_else(|| group.parse().ok()) {
+                Some(gid) => user.gids = vec![gid],
+                None => return Err(UnknownUser::Group(group.to_string())),
+            }
+        }
+        None => {
+            let name = account.as_ref().and_then(|fields| fields.first().copied());
+            for fields in groups.iter().map(|line| fields(line)) {
+                let mut members = fields.get(3).copied().unwrap_or_default().split(',');
+                if name.is_some_and(|name| members.any(|member| member == name)) {
+                    user.gids.extend(fields.get(2).and_then(|gid| gid.parse::<u32>().ok()));
+                }
+            }
+        }
+    }
+    Ok(user)
+}
+
 fn fields(line: &str) -> Vec<&str> {
     line.split(':').collect()
 }
 
-fn lines(tree: &Tree, path: &[u8]) -> Vec<String> {
-    let Ok(found) = tree.resolve(&ImagePath::root(), path, Follow::Yes) else { return Vec::new() };
-    let Inode { kind: Kind::File(content), .. } = tree.inode(found.id) else { return Vec::new() };
-    let bytes = content.head(ACCOUNTS_MAX).unwrap_or_default();
-    bytes.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+fn lines(tree: &Tree, path: &[u8]) -> Result<Vec<String>, ContentError> {
+    let Ok(found) = tree.resolve(&ImagePath::root(), path, Follow::Yes) else { return Ok(Vec::new()) };
+    let Inode { kind: Kind::File(content), .. } = tree.inode(found.id) else { return Ok(Vec::new()) };
+    let bytes = content.head(ACCOUNTS_MAX)?;
+    Ok(bytes.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect())
 }
 
 #[cfg(test)]
@@ -151,14 +156,14 @@ mod tests {
     #[test]
     fn users_are_read_as_runc_reads_them() {
         let tree = accounts();
-        let named = |text: &str| ProcessUser::named(&tree, text);
+        let named = |text: &str| ProcessUser::named(&tree, text).unwrap();
         assert_eq!(named(""), Ok(ProcessUser { uid: 0, gids: vec![0, 44] }));
         assert_eq!(named("app"), Ok(ProcessUser { uid: 10000, gids: vec![10001, 44] }));
         assert_eq!(named("10000"), named("app"));
         assert_eq!(named("app:video"), Ok(ProcessUser { uid: 10000, gids: vec![44] }));
         assert_eq!(named("7:8"), Ok(ProcessUser { uid: 7, gids: vec![8] }));
-        assert_eq!(named("root").unwrap().home(&tree), "/root");
-        assert_eq!(named("7:8").unwrap().home(&tree), "/");
+        assert_eq!(named("root").unwrap().home(&tree).unwrap(), "/root");
+        assert_eq!(named("7:8").unwrap().home(&tree).unwrap(), "/");
         assert_eq!(named("nobody"), Err(UnknownUser::User("nobody".into())));
         assert_eq!(named("app:nogroup"), Err(UnknownUser::Group("nogroup".into())));
     }

@@ -124,21 +124,21 @@ fn verify(
         let policy = order.policy(&staged.platform, staged.programs());
         let verify = |tree, settings, purpose| {
             let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy };
-            Verdict { platform: staged.platform.clone(), judgement: link::verify(&subject) }
+            link::verify(&subject).map(|judgement| Verdict { platform: staged.platform.clone(), judgement })
         };
         let mut verdicts = Vec::new();
         if let Some(tree) = &staged.image {
             progress.step(Step::new(Action::Verify).of(&staged.platform));
             if uses.container {
-                verdicts.push(verify(tree, Some(&staged.settings), Purpose::Container));
+                verdicts.push(verify(tree, Some(&staged.settings), Purpose::Container)?);
             }
             if uses.rootfs && (!uses.container || changes_search(&staged.settings)) {
-                verdicts.push(verify(tree, None, Purpose::Plain));
+                verdicts.push(verify(tree, None, Purpose::Plain)?);
             }
         }
         if let Some(tree) = &staged.initramfs {
             progress.step(Step::new(Action::VerifyInitramfs).of(&staged.platform));
-            verdicts.push(verify(tree, None, initramfs_purpose(order, tree)));
+            verdicts.push(verify(tree, None, initramfs_purpose(order, tree))?);
         }
         Ok(verdicts)
     })?;

@@ -95,8 +95,9 @@ pub fn bundle_platforms(
     let arch = |root: &Tree| {
         let platform = &any;
         let bundle = bundle::collect(&BundleRequest { root, platform, rules: &only_first, traced: &BTreeSet::new() })?;
-        let arch = bundle.programs.first().and_then(|program| Closures::new(root, platform).arch_of(program));
-        Ok::<_, BundleError>((arch, bundle))
+        let closures = Closures::new(root, platform);
+        let arch = bundle.programs.first().and_then(|program| closures.arch_of(program));
+        closures.take_failure().map_or(Ok((arch, bundle)), |failure| Err(BundleError::Content(failure)))
     };
     let arch = match &place {
         Place::Rootfs(folder) => {

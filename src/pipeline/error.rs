@@ -11,6 +11,7 @@ use crate::path::ImagePath;
 use crate::platform::{ImagePlatform, Platform};
 use crate::stage::StageError;
 use crate::transport::TransportError;
+use crate::tree::ContentError;
 use crate::trial::TrialError;
 
 /// Why the work ended early.
@@ -71,6 +72,9 @@ pub enum BuildError {
     /// A root cannot be read.
     #[error(transparent)]
     Dir(#[from] DirError),
+    /// A file of a tree cannot be read, so what would start is not known.
+    #[error(transparent)]
+    Content(#[from] ContentError),
     /// A command cannot be tried.
     #[error(transparent)]
     Trial(#[from] TrialError),
@@ -96,6 +100,7 @@ impl BuildError {
             BuildError::Bundle(error) => Some(error),
             BuildError::Trace(error) => Some(error),
             BuildError::Dir(error) => Some(error),
+            BuildError::Content(error) => Some(error),
             BuildError::Trial(error) => Some(error),
             BuildError::OutputInSource(..)
             | BuildError::OneArchive(_)

@@ -33,10 +33,10 @@ pub fn verify_program(
     if let Some(closed) = closures.closed().first() {
         return Err(unreadable(root, closed).into());
     }
-    let portrait = link::describe(&tree, platform, program).ok_or_else(|| BuildError::NoProgram(program.clone()))?;
+    let portrait = link::describe(&tree, platform, program)?.ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
     let subject = Subject { tree: &tree, platform, settings: None, purpose, policy };
-    Ok((portrait, Verdict { platform: platform.clone(), judgement: link::verify(&subject) }))
+    Ok((portrait, Verdict { platform: platform.clone(), judgement: link::verify(&subject)? }))
 }
 
 /// Whether a loader of this program may look at a path: it is the program, on the way to it or beside it, or it is in

@@ -86,7 +86,7 @@ pub fn read(
 /// their own. `init` is the first program of an initramfs.
 ///
 /// # Errors
-/// When an image is for a platform whose loaders are not known.
+/// When an image is for a platform whose loaders are not known, or a file cannot be read.
 pub fn verify(
     seen: &Seen,
     wanted: &[Platform],
@@ -97,20 +97,20 @@ pub fn verify(
     let judge = |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose| {
         progress.step(Step::new(Action::Verify).of(platform));
         let subject = Subject { tree, platform, settings, purpose, policy };
-        Verdict { platform: platform.clone(), judgement: link::verify(&subject) }
+        Ok(Verdict { platform: platform.clone(), judgement: link::verify(&subject)? })
     };
     match seen {
         Seen::Image(_, platforms) => platforms
             .iter()
             .map(|(image, tree)| {
                 let platform = known(image)?;
-                Ok(judge(tree, platform, Some(&image.configuration.settings()), Purpose::Container))
+                judge(tree, platform, Some(&image.configuration.settings()), Purpose::Container)
             })
             .collect(),
-        Seen::Root(tree) => Ok(wanted.iter().map(|platform| judge(tree, platform, None, Purpose::Plain)).collect()),
+        Seen::Root(tree) => wanted.iter().map(|platform| judge(tree, platform, None, Purpose::Plain)).collect(),
         Seen::Initramfs(tree) => {
             let purpose = || Purpose::Initramfs { init: init.clone() };
-            Ok(wanted.iter().map(|platform| judge(tree, platform, None, purpose())).collect())
+            wanted.iter().map(|platform| judge(tree, platform, None, purpose())).collect()
         }
     }
 }
@@ -131,7 +131,10 @@ pub struct Why {
 
 /// Asks every tree why a path is in it: its programs, and what an image remembers of a bundle. Trees in which the path is
 /// not are left out.
-pub fn why(seen: &Seen, path: &ImagePath) -> Vec<Why> {
+///
+/// # Errors
+/// When a program of a tree cannot be read.
+pub fn why(seen: &Seen, path: &ImagePath) -> Result<Vec<Why>, BuildError> {
     let mut answers = Vec::new();
     for (image, tree) in seen.trees() {
         let found = |follow| tree.resolve(&ImagePath::root(), path.as_bytes(), follow).ok();
@@ -144,11 +147,11 @@ pub fn why(seen: &Seen, path: &ImagePath) -> Vec<Why> {
         // A root file system does not name its platform; programs of each are told by their files.
         let platforms = own.map_or_else(|| Arch::ALL.map(Platform::new).to_vec(), |own| vec![own]);
         for platform in platforms {
-            let reasons = bundle::why(tree, &platform, &found.path);
+            let reasons = bundle::why(tree, &platform, &found.path)?;
             because.extend(reasons.iter().map(bundle::Reason::to_string));
         }
         because.dedup();
         answers.push(Why { platform: image.map(|image| image.platform.clone()), because });
     }
-    answers
+    Ok(answers)
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::{Mode as OpenMode, OFlags};
 
 use super::clock;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, system_words};
 
 /// Where the bytes of a regular file are.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ impl Backing {
 #[derive(Debug, thiserror::Error)]
 pub enum ContentError {
     /// The system refuses.
-    #[error("cannot read {0}: {1}")]
+    #[error("cannot read {0}: {words}", words = system_words(.1))]
     Io(String, #[source] io::Error),
     /// The file is not the one that was seen.
     #[error("the file changed while it was read: {0}")]
@@ -396,7 +396,10 @@ impl ContentReader<'_> {
     }
 
     /// Proves that a file of the user's is still the one that was seen.
-    fn prove(&self) -> Result<(), ContentError> {
+    ///
+    /// # Errors
+    /// When it is not, or cannot be examined.
+    pub fn prove(&self) -> Result<(), ContentError> {
         match (self.content, &self.file) {
             (Content::File(host), Some(file)) => host.prove(file),
             (Content::Slice { backing, .. }, _) => backing.prove(),

@@ -20,7 +20,7 @@ use crate::link::{Closures, ProcessUser};
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::ImagePath;
 use crate::platform::{Arch, Platform};
-use crate::tree::{Follow, Tree};
+use crate::tree::{ContentError, Follow, Tree};
 
 /// A trial with everything looked up.
 pub(super) struct Ready {
@@ -54,11 +54,14 @@ impl Ready {
         if command.is_empty() {
             return Err(TrialError::NoCommand);
         }
-        let person = ProcessUser::named(tree, &settings.user).map_err(TrialError::User)?;
+        let person =
+            ProcessUser::named(tree, &settings.user).map_err(TrialError::Content)?.map_err(TrialError::User)?;
         let folder = settings.workdir.parse().unwrap_or_else(|_| ImagePath::root());
         let start = start(tree, &command, settings.env("PATH"), &folder, &person).map_err(TrialError::Content)?;
         let mut environment = settings.env.clone();
-        for (name, value) in [("PATH", DEFAULT_PATH.to_string()), ("HOME", person.home(tree))] {
+        for (name, value) in
+            [("PATH", DEFAULT_PATH.to_string()), ("HOME", person.home(tree).map_err(TrialError::Content)?)]
+        {
             if settings.env(name).is_none() {
                 environment.push((name.to_string(), value));
             }
@@ -77,13 +80,18 @@ impl Ready {
             foreign,
             libraries: Vec::new(),
         };
-        ready.look_for_libraries(tree, platform);
+        ready.look_for_libraries(tree, platform).map_err(TrialError::Content)?;
         Ok(ready)
     }
 
-    fn look_for_libraries(&mut self, tree: &Tree, platform: &Platform) {
-        let Ok(program) = tree.resolve(&self.folder, &self.start.program, Follow::Yes) else { return };
-        let Some(closure) = Closures::new(tree, platform).of(&program.path) else { return };
+    fn look_for_libraries(&mut self, tree: &Tree, platform: &Platform) -> Result<(), ContentError> {
+        let Ok(program) = tree.resolve(&self.folder, &self.start.program, Follow::Yes) else { return Ok(()) };
+        let closures = Closures::new(tree, platform);
+        let closure = closures.of(&program.path);
+        if let Some(failure) = closures.take_failure() {
+            return Err(failure);
+        }
+        let Some(closure) = closure else { return Ok(()) };
         for (_, path) in closure.libraries {
             if let Ok(found) = tree.resolve(&ImagePath::root(), &path, Follow::Yes) {
                 self.files.extend(found.links);
@@ -91,6 +99,7 @@ impl Ready {
             }
             self.libraries.push(path);
         }
+        Ok(())
     }
 
     /// Who owns the copy of the tree.

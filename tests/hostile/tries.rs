@@ -60,7 +60,7 @@ pub fn elf(bytes: &[u8]) {
     if app.is_some_and(|app| matches!(app.verdict, StartVerdict::Starts | StartVerdict::MayFail)) {
         assert!(is_acceptable(bytes, arch), "a kernel refuses what is said to start");
     }
-    describe(&tree, &platform, &path("/bin/app"));
+    describe(&tree, &platform, &path("/bin/app")).unwrap();
 }
 
 /// `/etc/ld.so.cache`.
@@ -94,7 +94,7 @@ pub fn script(bytes: &[u8]) {
     let judgement = judge(&tree, &platform, "/bin/script");
     let refused = judgement.report.findings.iter().any(|found| found.severity == Severity::Error);
     assert!(refused || bytes.starts_with(b"#!") || is_acceptable(bytes, Arch::Amd64), "a kernel refuses it");
-    describe(&tree, &platform, &path("/bin/script"));
+    describe(&tree, &platform, &path("/bin/script")).unwrap();
 }
 
 /// An initramfs, in every supported compression.
@@ -153,6 +153,7 @@ fn judge(tree: &Tree, platform: &Platform, entrypoint: &str) -> Verification {
     let settings = Settings { entrypoint: vec![entrypoint.into()], ..Settings::default() };
     let policy = Policy { threads: 1, ..Policy::default() };
     verify(&Subject { tree, platform, settings: Some(&settings), purpose: Purpose::Container, policy: &policy })
+        .unwrap()
 }
 
 fn tree(files: &[(&str, &[u8])]) -> Tree {

@@ -238,7 +238,7 @@ impl Root {
     /// Compares all or some programs of the root.
     fn judge(&self, purpose: Purpose) -> Verification {
         let (platform, policy) = (Platform::new(self.arch), Policy { threads: 2, ..Policy::default() });
-        verify(&Subject { tree: &self.tree, platform: &platform, settings: None, purpose, policy: &policy })
+        verify(&Subject { tree: &self.tree, platform: &platform, settings: None, purpose, policy: &policy }).unwrap()
     }
 }
 

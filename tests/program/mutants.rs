@@ -92,6 +92,7 @@ fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Verification {
         purpose: Purpose::Programs(Vec::new()),
         policy: &policy,
     })
+    .unwrap()
 }
 
 /// Tests every mutant of a program whose headers end at `end`. Returns how many the kernel refused.

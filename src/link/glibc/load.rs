@@ -47,10 +47,8 @@ pub(crate) struct Glibc<'a> {
 impl<'a> Glibc<'a> {
     /// Loads a program.
     pub fn load(process: &'a Process<'a>, loader: &'a GlibcLoader) -> Glibc<'a> {
-        let cache = process.open(b"/etc/ld.so.cache").ok().and_then(|found| {
-            let content = process.files.content(found.id)?;
-            content.head(CACHE_MAX).ok()
-        });
+        let found = process.open(b"/etc/ld.so.cache").ok();
+        let cache = found.and_then(|found| process.files.head(found.id, CACHE_MAX));
         let mut glibc = Glibc { process, loader, loaded: Loaded::default(), cache: cache.unwrap_or_default() };
         let object = |id: InodeId, path: &[u8], is_loader: bool| Object {
             id,
@@ -94,7 +92,7 @@ impl<'a> Glibc<'a> {
             .map(|name| (name.to_vec(), "LD_PRELOAD"))
             .collect();
         if let Ok(found) = self.process.open(b"/etc/ld.so.preload")
-            && let Some(Ok(bytes)) = self.process.files.content(found.id).map(|content| content.head(1 << 20))
+            && let Some(bytes) = self.process.files.head(found.id, 1 << 20)
         {
             for line in bytes.split(|&byte| byte == b'\n') {
                 let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
@@ -464,6 +462,7 @@ mod tests {
             policy: &policy,
         };
         verify(&subject)
+            .unwrap()
             .report
             .findings
             .iter()

@@ -89,7 +89,7 @@ mod tests {
             purpose: Purpose::Plain,
             policy: &policy,
         };
-        let findings = verify(&subject).report.findings;
+        let findings = verify(&subject).unwrap().report.findings;
         findings.iter().map(|finding| format!("{} {}: {}", finding.severity, finding.code, finding.message)).collect()
     }
 

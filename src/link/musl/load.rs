@@ -353,25 +353,27 @@ impl<'a> Musl<'a> {
                 self.path_file = Some(strerror(&error));
                 error.words().to_string()
             }
-            Ok(found) => match self.process.files.content(found.id).map(|content| content.head(PATH_FILE_MAX)) {
-                Some(Ok(bytes)) => {
-                    let directories = crate::elf::cut_at_nul(&bytes).to_vec();
-                    if elements(&directories).any(|element| element.ends_with(b"\r")) {
-                        self.loaded
-                            .drafts
-                            .push(path_file(&shown, "has lines that end with CR LF: no directory is found"));
+            Ok(found) => {
+                match self.process.files.content(found.id).map(|_| self.process.files.head(found.id, PATH_FILE_MAX)) {
+                    Some(Some(bytes)) => {
+                        let directories = crate::elf::cut_at_nul(&bytes).to_vec();
+                        if elements(&directories).any(|element| element.ends_with(b"\r")) {
+                            self.loaded
+                                .drafts
+                                .push(path_file(&shown, "has lines that end with CR LF: no directory is found"));
+                        }
+                        if elements(&directories).next().is_some() {
+                            return List { rule: shown, directories };
+                        }
+                        "empty".to_string()
                     }
-                    if elements(&directories).next().is_some() {
-                        return List { rule: shown, directories };
+                    Some(None) => "not readable".to_string(),
+                    None => {
+                        self.path_file = Some("Is a directory");
+                        "not a file".to_string()
                     }
-                    "empty".to_string()
                 }
-                Some(Err(_)) => "not readable".to_string(),
-                None => {
-                    self.path_file = Some("Is a directory");
-                    "not a file".to_string()
-                }
-            },
+            }
         };
         self.loaded.drafts.push(path_file(&shown, &format!("is {problem}: no directory is searched")));
         none
@@ -509,6 +511,7 @@ mod tests {
             policy: &policy,
         };
         verify(&subject)
+            .unwrap()
             .report
             .findings
             .iter()
@@ -671,7 +674,7 @@ mod tests {
             purpose: Purpose::Initramfs { init: "/init".parse().unwrap() },
             policy: &policy,
         };
-        let found: Vec<&str> = verify(&subject).report.findings.iter().map(|finding| finding.code.0).collect();
+        let found: Vec<&str> = verify(&subject).unwrap().report.findings.iter().map(|finding| finding.code.0).collect();
         assert_eq!(found, ["origin-needs-proc"], "the library itself is found in the default directories");
     }
 }

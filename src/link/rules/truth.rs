@@ -45,6 +45,7 @@ fn judge(case: &Case) -> Verification {
         purpose: Purpose::Container,
         policy: &policy,
     })
+    .unwrap()
 }
 
 /// The words of every error; those of execve(2) without the path, which differs where a script is followed.

@@ -18,7 +18,7 @@ use super::context::Context;
 use super::finding::Target;
 use super::programs::Weight;
 
-/// A file of the tree cannot be read.
+/// The user who runs sazare may not read a file of the tree.
 pub const UNREADABLE: Code = Code("unreadable");
 
 /// What was found about all targets, in their order.
@@ -64,7 +64,7 @@ fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
     let Some(probe) = context.files.probe_for(id, Expected::Program) else { return result };
     if let Some(error) = &probe.error {
         let draft = Draft::error(UNREADABLE, format!("cannot be checked: {error}"));
-        result.drafts.push(draft.fix("make it readable, and do not change it meanwhile"));
+        result.drafts.push(draft.fix("make it readable for the user who runs sazare"));
     } else if target.weight == Weight::Named
         && !context.user(target.weight).may_execute(&context.subject.tree.inode(id).meta)
     {

@@ -12,7 +12,7 @@ use crate::link::script::check::Search;
 use crate::link::subject::{Purpose, Subject};
 use crate::link::user::{ProcessUser, UnknownUser};
 use crate::path::ImagePath;
-use crate::tree::InodeId;
+use crate::tree::{ContentError, InodeId};
 
 use super::programs::{Names, Weight};
 
@@ -38,15 +38,20 @@ pub(crate) struct Context<'a> {
 
 impl<'a> Context<'a> {
     /// Looks at the settings.
-    pub fn new(subject: &'a Subject<'a>, files: &'a Files<'a>) -> Context<'a> {
+    ///
+    /// # Errors
+    /// When the accounts cannot be read.
+    pub fn new(subject: &'a Subject<'a>, files: &'a Files<'a>) -> Result<Context<'a>, ContentError> {
         let directory = lookup::working_directory(subject.settings);
         let found = files.find(&ImagePath::root(), &directory).ok();
         let cwd = found.filter(|found| subject.tree.inode(found.id).is_directory()).map(|found| found.path);
         let settings = subject.settings.filter(|_| subject.purpose == Purpose::Container);
-        let user = settings.map(|settings| ProcessUser::named(subject.tree, &settings.user)).transpose();
-        let (user, unknown_user) = match user {
-            Ok(user) => (user.unwrap_or_else(ProcessUser::root), None),
-            Err(unknown) => (ProcessUser::root(), Some(unknown)),
+        let (user, unknown_user) = match settings {
+            Some(settings) => match ProcessUser::named(subject.tree, &settings.user)? {
+                Ok(user) => (user, None),
+                Err(unknown) => (ProcessUser::root(), Some(unknown)),
+            },
+            None => (ProcessUser::root(), None),
         };
         let mut context = Context {
             subject,
@@ -63,7 +68,7 @@ impl<'a> Context<'a> {
         if let Purpose::Initramfs { init } = &subject.purpose {
             context.first = Some(FirstProgram::of(&context.exec(Weight::Named), init));
         }
-        context
+        Ok(context)
     }
 
     /// For the kernel's rules.

@@ -8,7 +8,7 @@ use crate::link::loader::LoaderKind;
 use crate::link::subject::{Purpose, Subject, Verification};
 use crate::path::ImagePath;
 use crate::report::{Finding, FindingSubject, Severity};
-use crate::tree::{Content, InodeId};
+use crate::tree::{Content, ContentError, InodeId};
 
 use super::accept::{accept, size_draft};
 use super::check::Checked;
@@ -19,12 +19,19 @@ use super::targets::Targets;
 use super::whole::WholeTree;
 
 /// Verifies a tree.
-pub fn verify(subject: &Subject<'_>) -> Verification {
+///
+/// # Errors
+/// When a file that matters cannot be read or changes meanwhile: then nothing is known about the tree. A file that this user may
+/// not read is a finding.
+pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
     let files = Files::new(subject.tree, subject.platform.arch);
-    let context = Context::new(subject, &files);
+    let context = Context::new(subject, &files)?;
     let Targets { files: targets, drafts } = Targets::of(&context);
     let checked = Checked::of(&context, targets);
     let whole = whole_tree(&context, &checked);
+    if let Some(failure) = files.take_failure() {
+        return Err(failure);
+    }
     let Checked { targets, programs, .. } = checked;
     let plain = |(about, draft): (FindingSubject, Draft)| {
         let path = ImagePath::parse(about.as_str().as_bytes()).unwrap_or(ImagePath::root());
@@ -36,7 +43,7 @@ pub fn verify(subject: &Subject<'_>) -> Verification {
     }
     findings.extend(whole.into_iter().map(plain));
     let (report, accepted) = accept(subject, findings);
-    Verification { report, programs, accepted }
+    Ok(Verification { report, programs, accepted })
 }
 
 /// What is found once for the tree, not for one program.
@@ -90,7 +97,7 @@ mod tests {
             purpose: Purpose::Container,
             policy,
         };
-        verify(&subject)
+        verify(&subject).unwrap()
     }
 
     fn entry(path: &str) -> Settings {
@@ -285,16 +292,64 @@ mod tests {
             purpose: Purpose::Container,
             policy: &policy,
         };
-        let before = verify(&subject).report;
+        let before = verify(&subject).unwrap().report;
         assert_eq!(before.findings.len(), 2, "{before:#?}");
         let files = Files::new(&tree, Arch::Amd64);
-        let context = Context::new(&subject, &files);
+        let context = Context::new(&subject, &files).unwrap();
         let targets = Targets::of(&context).files;
         // What is opened now cannot be read.
         std::fs::remove_dir_all(folder.path()).unwrap();
         let checked = Checked::of(&context, targets);
         let found = checked.targets.into_iter().flat_map(|(_, _, drafts)| drafts).map(|draft| draft.message);
         assert_eq!(found.collect::<Vec<_>>(), before.findings.into_iter().map(|one| one.message).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_or_changes_is_an_error_and_no_finding() {
+        let app = Forge { needed: vec!["liba.so".into()], ..Forge::dynamic(LOADER) };
+        let (loader, library) = (Forge::musl(true).build(), Forge::library("liba.so").build());
+        let files: [(&str, &[u8]); 7] = [
+            ("bin/app", &app.build()),
+            (&LOADER[1..], &loader),
+            ("usr/lib/liba.so", &library),
+            ("bin/script", b"#!/bin/app\n"),
+            ("etc/passwd", b"app:x:7:7::/:/bin/sh\n"),
+            ("etc/group", b"app:x:7:\n"),
+            ("etc/ld-musl-x86_64.path", b"/usr/lib\n"),
+        ];
+        let settings = Settings { user: "app".into(), ..entry("/bin/app") };
+        let run = |broken: Option<(&str, bool)>| {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, bytes) in files {
+                let path = folder.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, bytes).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+                std::fs::set_permissions(&path, mode).unwrap();
+            }
+            let tree = crate::codec::dir::scan(folder.path(), &crate::codec::dir::ScanOptions::ALL).unwrap().tree;
+            match broken.map(|(name, gone)| (folder.path().join(name), gone)) {
+                Some((path, true)) => std::fs::remove_file(path).unwrap(),
+                // As long as before.
+                Some((path, false)) => {
+                    std::fs::write(&path, vec![b' '; std::fs::metadata(&path).unwrap().len() as usize]).unwrap()
+                }
+                None => {}
+            }
+            let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+            let purpose = Purpose::Container;
+            verify(&Subject { tree: &tree, platform: &platform, settings: Some(&settings), purpose, policy: &policy })
+        };
+        assert_eq!(codes(&run(None).unwrap()), Vec::<&str>::new());
+        for (name, _) in files {
+            let error = run(Some((name, true))).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(error.ends_with(&format!("/{name}: No such file or directory")), "{name}: {error}");
+            let error = run(Some((name, false))).err().map(|error| error.to_string()).unwrap_or_default();
+            assert!(
+                error.starts_with("the file changed while it was read: ") && error.ends_with(name),
+                "{name}: {error}"
+            );
+        }
     }
 
     #[test]
@@ -343,7 +398,7 @@ mod tests {
             purpose: Purpose::Plain,
             policy: &policy,
         };
-        let result = verify(&subject);
+        let result = verify(&subject).unwrap();
         assert_eq!(codes(&result), ["arm64-page-align"]);
         assert_eq!(result.report.findings[0].severity, Severity::Note);
     }

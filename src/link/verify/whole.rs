@@ -55,7 +55,7 @@ impl WholeTree<'_> {
 
     fn text(&self, path: &str) -> Option<(ImagePath, String)> {
         let found = self.files.find(&ImagePath::root(), path.as_bytes()).ok()?;
-        let bytes = self.files.content(found.id)?.head(TEXT_MAX).ok()?;
+        let bytes = self.files.head(found.id, TEXT_MAX)?;
         Some((found.path, String::from_utf8_lossy(&bytes).into_owned()))
     }
 
@@ -107,7 +107,7 @@ impl WholeTree<'_> {
             return None;
         }
         let found = self.files.find(&ImagePath::root(), b"/etc/ld.so.cache").ok();
-        let bytes = found.as_ref().and_then(|found| self.files.content(found.id)?.head(CACHE_MAX).ok());
+        let bytes = found.as_ref().and_then(|found| self.files.head(found.id, CACHE_MAX));
         let known =
             bytes.as_deref().and_then(|bytes| Cache::read(bytes, self.files.arch)).map_or(0, |cache| cache.len());
         if known > 0 {
@@ -251,7 +251,7 @@ mod tests {
             purpose: Purpose::Plain,
             policy: &policy,
         };
-        verify(&subject)
+        verify(&subject).unwrap()
     }
 
     /// Code, severity, path and the subjects of the evidence of everything found.
