@@ -492,7 +492,8 @@ fn programs_are_packed_with_upx_after_they_were_verified() {
     assert_eq!(answer.code, 0, "{}", answer.text());
     let (packed, plain) = (fs::read(folder.path().join("out/usr/bin/patchelf")).unwrap(), fs::read(PATCHELF).unwrap());
     assert_eq!(packed, [plain.as_slice(), b"packed\n"].concat());
-    let answer = sazare(["bundle", PATCHELF, "-c", "--upx", "/bin/false", "-o", &out]);
+    let other = format!("{out}-2");
+    let answer = sazare(["bundle", PATCHELF, "-c", "--upx", "/bin/false", "-o", &other]);
     assert!(answer.code == 2 && answer.err.contains("UPX does not pack /usr/bin/patchelf: "), "{}", answer.text());
 }
 
