@@ -479,7 +479,7 @@ fn every_kind_of_place_can_be_tried() {
     let answer = run(&mut command(SAZARE, ["try", "-q", &at("root")]));
     assert_eq!(answer.code, 2, "{}", answer.text());
     assert!(
-        answer.err.starts_with("error: there is nothing to run: the place names no command\nhint: "),
+        answer.err.starts_with("error: there is nothing to run: the place has no command\nhint: "),
         "{}",
         answer.err
     );
