@@ -50,6 +50,9 @@ pub struct Global {
     /// How to show progress: auto is a line that changes on a terminal and plain lines elsewhere
     #[arg(long, global = true, value_name = "HOW", default_value = "auto")]
     pub progress: ProgressForm,
+    /// Maximum size of all temporary files of one run, such as unpacked archives and layers, e.g. 500MB
+    #[arg(long, global = true, value_name = "SIZE", default_value = "64GB")]
+    pub temporary_size: String,
     /// Change to this directory first; relative paths are resolved from it
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
     pub directory: Option<PathBuf>,

@@ -80,6 +80,7 @@ impl Job<'_> {
             when: request::when(recipe)?,
             places: &self.places,
             temporary: &request::temporary(),
+            temporary_size: request::temporary_size(global)?,
             layers: request::layers(&flags.layers)?,
             cache: cache.as_ref(),
             began: cache::now(),

@@ -5,7 +5,6 @@ use std::path::{Component, Path, PathBuf};
 use std::process::ExitCode;
 
 use sazare::bundle::trace::{self, Run, RunEnd, TraceError, Traced};
-use sazare::codec::Scratch;
 use sazare::oci::DEFAULT_PATH;
 use sazare::path::ImagePath;
 use sazare::pipeline::{self, BuildError, Ready};
@@ -26,7 +25,7 @@ use super::trouble::Trouble;
 pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let (programs, places) = programs_and_places(bundle)?;
     let rules = rules(bundle, programs)?;
-    let recipe = recipe(bundle, &rules, console)?;
+    let recipe = recipe(bundle, &rules, global, console)?;
     let traced = if bundle.trace.trace { traced(bundle, &rules, console)? } else { BTreeSet::new() };
     // Whoever bundles programs of this machine could start them directly.
     let trusted = bundle.root.is_none() || bundle.check.trust;
@@ -135,12 +134,12 @@ fn extra(kind: ExtraKind) -> Extra {
 }
 
 /// The recipe that the flags stand for.
-fn recipe(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<Recipe, Trouble> {
+fn recipe(bundle: &Bundle, rules: &recipe::Bundle, global: &Global, console: &Console) -> Result<Recipe, Trouble> {
     let mut platforms: Vec<Platform> =
         request::platforms(&bundle.platform)?.into_iter().map(|(platform, _)| platform).collect();
     if platforms.is_empty() {
         let private = request::private()?;
-        platforms = pipeline::bundle_platforms(rules, &Scratch::new(private.path()), console)?;
+        platforms = pipeline::bundle_platforms(rules, &request::scratch(&private, global)?, console)?;
     }
     if platforms.is_empty() {
         return Err(Trouble::usage(

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use sazare::codec::Scratch;
 use sazare::path::ImagePath;
 use sazare::pipeline::{self, Seen};
 use sazare::platform::Platform;
@@ -18,7 +17,7 @@ use super::trouble::Trouble;
 pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     let wanted: Vec<Platform> = request::platforms(&args.platform)?.into_iter().map(|(platform, _)| platform).collect();
     let private = request::private()?;
-    let scratch = Scratch::new(private.path());
+    let scratch = request::scratch(&private, global)?;
     let place = Place::for_reading(&args.place)?;
     let seen = pipeline::read(&place, &wanted, &scratch, console)?;
     if let Some(path) = &args.why {

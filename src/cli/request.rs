@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sazare::codec::Scratch;
 use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
 use sazare::image::LayerOptions;
@@ -21,7 +22,7 @@ use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source}
 use sazare::reference::{Repository, Tag, split_tag};
 use sazare::trial::Machine;
 
-use super::args::Build;
+use super::args::{Build, Global};
 use super::flags::{CompressionForm, Config, ImageFlags, Layers};
 use super::trouble::Trouble;
 
@@ -341,6 +342,21 @@ pub fn jobs(asked: Option<usize>) -> usize {
 /// Where temporary files lie when no output has a folder.
 pub fn temporary() -> PathBuf {
     std::env::temp_dir()
+}
+
+/// How large temporary files may be in sum, in bytes.
+pub fn temporary_size(global: &Global) -> Result<u64, Trouble> {
+    recipe::size(&global.temporary_size).ok_or_else(|| {
+        Trouble::usage(
+            format!("--temporary-size is not a size: {}", global.temporary_size),
+            "use 500MB, 4GB or a number of bytes",
+        )
+    })
+}
+
+/// Temporary files in a private folder.
+pub fn scratch(private: &PrivateFolder, global: &Global) -> Result<Scratch, Trouble> {
+    Ok(Scratch::with_limit(private.path(), temporary_size(global)?))
 }
 
 /// A private folder for temporary files, when no output has a folder.

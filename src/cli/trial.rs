@@ -34,7 +34,7 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
     let methods = if named.is_empty() { Method::ALL.to_vec() } else { named };
     let place = Place::for_reading(&args.place)?;
     let private = request::private()?;
-    let scratch = Scratch::new(private.path());
+    let scratch = request::scratch(&private, global)?;
     let asked = pipeline::Try {
         place: &place,
         platform: request::platforms(&args.platform)?.into_iter().next().map(|(platform, _)| platform),
@@ -116,7 +116,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 fn input(value: &str, scratch: &Scratch) -> Result<File, Trouble> {
     let bytes = text(value)?;
     let write = || {
-        let mut file = scratch.file()?;
+        let mut file = scratch.file()?.into_file();
         file.write_all(&bytes)?;
         file.rewind()?;
         Ok(file)

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use sazare::codec::Scratch;
 use sazare::input;
 use sazare::link::{self, Allowance, Baseline, Policy};
 use sazare::pipeline::{self, Seen, Verdict};
@@ -33,7 +32,7 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     };
     let init = verify.init.parse().map_err(|error| Trouble::Usage(format!("--init: {error}"), None))?;
     let private = request::private()?;
-    let scratch = Scratch::new(private.path());
+    let scratch = request::scratch(&private, global)?;
     let mut verdicts = Vec::new();
     let mut portraits = String::new();
     for text in &verify.place {

@@ -1,14 +1,12 @@
 //! Debian packages: an `ar` archive whose member `data.tar*` is a root file system (deb(5)).
 
-use std::error::Error;
-use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::compress;
-use super::scratch::Scratch;
+use super::scratch::{Scratch, ScratchError};
 use super::tar::{TarError, read_tar_file};
 use crate::failure::{Failure, Kind};
 use crate::input;
@@ -17,40 +15,32 @@ use crate::tree::Tree;
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 
 /// Why a package cannot be read.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum DebError {
     /// It cannot be read, or is no package.
-    Io(String, io::Error),
+    #[error("cannot read {0}: {1}")]
+    Io(String, #[source] io::Error),
+    /// There is no room for what is in it.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// Its `data.tar` cannot be read.
+    #[error(transparent)]
     Data(TarError),
-}
-
-impl fmt::Display for DebError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DebError::Io(name, error) => write!(f, "cannot read {name}: {error}"),
-            DebError::Data(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Error for DebError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            DebError::Io(_, error) => Some(error),
-            DebError::Data(error) => error.source(),
-        }
-    }
 }
 
 impl Failure for DebError {
     fn kind(&self) -> Kind {
-        Kind::Input
+        match self {
+            DebError::Io(..) => Kind::Input,
+            DebError::Scratch(error) => error.kind(),
+            DebError::Data(error) => error.kind(),
+        }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             DebError::Io(..) => None,
+            DebError::Scratch(error) => error.hint(),
             DebError::Data(error) => error.hint(),
         }
     }
@@ -62,7 +52,8 @@ impl Failure for DebError {
 /// When the file cannot be read or is no Debian package.
 pub fn read_deb(path: &Path, scratch: &Scratch) -> Result<Tree, DebError> {
     let name = path.display().to_string();
-    let fail = |error| DebError::Io(name.clone(), error);
+    let fail =
+        |error| ScratchError::of(error).map_or_else(|error| DebError::Io(name.clone(), error), DebError::Scratch);
     let file = input::open(path).map_err(fail)?;
     let (member, offset, size) = data_member(&file).map_err(fail)?;
     let mut start = [0; 6];
@@ -71,7 +62,7 @@ pub fn read_deb(path: &Path, scratch: &Scratch) -> Result<Tree, DebError> {
     let mut plain = scratch.file().map_err(fail)?;
     let mut data = compress::decompressed(compress::form_of(&start[..count]), input).map_err(fail)?;
     io::copy(&mut data, &mut plain).map_err(fail)?;
-    read_tar_file(plain, &format!("{name} ({member})"), scratch).map_err(DebError::Data)
+    read_tar_file(plain.into_file(), &format!("{name} ({member})"), scratch).map_err(DebError::Data)
 }
 
 /// Name, offset and size of the member that holds the files.

@@ -3,6 +3,7 @@
 //! What is read ends in a [`crate::tree::Tree`] whose contents are slices of the file that was read: a compressed
 //! archive is first unpacked into a scratch file, so that memory does not grow with what is in it.
 
+mod budget;
 mod scratch;
 
 pub mod whiteout;
@@ -16,4 +17,5 @@ pub mod tar;
 
 pub mod deb;
 
-pub use scratch::Scratch;
+pub(crate) use budget::Budget;
+pub use scratch::{SCRATCH_MAX, Scratch, ScratchError, ScratchFile};

@@ -1,30 +1,35 @@
 //! An image's layers, merged into the tree that a container of it would see.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::error::StoreError;
 use super::model::PlatformImage;
 use super::store::Blobs;
-use crate::codec::Scratch;
 use crate::codec::compress;
 use crate::codec::tar::{self, TarError, Whiteouts};
+use crate::codec::{Scratch, ScratchError};
 use crate::digest::{Digest, Digesting};
 use crate::failure::{Failure, Kind};
 use crate::tree::{Backing, Metadata, Mode, Tree};
 
 /// Why layers cannot be merged.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum FlattenError {
     /// A blob is not there or not what it should be.
+    #[error(transparent)]
     Store(StoreError),
-    /// A layer cannot be decompressed, or there is no room to.
-    Io(String, io::Error),
+    /// There is no room for a layer.
+    #[error(transparent)]
+    Scratch(ScratchError),
+    /// A layer cannot be decompressed.
+    #[error("cannot read {0}: {1}")]
+    Io(String, #[source] io::Error),
     /// A layer is damaged.
+    #[error(transparent)]
     Tar(TarError),
     /// The layer's contents are not those that the config speaks of.
+    #[error("{layer} does not match the config: expected diff_id {expected}, found {found}")]
     DiffId {
         /// Which layer.
         layer: String,
@@ -35,41 +40,20 @@ pub enum FlattenError {
     },
 }
 
-impl fmt::Display for FlattenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FlattenError::Store(error) => error.fmt(f),
-            FlattenError::Io(layer, error) => write!(f, "cannot read {layer}: {error}"),
-            FlattenError::Tar(error) => error.fmt(f),
-            FlattenError::DiffId { layer, expected, found } => {
-                write!(f, "{layer} does not match the config: expected diff_id {expected}, found {found}")
-            }
-        }
-    }
-}
-
-impl Error for FlattenError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            FlattenError::Store(error) => error.source(),
-            FlattenError::Io(_, error) => Some(error),
-            FlattenError::Tar(error) => error.source(),
-            FlattenError::DiffId { .. } => None,
-        }
-    }
-}
-
 impl Failure for FlattenError {
     fn kind(&self) -> Kind {
         match self {
             FlattenError::Store(error) => error.kind(),
-            FlattenError::Io(..) | FlattenError::Tar(_) | FlattenError::DiffId { .. } => Kind::Input,
+            FlattenError::Scratch(error) => error.kind(),
+            FlattenError::Tar(error) => error.kind(),
+            FlattenError::Io(..) | FlattenError::DiffId { .. } => Kind::Input,
         }
     }
 
     fn hint(&self) -> Option<String> {
         match self {
             FlattenError::Store(error) => error.hint(),
+            FlattenError::Scratch(error) => error.hint(),
             FlattenError::Tar(error) => error.hint(),
             FlattenError::Io(..) | FlattenError::DiffId { .. } => {
                 Some("the image is damaged: download or build it again".into())
@@ -88,7 +72,8 @@ pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> R
         let name = format!("layer {}", descriptor.digest());
         let fail = |error: io::Error| match error.downcast::<StoreError>() {
             Ok(error) => FlattenError::Store(error),
-            Err(error) => FlattenError::Io(name.clone(), error),
+            Err(error) => ScratchError::of(error)
+                .map_or_else(|error| FlattenError::Io(name.clone(), error), FlattenError::Scratch),
         };
         let mut stored = io::BufReader::with_capacity(1 << 16, blobs.open(descriptor).map_err(FlattenError::Store)?);
         let form = compress::form_of(io::BufRead::fill_buf(&mut stored).map_err(fail)?);
@@ -102,7 +87,7 @@ pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> R
         if found != diff_id {
             return Err(FlattenError::DiffId { layer: name, expected: diff_id, found });
         }
-        tar::apply(&mut tree, &Arc::new(Backing::new(file, name.clone())), &name, Whiteouts::Apply)
+        tar::apply(&mut tree, &Arc::new(Backing::new(file.into_file(), name.clone())), &name, Whiteouts::Apply)
             .map_err(FlattenError::Tar)?;
     }
     Ok(tree)

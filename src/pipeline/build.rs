@@ -96,7 +96,7 @@ pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<
     let folder = order.private_folder(&targets);
     order.outside_of_sources(&targets, &folder)?;
     let staging = Staging::begin(&folder)?;
-    let scratch = Scratch::new(staging.scratch_folder());
+    let scratch = Scratch::with_limit(staging.scratch_folder(), order.temporary_size);
     // From here on there is a private folder beside the output. Whatever happens, it goes, and nothing else is changed.
 
     let notes = NotesOnce::new(progress);

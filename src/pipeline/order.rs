@@ -33,6 +33,8 @@ pub struct Order<'a> {
     pub places: &'a [Place],
     /// Where temporary files may lie when no place has a folder.
     pub temporary: &'a Path,
+    /// How large temporary files may be in sum, in bytes.
+    pub temporary_size: u64,
     /// How layers are written.
     pub layers: LayerOptions,
     /// What earlier builds made, if it may be used.

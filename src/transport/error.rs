@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::place::PlaceError;
+use crate::codec::ScratchError;
 use crate::codec::cpio::{CpioError, CpioReadError};
 use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
@@ -20,6 +21,9 @@ pub enum TransportError {
     /// A blob.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A temporary file.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// A root file system as a folder.
     #[error(transparent)]
     Dir(#[from] DirError),
@@ -105,6 +109,7 @@ impl Failure for TransportError {
         match self {
             TransportError::Place(error) => error.kind(),
             TransportError::Store(error) => error.kind(),
+            TransportError::Scratch(error) => error.kind(),
             TransportError::Dir(error) => error.kind(),
             TransportError::Tar(error) => error.kind(),
             TransportError::CpioRead(error) => error.kind(),
@@ -126,6 +131,7 @@ impl Failure for TransportError {
         Some(match self {
             TransportError::Place(error) => return error.hint(),
             TransportError::Store(error) => return error.hint(),
+            TransportError::Scratch(error) => return error.hint(),
             TransportError::Dir(error) => return error.hint(),
             TransportError::Tar(error) => return error.hint(),
             TransportError::CpioRead(error) => return error.hint(),

@@ -10,9 +10,9 @@ use std::path::Path;
 use super::error::TransportError;
 use super::pending::{LastStep, Pending, Renamed, Written, WrittenInitramfs, is_stream, new_file};
 use super::place::Place;
-use crate::codec::Scratch;
 use crate::codec::compress::{Whole, WholeCompressor};
 use crate::codec::cpio::{CpioError, write_cpio};
+use crate::codec::{Scratch, ScratchError};
 use crate::digest::Digesting;
 use crate::progress::{Action, Progress, Step};
 use crate::tree::Tree;
@@ -54,9 +54,11 @@ pub fn prepare_initramfs(
     progress: &dyn Progress,
 ) -> Result<Pending<'static>, TransportError> {
     progress.step(Step::new(Action::Write(Place::Cpio(file.to_path_buf()).to_string())));
+    // What goes to a stream is kept in a temporary file first, and it is that folder that can be full.
+    let unwritable = if is_stream(file) { scratch.folder() } else { file };
     let failed = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::Unsupported => TransportError::Usage(error.to_string()),
-        _ => TransportError::Write(file.to_path_buf(), error),
+        _ => TransportError::Write(unwritable.to_path_buf(), error),
     };
     let fill = |writer: BufWriter<File>| {
         let mut compressor = WholeCompressor::new(Digesting::new(writer), form, jobs).map_err(failed)?;
@@ -68,7 +70,9 @@ pub fn prepare_initramfs(
         Ok((writer, WrittenInitramfs { file: file.to_path_buf(), form, digest, size, unpacked }))
     };
     let (step, written) = if is_stream(file) {
-        let (writer, written) = fill(BufWriter::new(scratch.file().map_err(failed)?))?;
+        let kept =
+            scratch.file().map_err(|error| ScratchError::of(error).map_or_else(failed, TransportError::Scratch))?;
+        let (writer, written) = fill(BufWriter::new(kept.into_file()))?;
         let from = writer.into_inner().map_err(|error| failed(error.into_error()))?;
         (LastStep::Copy { from, to: file.to_path_buf() }, written)
     } else {

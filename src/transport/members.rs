@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::error::TransportError;
+use crate::codec::Budget;
 use crate::codec::tar::{Entries, TarKind};
 use crate::digest::Digest;
 use crate::oci;
@@ -36,6 +37,7 @@ impl Members {
         let malformed = |fault: String| TransportError::Malformed { place: place.to_string(), fault };
         let backing = Arc::new(Backing::new(file, place));
         let mut members = BTreeMap::new();
+        let mut budget = Budget::of_names();
         for entry in Entries::new(backing.file(), size) {
             let entry = entry.map_err(|error| malformed(error.to_string()))?;
             let path = ImagePath::parse(&entry.name).map_err(|error| malformed(error.to_string()))?;
@@ -53,6 +55,9 @@ impl Members {
                     return Err(malformed(format!("an image archive must not contain a device or a pipe: {path}")));
                 }
             };
+            if !budget.take(path.as_bytes().len()) {
+                return Err(malformed("the names in it are longer than 16 MiB in sum".into()));
+            }
             if members.insert(path.as_bytes().to_vec(), member).is_some() {
                 return Err(malformed(format!("it contains two files with the same name: {path}")));
             }

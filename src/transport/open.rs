@@ -16,7 +16,7 @@ use super::place::Place;
 use crate::codec::cpio::{Cpio, read_cpio};
 use crate::codec::dir::{self, ScanOptions, Scanned};
 use crate::codec::tar::{self, read_tar};
-use crate::codec::{Scratch, compress};
+use crate::codec::{Scratch, ScratchError, compress};
 use crate::digest::Digest;
 use crate::image::{Blobs, Image};
 use crate::input;
@@ -145,19 +145,19 @@ fn unname(descriptor: &mut Descriptor) {
 /// Keeps a stream in a file without a name. Of what is not an archive only the first block is kept: that says what is wrong, and
 /// the rest may never end.
 fn spool(reader: &mut dyn Read, scratch: &Scratch, name: &str) -> Result<File, TransportError> {
-    let unwritable = |error| TransportError::Write(scratch.folder().to_path_buf(), error);
     let unreadable = |error| TransportError::Read(name.into(), error);
+    let unwritable = |error| ScratchError::of(error).map_or_else(unreadable, TransportError::Scratch);
     let mut file = scratch.file().map_err(unwritable)?;
     let mut buffer = Vec::with_capacity(256 << 10);
     reader.take(BLOCK).read_to_end(&mut buffer).map_err(unreadable)?;
     io::Write::write_all(&mut file, &buffer).map_err(unwritable)?;
     if compress::form_of(&buffer) == compress::Form::Plain && !tar::begins_archive(&buffer) {
-        return Ok(file);
+        return Ok(file.into_file());
     }
     buffer.resize(buffer.capacity(), 0);
     loop {
         match reader.read(&mut buffer) {
-            Ok(0) => return Ok(file),
+            Ok(0) => return Ok(file.into_file()),
             Ok(count) => io::Write::write_all(&mut file, &buffer[..count]).map_err(unwritable)?,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(unreadable(error)),

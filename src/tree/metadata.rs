@@ -8,9 +8,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 /// Extended attributes: full name (`security.capability`) to value, both bytes. Most files have none, and having none
-/// takes no more room than a pointer.
+/// takes no more room than a pointer. Copies share what they hold until one is changed.
 #[derive(Clone, Default)]
-pub struct Xattrs(Option<Box<Pairs>>);
+pub struct Xattrs(Option<Arc<Pairs>>);
 
 type Pairs = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
@@ -33,7 +33,7 @@ impl Deref for Xattrs {
 
 impl DerefMut for Xattrs {
     fn deref_mut(&mut self) -> &mut Pairs {
-        self.0.get_or_insert_default()
+        Arc::make_mut(self.0.get_or_insert_default())
     }
 }
 
@@ -65,7 +65,7 @@ impl IntoIterator for Xattrs {
     type IntoIter = btree_map::IntoIter<Box<[u8]>, Box<[u8]>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.map(|pairs| *pairs).unwrap_or_default().into_iter()
+        self.0.map(Arc::unwrap_or_clone).unwrap_or_default().into_iter()
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::outside::{Answer, checkout, command, run};
+use super::outside::{Answer, checkout, command, missing, run};
 
 /// Runs sazare in a folder; what hangs is ended, and gives −1 or 124.
 fn guarded(folder: &Path, arguments: &[&str]) -> Answer {
@@ -143,5 +143,54 @@ fn what_never_ends_is_not_read_to_its_end() {
     ] {
         let answer = guarded(folder.path(), &arguments);
         assert!(answer.err.contains("larger than 67108864 bytes"), "{arguments:?}: {answer:?}");
+    }
+}
+
+#[test]
+fn temporary_files_have_a_limit_that_a_flag_raises() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("s")).unwrap();
+    fs::write(at("s/data"), vec![0; 3_000_000]).unwrap();
+    let pack = "tar -czf s.tgz -C s . && tar -cf - -C s . | cat > s.tar && (cd s && find . | cpio -o -H newc) 2>/dev/null | gzip > s.cpio.gz";
+    assert!(Command::new("sh").args(["-c", pack]).current_dir(folder.path()).status().unwrap().success());
+    let built = guarded(folder.path(), &["build", "s", "--platform", "linux/amd64", "-o", "i.tar", "--no-cache", "-q"]);
+    assert_eq!(built.code, 0, "{built:?}");
+    for place in ["tar:s.tgz", "cpio:s.cpio.gz", "i.tar"] {
+        let small = guarded(folder.path(), &["inspect", place, "--temporary-size", "1MB"]);
+        assert!(small.code == 4 && small.err.contains("more than 1000000 bytes"), "{place}: {small:?}");
+        assert!(small.err.contains("--temporary-size"), "{place}: {small:?}");
+        let large = guarded(folder.path(), &["inspect", place, "--temporary-size", "9MB"]);
+        assert_eq!(large.code, 0, "{place}: {large:?}");
+    }
+}
+
+#[test]
+fn a_full_temporary_directory_is_not_the_fault_of_the_input() {
+    if missing(&["root", "mount"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("s")).unwrap();
+    fs::create_dir(at("t")).unwrap();
+    fs::write(at("s/data"), vec![0; 3_000_000]).unwrap();
+    let data = "tar -czf s.tgz -C s . && (cd s && find . | cpio -o -H newc) 2>/dev/null | gzip > s.cpio.gz && \
+                cp s.tgz data.tar.gz && echo 2.0 > debian-binary && ar rc s.deb debian-binary data.tar.gz";
+    assert!(Command::new("sh").args(["-c", data]).current_dir(folder.path()).status().unwrap().success());
+    let built = guarded(folder.path(), &["build", "s", "--platform", "linux/amd64", "-o", "i.tar", "--no-cache", "-q"]);
+    assert_eq!(built.code, 0, "{built:?}");
+    // Whoever may mount gets a small file system of his own for the run.
+    let small = "mount -t tmpfs -o size=1M none t && TMPDIR=$PWD/t exec \"$@\"";
+    for line in ["inspect tar:s.tgz", "inspect cpio:s.cpio.gz", "inspect i.tar", "verify i.tar --write-baseline b"] {
+        let arguments = ["-m", "sh", "-c", small, "sh", env!("CARGO_BIN_EXE_sazare")];
+        let answer = run(command("unshare", arguments.into_iter().chain(line.split(' '))).current_dir(folder.path()));
+        if answer.err.contains("unshare") || answer.err.contains("mount:") {
+            return; // No mounts in this container.
+        }
+        assert_eq!(answer.code, 5, "{line}: {answer:?}");
+        for part in ["cannot write temporary files in ", &format!("{}/t/", folder.path().display()), "TMPDIR"] {
+            assert!(answer.err.contains(part), "{line}: {answer:?}");
+        }
     }
 }

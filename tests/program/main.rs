@@ -18,6 +18,7 @@ mod foreign;
 mod four_failures;
 mod growth;
 mod hello;
+mod hostile;
 mod initramfs;
 mod judges;
 mod killed;

@@ -1,23 +1,37 @@
 //! Why an initramfs cannot be read.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 
+use crate::codec::scratch::ScratchError;
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::path::PathError;
 
 /// Why an initramfs cannot be read. Each names the file.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CpioReadError {
     /// It cannot be opened or read, or a compressed piece is damaged.
-    Io(String, io::Error),
+    #[error("cannot read {0}: {1}")]
+    Io(String, #[source] io::Error),
+    /// There is no room for what is in it.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// Something in it is not what it should be; where, and what.
+    #[error("cannot read {0}: {1}: {2}")]
     Malformed(String, Spot, String),
     /// An entry has a name that no root file system can hold.
-    Name(String, PathError),
+    #[error("cannot read {0}: an entry has a bad name: {1}")]
+    Name(String, #[source] PathError),
     /// It begins with something else than an archive.
+    #[error("{1}, not an initramfs: {0}")]
     NoArchive(String, &'static str),
+}
+
+impl CpioReadError {
+    /// An error of the file called `name`, or of the temporary file that it is unpacked to.
+    pub(super) fn io(name: &str, error: io::Error) -> CpioReadError {
+        ScratchError::of(error).map_or_else(|error| CpioReadError::Io(name.to_string(), error), CpioReadError::Scratch)
+    }
 }
 
 /// A place in the file, or in what was unpacked from a piece of it.
@@ -41,30 +55,15 @@ impl fmt::Display for Spot {
     }
 }
 
-impl fmt::Display for CpioReadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CpioReadError::Io(file, error) => write!(f, "cannot read {file}: {error}"),
-            CpioReadError::Malformed(file, spot, fault) => write!(f, "cannot read {file}: {spot}: {fault}"),
-            CpioReadError::Name(file, error) => write!(f, "cannot read {file}: an entry has a bad name: {error}"),
-            CpioReadError::NoArchive(file, what) => write!(f, "{what}, not an initramfs: {file}"),
-        }
-    }
-}
-
-impl Error for CpioReadError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            CpioReadError::Io(_, error) => Some(error),
-            CpioReadError::Name(_, error) => Some(error),
-            CpioReadError::Malformed(..) | CpioReadError::NoArchive(..) => None,
-        }
-    }
-}
-
 impl Failure for CpioReadError {
     fn kind(&self) -> FailureKind {
-        FailureKind::Input
+        match self {
+            CpioReadError::Scratch(error) => error.kind(),
+            CpioReadError::Io(..)
+            | CpioReadError::Malformed(..)
+            | CpioReadError::Name(..)
+            | CpioReadError::NoArchive(..) => FailureKind::Input,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -76,6 +75,7 @@ impl Failure for CpioReadError {
                         .into(),
                 )
             }
+            CpioReadError::Scratch(error) => error.hint(),
             CpioReadError::NoArchive(..) => {
                 Some("kernels read newc archives, uncompressed or compressed with gzip, zstd, xz or lz4 -l".into())
             }

@@ -9,15 +9,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::error::{CpioReadError, Spot};
 use super::format::{HEADER, Header, MAGIC, MAGIC_SUM, NAME_MAX, TRAILER, padding, types};
+use crate::codec::budget::{Budget, TOO_MUCH};
 use crate::codec::compress::Piece;
-use crate::codec::scratch::Scratch;
+use crate::codec::scratch::{Scratch, ScratchFile};
 use crate::input;
 use crate::path::{ImagePath, Name, display_bytes};
 use crate::tree::{Backing, Content, DeviceNumber, Inode, InodeId, Kind, Metadata, Mode, Tree};
@@ -40,15 +41,16 @@ pub struct Cpio {
 /// When it cannot be read, or is damaged, or is no initramfs.
 pub fn read_cpio(path: &Path, scratch: &Scratch) -> Result<Cpio, CpioReadError> {
     let name = path.display().to_string();
-    let fail = |error| CpioReadError::Io(name.clone(), error);
+    let fail = |error| CpioReadError::io(&name, error);
     let file = input::open(path).map_err(fail)?;
     read_file(file, &name, scratch)
 }
 
 fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioReadError> {
-    let fail = |error| CpioReadError::Io(name.to_string(), error);
+    let fail = |error| CpioReadError::io(name, error);
     let plain = Arc::new(Backing::seen(file.try_clone().map_err(fail)?, name).map_err(fail)?);
-    let unpacked = Arc::new(Backing::new(scratch.file().map_err(fail)?, name));
+    let mut store = scratch.file().map_err(fail)?;
+    let unpacked = Arc::new(Backing::new(store.reader().map_err(fail)?, name));
     let mut input = Counted { inner: BufReader::with_capacity(1 << 16, FromStart { file: &file, at: 0 }), at: 0 };
     let mut root = Root {
         name,
@@ -56,6 +58,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioRead
         notes: Vec::new(),
         dropped: 0,
         entries: 0,
+        budget: Budget::of_entries(),
         links: BTreeMap::new(),
     };
     let mut archives = 0;
@@ -67,7 +70,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioRead
         // A kernel looks for a plain archive only where a multiple of four bytes stands before it.
         if magic.starts_with(b"0") && start.is_multiple_of(4) && (archives > 0 || is_newc(magic)) {
             let mut section =
-                Section { input: &mut input, at: 0, spot: (start, false), backing: &plain, kept: start, packed: false };
+                Section { input: &mut input, at: 0, spot: (start, false), backing: &plain, kept: start, store: None };
             root.archive(&mut section)?;
         } else {
             if let Some(check) = strange_check(head) {
@@ -85,7 +88,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioRead
                         spot: (start, true),
                         backing: &unpacked,
                         kept,
-                        packed: true,
+                        store: Some(&mut store),
                     };
                     root.piece(&mut section)?;
                     input = piece.into_inner();
@@ -199,8 +202,8 @@ struct Section<'a> {
     backing: &'a Arc<Backing>,
     /// In a plain archive where it begins there; else where the next contents go.
     kept: u64,
-    /// Whether contents must be copied there.
-    packed: bool,
+    /// What contents must be copied to.
+    store: Option<&'a mut ScratchFile>,
 }
 
 impl Section<'_> {
@@ -239,7 +242,7 @@ impl Section<'_> {
 
     /// Takes the contents of a file, and their sum.
     fn contents(&mut self, size: u32) -> io::Result<(Content, u32)> {
-        let offset = if self.packed { self.kept } else { self.kept + self.at };
+        let offset = if self.store.is_some() { self.kept } else { self.kept + self.at };
         let mut left = u64::from(size);
         let mut sum = 0_u32;
         while left > 0 {
@@ -249,8 +252,8 @@ impl Section<'_> {
             }
             let part = &buffer[..buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX))];
             sum = part.iter().fold(sum, |sum, byte| sum.wrapping_add(u32::from(*byte)));
-            if self.packed {
-                self.backing.file().write_all_at(part, self.kept)?;
+            if let Some(store) = &mut self.store {
+                store.write_all(part)?;
                 self.kept += part.len() as u64;
             }
             let count = part.len();
@@ -270,6 +273,8 @@ struct Root<'a> {
     /// How many entries had no place.
     dropped: u64,
     entries: u64,
+    /// What link targets and notes may still take.
+    budget: Budget,
     /// The files of this archive that may get more names.
     links: BTreeMap<(u32, u32, u32), InodeId>,
 }
@@ -332,7 +337,14 @@ impl Root<'_> {
         section.pad().map_err(|error| self.fail(section, error))?;
         let kind = header.mode & types::MASK;
         if kind == types::SYMLINK && header.size >= NAME_MAX {
-            return Err(wrong(&format!("a link with a target of {} bytes", header.size)));
+            let link = display_bytes(&name);
+            return Err(wrong(&format!(
+                "a link with a target of {} bytes, more than Linux stores: {link}",
+                header.size
+            )));
+        }
+        if kind == types::SYMLINK && !self.budget.take(header.size as usize) {
+            return Err(wrong(&format!("{TOO_MUCH}: {}", display_bytes(&name))));
         }
         let mut target = Vec::new();
         let mut contents = None;
@@ -360,6 +372,9 @@ impl Root<'_> {
             (types::BLOCK, _) => Kind::BlockDevice(number),
             (types::FIFO, _) => Kind::Fifo,
             (types::SOCKET, _) => {
+                if !self.budget.take(path.as_bytes().len() + 1024) {
+                    return Err(wrong(TOO_MUCH));
+                }
                 self.notes.push(format!("a socket was left out: {path}"));
                 return Ok(true);
             }
@@ -451,7 +466,7 @@ impl Root<'_> {
             let what = if section.spot.1 { "the piece" } else { "the file" };
             return self.malformed(section, &format!("{what} ends in the middle of an archive"));
         }
-        CpioReadError::Io(self.name.to_string(), error)
+        CpioReadError::io(self.name, error)
     }
 
     fn finish(mut self) -> Cpio {
@@ -467,7 +482,6 @@ mod tests {
     use super::*;
     use crate::codec::compress::{Whole, WholeCompressor};
     use crate::failure::{Failure as _, Kind as FailureKind};
-    use std::io::Write as _;
 
     /// An entry: name, type and mode, inode number, link count, contents.
     fn entry(name: &str, mode: u32, (ino, nlink): (u32, u32), contents: &[u8]) -> Vec<u8> {
@@ -610,7 +624,10 @@ mod tests {
         assert_eq!(refused(&bytes), "cannot read x: at byte 116: the file ends in the middle of an archive");
         let target = Header { mode: 0o120_777, name: 4, size: 4096, ..Header::default() };
         let bytes = [target.bytes().to_vec(), b"abc\0\0\0".to_vec()].concat();
-        assert_eq!(refused(&bytes), "cannot read x: at byte 0: a link with a target of 4096 bytes");
+        assert_eq!(
+            refused(&bytes),
+            "cannot read x: at byte 0: a link with a target of 4096 bytes, more than Linux stores: abc"
+        );
         assert_eq!(
             refused(&archive(&[entry("a", 0o150_000, (0, 1), b"")])),
             "cannot read x: at byte 0: an entry of unknown type: /a"

@@ -7,13 +7,29 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use super::format::{BLOCK, checksum_holds, number, padding, pax_records};
+use crate::codec::budget::{Budget, TOO_MUCH};
 use crate::path::display_bytes;
 use crate::tree::{DeviceNumber, Metadata, Mode, Xattrs};
 
 /// The largest extended header that is read, in bytes: a path and a link of 4 KiB and 64 KiB of attributes fit well.
 const EXTENDED_MAX: u64 = 1 << 20;
+
+/// The longest target of a symbolic link, in bytes (symlink(2): `PATH_MAX` with a NUL).
+const TARGET_MAX: usize = 4095;
+
+/// The longest name of an extended attribute, the largest value, and all names with their NULs, in bytes (xattr(7)).
+const XATTR_NAME_MAX: usize = 255;
+const XATTR_VALUE_MAX: usize = 64 << 10;
+const XATTR_LIST_MAX: usize = 64 << 10;
+
+/// What the attributes of one entry may take until all of its headers are read, in bytes.
+const XATTRS_MAX: usize = 4 << 20;
+
+/// What an attribute takes besides its name and value, in bytes.
+const PER_XATTR: usize = 64;
 
 /// One entry of an archive.
 #[derive(Clone, Debug)]
@@ -53,25 +69,28 @@ pub struct Entries<'a> {
     size: u64,
     at: u64,
     global: Overrides,
+    budget: Budget,
     ended: bool,
 }
 
 /// Values that extended headers put in place of a header's.
 #[derive(Clone, Default)]
 struct Overrides {
-    path: Option<Vec<u8>>,
-    link: Option<Vec<u8>>,
+    path: Option<Arc<[u8]>>,
+    link: Option<Arc<[u8]>>,
     size: Option<u64>,
     uid: Option<u32>,
     gid: Option<u32>,
     mtime: Option<i64>,
     xattrs: Xattrs,
+    /// How much the attributes take, in bytes.
+    held: usize,
 }
 
 impl<'a> Entries<'a> {
     /// Reads the headers of `file`, a plain tar of `size` bytes.
     pub fn new(file: &'a File, size: u64) -> Entries<'a> {
-        Entries { file, size, at: 0, global: Overrides::default(), ended: false }
+        Entries { file, size, at: 0, global: Overrides::default(), budget: Budget::of_entries(), ended: false }
     }
 
     fn block(&self, at: u64) -> io::Result<[u8; BLOCK]> {
@@ -136,9 +155,15 @@ impl<'a> Entries<'a> {
                     self.global.take(&self.extended(body, size)?, offset)?;
                     overrides.take(&self.extended(body, size)?, offset)?;
                 }
-                b'L' => overrides.path = Some(until_nul(&self.extended(body, size)?).to_vec()),
-                b'K' => overrides.link = Some(until_nul(&self.extended(body, size)?).to_vec()),
-                _ => return entry(&header, overrides, (body, size), offset, field).map(Some),
+                b'L' => overrides.path = Some(until_nul(&self.extended(body, size)?).into()),
+                b'K' => overrides.link = Some(until_nul(&self.extended(body, size)?).into()),
+                _ => {
+                    let entry = entry(&header, overrides, (body, size), offset, field)?;
+                    if !self.budget.take(held(&entry)) {
+                        return Err(malformed(offset, &format!("{TOO_MUCH}: {}", display_bytes(&entry.name))));
+                    }
+                    return Ok(Some(entry));
+                }
             }
         }
     }
@@ -152,13 +177,19 @@ fn entry(
     offset: u64,
     field: impl Fn(std::ops::Range<usize>, &str) -> io::Result<i64>,
 ) -> io::Result<TarEntry> {
-    let name = overrides.path.unwrap_or_else(|| {
-        let name = until_nul(&header[..100]);
-        // The prefix is ustar's; GNU's own format keeps times at its place.
-        let prefix = if &header[257..263] == b"ustar\0" { until_nul(&header[345..500]) } else { b"" };
-        if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
-    });
-    let link = overrides.link.unwrap_or_else(|| until_nul(&header[157..257]).to_vec());
+    let name = overrides.path.map_or_else(
+        || {
+            let name = until_nul(&header[..100]);
+            // The prefix is ustar's; GNU's own format keeps times at its place.
+            let prefix = if &header[257..263] == b"ustar\0" { until_nul(&header[345..500]) } else { b"" };
+            if prefix.is_empty() { name.to_vec() } else { [prefix, b"/", name].concat() }
+        },
+        |path| path.to_vec(),
+    );
+    let link = || overrides.link.as_deref().unwrap_or_else(|| until_nul(&header[157..257])).to_vec();
+    let too_long =
+        |what: String| malformed(offset, &format!("{what}, more than Linux stores: {}", display_bytes(&name)));
+    check_xattrs(&overrides.xattrs).map_err(too_long)?;
     let owner = |value: Option<u32>, range, what| match value {
         Some(value) => Ok(value),
         None => {
@@ -175,8 +206,14 @@ fn entry(
         // Before POSIX a directory was a file whose name ends with a slash.
         b'0' | 0 if name.ends_with(b"/") => TarKind::Directory,
         b'0' | 0 | b'7' => TarKind::File(body, size),
-        b'1' => TarKind::Hardlink(link),
-        b'2' => TarKind::Symlink(link),
+        b'1' => TarKind::Hardlink(link()),
+        b'2' => {
+            let target = link();
+            if target.len() > TARGET_MAX {
+                return Err(too_long(format!("a link with a target of {} bytes", target.len())));
+            }
+            TarKind::Symlink(target)
+        }
         b'3' => TarKind::CharDevice(device()?),
         b'4' => TarKind::BlockDevice(device()?),
         b'5' => TarKind::Directory,
@@ -201,6 +238,33 @@ fn entry(
     })
 }
 
+/// Whether Linux could give these attributes to a file; what is too large, if not.
+fn check_xattrs(xattrs: &Xattrs) -> Result<(), String> {
+    let mut names = 0;
+    for (name, value) in xattrs {
+        names += name.len() + 1;
+        if name.len() > XATTR_NAME_MAX {
+            return Err(format!("an extended attribute with a name of {} bytes", name.len()));
+        }
+        if value.len() > XATTR_VALUE_MAX {
+            return Err(format!("the extended attribute {} has {} bytes", display_bytes(name), value.len()));
+        }
+    }
+    if names > XATTR_LIST_MAX {
+        return Err(format!("extended attributes with names of {names} bytes in all"));
+    }
+    Ok(())
+}
+
+/// How much an entry holds besides its name, in bytes.
+fn held(entry: &TarEntry) -> usize {
+    let target = match &entry.kind {
+        TarKind::Symlink(target) | TarKind::Hardlink(target) => target.len(),
+        TarKind::Directory | TarKind::File(..) | TarKind::CharDevice(_) | TarKind::BlockDevice(_) | TarKind::Fifo => 0,
+    };
+    target + entry.meta.xattrs.iter().map(|(name, value)| name.len() + value.len() + PER_XATTR).sum::<usize>()
+}
+
 impl Overrides {
     fn take(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let records = pax_records(bytes).ok_or_else(|| malformed(offset, "a malformed PAX header"))?;
@@ -208,8 +272,8 @@ impl Overrides {
             let wrong = || malformed(offset, &format!("a PAX record that is not a number: {}", display_bytes(value)));
             let text = || std::str::from_utf8(value).map_err(|_| wrong());
             match key {
-                b"path" => self.path = Some(value.to_vec()),
-                b"linkpath" => self.link = Some(value.to_vec()),
+                b"path" => self.path = Some(value.into()),
+                b"linkpath" => self.link = Some(value.into()),
                 b"size" => self.size = Some(text()?.parse().map_err(|_| wrong())?),
                 b"uid" => self.uid = Some(text()?.parse().map_err(|_| wrong())?),
                 b"gid" => self.gid = Some(text()?.parse().map_err(|_| wrong())?),
@@ -219,7 +283,12 @@ impl Overrides {
                 }
                 key => {
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                        self.xattrs.insert(name.into(), value.into());
+                        let old = self.xattrs.insert(name.into(), value.into());
+                        let was = old.map_or(0, |old| name.len() + old.len() + PER_XATTR);
+                        self.held = self.held + name.len() + value.len() + PER_XATTR - was;
+                        if self.held > XATTRS_MAX {
+                            return Err(malformed(offset, "extended attributes of more than 4 MiB for one entry"));
+                        }
                     }
                 }
             }

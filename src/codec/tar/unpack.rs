@@ -3,21 +3,23 @@
 //! Links among the parents of an entry are followed as inside a root, so nothing can lead out of it. A later entry
 //! replaces an earlier one of the same name; a directory that is there already keeps what it holds.
 
-use std::error::Error;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::entries::{Entries, TarEntry, TarKind};
+use crate::codec::budget::Budget;
 use crate::codec::compress::{self, Form};
-use crate::codec::scratch::Scratch;
+use crate::codec::scratch::{Scratch, ScratchError};
 use crate::codec::whiteout::{self, Meaning};
 use crate::failure::{Failure, Kind as FailureKind};
 use crate::input;
 use crate::path::{ImagePath, Name, PathError, display_bytes};
 use crate::tree::{Backing, Content, Follow, Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
+
+/// What a directory without contents takes, in bytes.
+const PER_DIRECTORY: usize = 200;
 
 /// What names that begin with `.wh.` are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,50 +31,45 @@ pub enum Whiteouts {
 }
 
 /// Why an archive cannot be read. Each names the archive.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum TarError {
     /// It cannot be opened or read, or is no tar.
-    Io(String, io::Error),
+    #[error("cannot read {0}: {1}")]
+    Io(String, #[source] io::Error),
+    /// There is no room for what is in it.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// An entry has a name that no image can hold.
-    Name(String, PathError),
+    #[error("cannot read {0}: an entry has a bad name: {1}")]
+    Name(String, #[source] PathError),
     /// An entry cannot be placed in the tree.
-    Place(String, String, ResolveError),
+    #[error("cannot read {0}: cannot create {1}: {2}")]
+    Place(String, String, #[source] ResolveError),
     /// A hard link to what is not there.
+    #[error("cannot read {0}: {1} is a hard link to a missing file: {2}")]
     Hardlink(String, String, String),
     /// A name that layers keep for whiteouts, in a root file system.
+    #[error("cannot read {0}: names that begin with `.wh.` mean deletions in a layer: {1}")]
     WhiteoutName(String, String),
 }
 
-impl fmt::Display for TarError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TarError::Io(archive, error) => write!(f, "cannot read {archive}: {error}"),
-            TarError::Name(archive, error) => write!(f, "cannot read {archive}: an entry has a bad name: {error}"),
-            TarError::Place(archive, name, error) => write!(f, "cannot read {archive}: cannot create {name}: {error}"),
-            TarError::Hardlink(archive, name, target) => {
-                write!(f, "cannot read {archive}: {name} is a hard link to a missing file: {target}")
-            }
-            TarError::WhiteoutName(archive, name) => {
-                write!(f, "cannot read {archive}: names that begin with `.wh.` mean deletions in a layer: {name}")
-            }
-        }
-    }
-}
-
-impl Error for TarError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            TarError::Io(_, error) => Some(error),
-            TarError::Name(_, error) => Some(error),
-            TarError::Place(_, _, error) => Some(error),
-            TarError::Hardlink(..) | TarError::WhiteoutName(..) => None,
-        }
+impl TarError {
+    /// An error of the archive called `name`, or of the temporary file that it is unpacked to.
+    fn io(name: &str, error: io::Error) -> TarError {
+        ScratchError::of(error).map_or_else(|error| TarError::Io(name.to_string(), error), TarError::Scratch)
     }
 }
 
 impl Failure for TarError {
     fn kind(&self) -> FailureKind {
-        FailureKind::Input
+        match self {
+            TarError::Scratch(error) => error.kind(),
+            TarError::Io(..)
+            | TarError::Name(..)
+            | TarError::Place(..)
+            | TarError::Hardlink(..)
+            | TarError::WhiteoutName(..) => FailureKind::Input,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -83,6 +80,7 @@ impl Failure for TarError {
             TarError::Io(_, error) if error.kind() == io::ErrorKind::InvalidData => {
                 Some("the file is damaged or not a tar archive: make it again".into())
             }
+            TarError::Scratch(error) => error.hint(),
             TarError::Io(..) | TarError::Name(..) | TarError::Place(..) | TarError::Hardlink(..) => None,
         }
     }
@@ -104,13 +102,13 @@ pub fn read_tar(path: &Path, scratch: &Scratch) -> Result<Tree, TarError> {
 /// # Errors
 /// As [`read_tar`].
 pub fn read_tar_file(file: File, name: &str, scratch: &Scratch) -> Result<Tree, TarError> {
-    let fail = |error| TarError::Io(name.to_string(), error);
+    let fail = |error| TarError::io(name, error);
     let backing = match compress::form(&file).map_err(fail)? {
         Form::Plain => Backing::seen(file, name).map_err(fail)?,
         Form::Gzip | Form::Zstd | Form::Xz => {
             let mut plain = scratch.file().map_err(fail)?;
             io::copy(&mut compress::reader(file).map_err(fail)?, &mut plain).map_err(fail)?;
-            Backing::new(plain, name)
+            Backing::new(plain.into_file(), name)
         }
     };
     // A tar without an entry for the root still has one.
@@ -126,7 +124,7 @@ pub fn read_tar_file(file: File, name: &str, scratch: &Scratch) -> Result<Tree, 
 pub fn apply(tree: &mut Tree, backing: &Arc<Backing>, name: &str, whiteouts: Whiteouts) -> Result<(), TarError> {
     let fail = |error| TarError::Io(name.to_string(), error);
     let size = backing.file().metadata().map_err(fail)?.len();
-    let mut unpack = Unpack { tree, backing, archive: name, whiteouts };
+    let mut unpack = Unpack { tree, backing, archive: name, whiteouts, budget: Budget::of_entries() };
     if whiteouts == Whiteouts::Apply {
         // Deletions speak of the layers below only, so all of them come first, wherever they stand in the archive.
         for entry in Entries::new(backing.file(), size) {
@@ -144,6 +142,8 @@ struct Unpack<'a> {
     backing: &'a Arc<Backing>,
     archive: &'a str,
     whiteouts: Whiteouts,
+    /// What directories that no entry names may still take.
+    budget: Budget,
 }
 
 impl Unpack<'_> {
@@ -208,6 +208,10 @@ impl Unpack<'_> {
             .tree
             .landing(parent)
             .map_err(|error| TarError::Place(self.archive.to_string(), path.to_string(), error))?;
+        if !self.budget.take(landing.missing.len() * PER_DIRECTORY) {
+            let fault = format!("too many directories that are not entries of their own: {path}");
+            return Err(TarError::Io(self.archive.to_string(), io::Error::new(io::ErrorKind::InvalidData, fault)));
+        }
         Ok(landing.missing.into_iter().fold(landing.directory, |directory, name| {
             self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)))
         }))
