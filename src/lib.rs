@@ -39,6 +39,7 @@ pub mod capability;
 pub mod digest;
 pub mod epoch;
 pub mod failure;
+pub mod host;
 pub mod input;
 pub(crate) mod parallel;
 pub mod path;

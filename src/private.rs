@@ -25,6 +25,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -42,6 +43,9 @@ const UNLOCKED: &CStr = c"no-lock";
 
 /// How a directory is opened: as itself, never through a link.
 const DIRECTORY: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// How often the removal of a folder is tried while other threads write into it.
+const REMOVALS: u32 = 10_000;
 
 /// How often another name is tried.
 const ATTEMPTS: u32 = 1000;
@@ -77,6 +81,13 @@ impl Failure for PrivateError {
 /// A folder for the temporary files of this run. Dropping it removes it, and the folders above that were made for it.
 #[derive(Debug)]
 pub struct PrivateFolder {
+    folder: Arc<Folder>,
+    next: AtomicU64,
+}
+
+/// What is made and removed.
+#[derive(Debug)]
+struct Folder {
     path: PathBuf,
     name: CString,
     /// The folder that it is in.
@@ -85,7 +96,43 @@ pub struct PrivateFolder {
     lock: File,
     /// Directories that did not exist before, the deepest first. They go too, unless something is in them.
     made: Vec<PathBuf>,
-    next: AtomicU64,
+}
+
+/// The private folders of this process.
+static OPEN: Mutex<Open> = Mutex::new(Open { folders: Vec::new(), ending: false });
+
+struct Open {
+    folders: Vec<Weak<Folder>>,
+    ending: bool,
+}
+
+/// Held by who puts outputs in their places.
+static IN_PLACE: RwLock<()> = RwLock::new(());
+
+/// Until this is dropped, [`remove_all`] waits: half of what it does must not be left.
+pub fn in_one_piece() -> RwLockReadGuard<'static, ()> {
+    IN_PLACE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes all private folders of this process, which ends now. Nothing is put in its place any more, and who wants a new folder
+/// waits until the process has ended.
+pub fn remove_all() {
+    std::mem::forget(IN_PLACE.write().unwrap_or_else(PoisonError::into_inner));
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    open.ending = true;
+    let folders: Vec<Arc<Folder>> = open.folders.iter().filter_map(Weak::upgrade).collect();
+    drop(open);
+    for folder in folders {
+        // Other threads still write into it.
+        for _ in 0..REMOVALS {
+            folder.remove();
+            if matches!(std::fs::symlink_metadata(&folder.path), Err(error) if error.kind() == io::ErrorKind::NotFound)
+            {
+                break;
+            }
+            std::thread::yield_now();
+        }
+    }
 }
 
 impl PrivateFolder {
@@ -101,7 +148,17 @@ impl PrivateFolder {
         match result {
             Ok((name, above, directory, lock)) => {
                 let path = folder.join(OsStr::from_bytes(name.to_bytes()));
-                Ok(PrivateFolder { path, name, above, directory, lock, made, next: AtomicU64::new(0) })
+                let folder = Arc::new(Folder { path, name, above, directory, lock, made });
+                let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+                open.folders.retain(|folder| folder.strong_count() > 0);
+                open.folders.push(Arc::downgrade(&folder));
+                while open.ending {
+                    drop(open);
+                    folder.remove();
+                    std::thread::park();
+                    open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+                }
+                Ok(PrivateFolder { folder, next: AtomicU64::new(0) })
             }
             Err(error) => {
                 remove_made(&made);
@@ -112,22 +169,28 @@ impl PrivateFolder {
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.folder.path
     }
 
     /// The open folder.
     pub fn directory(&self) -> BorrowedFd<'_> {
-        self.directory.as_fd()
+        self.folder.directory.as_fd()
     }
 
     /// A name for a file in it that nobody else uses.
     pub fn new_path(&self) -> PathBuf {
-        self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
+        self.folder.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string())
     }
 }
 
-impl Drop for PrivateFolder {
+impl Drop for Folder {
     fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+impl Folder {
+    fn remove(&self) {
         // What cannot be removed now is removed by the next run.
         remove(self.above.as_fd(), &self.name, self.directory.as_fd());
         // Its name is gone or its content is not: then the lock may go too.

@@ -1,7 +1,9 @@
 //! `sazare build`.
 
+use super::out::Out;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -102,7 +104,9 @@ impl Job<'_> {
                 return refused(ready.checked(), global, console);
             }
         }
-        let built = ready.write(&mut std::io::stdout().lock(), console)?;
+        let mut out = BufWriter::new(Out);
+        let built = ready.write(&mut out, console)?;
+        out.flush().map_err(|error| Trouble::Output("standard output".into(), error))?;
         self.report(&built, order.layers, global, console)
     }
 

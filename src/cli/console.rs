@@ -6,10 +6,12 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
+use clap::builder::StyledStr;
 use sazare::progress::{Action, Event, Progress, Step};
 use sazare::render;
 
 use super::args::{Global, ProgressForm, When};
+use super::out::{self, Out};
 use super::trouble::Trouble;
 
 /// How many bytes are read between two changes of the progress line.
@@ -64,6 +66,11 @@ impl Console {
         Console { quiet: global.quiet, verbose: global.verbose, colour, progress, line: Mutex::default() }
     }
 
+    /// For a message before the flags are known.
+    fn plain() -> Console {
+        Console { quiet: false, verbose: false, colour: false, progress: Form::None, line: Mutex::default() }
+    }
+
     /// Whether texts on standard error may have colour.
     pub fn colour(&self) -> bool {
         self.colour
@@ -74,16 +81,10 @@ impl Console {
         self.verbose
     }
 
-    /// Writes the result. A reader that has seen enough (a closed pipe) is no error.
+    /// Writes the result.
     pub fn result(&self, text: &str) -> Result<(), Trouble> {
         self.clear();
-        let mut out = io::stdout().lock();
-        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Trouble::Output("standard output".into(), error))
-            }
-            _ => Ok(()),
-        }
+        write_out(text)
     }
 
     /// Tells something that is not the result.
@@ -102,6 +103,9 @@ impl Console {
 
     /// Tells why the program ends; gives the exit code.
     pub fn fail(&self, trouble: &Trouble) -> ExitCode {
+        if trouble.is_closed_pipe() {
+            out::end_by_pipe();
+        }
         match trouble {
             Trouble::Faults(faults) => self.tell(&render::draw_faults(faults, self.colour)),
             trouble => {
@@ -171,6 +175,19 @@ fn sentence(step: &Step) -> String {
     match &step.platform {
         Some(platform) => format!("{platform}: {text}"),
         None => text,
+    }
+}
+
+fn write_out(text: &str) -> Result<(), Trouble> {
+    Out.write_all(text.as_bytes()).map_err(|error| Trouble::Output("standard output".into(), error))
+}
+
+/// Prints help or the version, in colour where standard output shows it; gives the exit code.
+pub fn print(text: &StyledStr) -> ExitCode {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !io::stdout().is_terminal();
+    match write_out(&if plain { text.to_string() } else { text.ansi().to_string() }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(trouble) => Console::plain().fail(&trouble),
     }
 }
 

@@ -3,6 +3,9 @@
 //! A verb is short: arguments become values, the library does the work, `render` makes text of the result, and the
 //! result has an exit code. One place, [`Trouble`], turns an error into message, hint and exit code.
 
+mod bug;
+mod out;
+mod signals;
 mod trouble;
 
 mod cache;

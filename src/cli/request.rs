@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the program that reads the environment")]
 
+use sazare::host;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -51,7 +52,7 @@ pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
 pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<Recipe, Trouble> {
     let roots = wanted.iter().filter(|(_, folder)| folder.is_some()).count();
     let mut parts = match what {
-        Some(what) if is_recipe(what) => {
+        Some(what) if is_recipe(what)? => {
             if roots > 0 {
                 return Err(Trouble::usage(
                     "--platform PLATFORM=DIR works with a root file system, not with a recipe",
@@ -72,7 +73,7 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
             }
             parts
         }
-        Some(what) if !what.exists() => {
+        Some(what) if at(what)?.is_none() => {
             let error = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(Trouble::Input(what.display().to_string(), error));
         }
@@ -83,10 +84,16 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
 }
 
 /// Whether a path is a recipe: a TOML file, or a folder that holds `recipe.toml`.
-fn is_recipe(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "toml")
-        || path.join("recipe.toml").is_file()
-        || path.is_file()
+fn is_recipe(path: &Path) -> Result<bool, Trouble> {
+    let is_file = |path: &Path| Ok::<_, Trouble>(at(path)?.is_some_and(|meta| meta.is_file()));
+    Ok(path.extension().is_some_and(|extension| extension == "toml")
+        || is_file(&path.join("recipe.toml"))?
+        || is_file(path)?)
+}
+
+/// What is at a path, if anything is.
+fn at(path: &Path) -> Result<Option<std::fs::Metadata>, Trouble> {
+    host::metadata(path).map_err(|error| Trouble::Input(path.display().to_string(), error))
 }
 
 /// Reads a recipe; its faults are drawn, other errors told.

@@ -5,20 +5,27 @@ use std::process::ExitCode;
 use clap::FromArgMatches;
 
 use super::args::{self, Args, Verb};
-use super::console::Console;
+use super::console::{self, Console};
 use super::trouble::Trouble;
-use super::{build, bundle, doctor, generate, inspect, trial, verify};
+use super::{bug, build, bundle, doctor, generate, inspect, signals, trial, verify};
+use sazare::failure::Kind;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    let code = bug::caught(run).unwrap_or(ExitCode::from(Kind::Bug.exit_code()));
+    signals::wait_if_ending();
+    code
+}
+
+fn run() -> ExitCode {
     let args = match args::command().try_get_matches().and_then(|matches| Args::from_arg_matches(&matches)) {
         Ok(args) => args,
-        // clap says by itself what is wrong, or what was asked for, and knows where to print it.
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
+        // clap says by itself what is wrong, and knows where to print it.
+        Err(error) if error.use_stderr() => {
             let _ = error.print();
-            return ExitCode::from(code);
+            return ExitCode::from(Kind::Usage.exit_code());
         }
+        Err(asked_for) => return console::print(&asked_for.render()),
     };
     if let Some(folder) = &args.global.directory
         && let Err(error) = std::env::set_current_dir(folder)
@@ -27,6 +34,15 @@ pub fn main() -> ExitCode {
         return console.fail(&Trouble::Folder(folder.clone(), error));
     }
     let console = Console::new(&args.global);
+    // What forks must be the only thread, and has its own way to end.
+    let forks = match &args.verb {
+        Verb::Bundle(bundle) => bundle.trace.trace || bundle.check.test || bundle.check.compress,
+        Verb::Try(_) | Verb::Doctor => true,
+        Verb::Build(_) | Verb::Verify(_) | Verb::Inspect(_) | Verb::Generate(_) => false,
+    };
+    if !forks {
+        signals::watch();
+    }
     let result = match &args.verb {
         Verb::Build(build) => build::run(build, &args.global, &console),
         Verb::Verify(verify) => verify::run(verify, &args.global, &console),
@@ -36,6 +52,7 @@ pub fn main() -> ExitCode {
         Verb::Doctor => doctor::run(&args.global, &console),
         Verb::Generate(generate) => generate::run(generate, &console),
     };
+    signals::wait_if_ending();
     match result {
         Ok(code) => code,
         Err(trouble) => console.fail(&trouble),

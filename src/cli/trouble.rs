@@ -1,5 +1,6 @@
 //! Every error that can end the program, and what the user is told of it.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -52,6 +53,18 @@ impl Trouble {
     /// A wrong command line, with what to do about it.
     pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Trouble {
         Trouble::Usage(message.into(), Some(hint.into()))
+    }
+
+    /// Whether the reader of standard output has gone.
+    pub fn is_closed_pipe(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 
     fn failure(&self) -> Option<&dyn Failure> {

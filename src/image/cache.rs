@@ -12,6 +12,7 @@
 //! time ago go, until three quarters of the limit are left. A file's date says when it was used, to the hour. The files lie in
 //! sixteen folders by the first digit of their names, so that none gets too long.
 
+use crate::host;
 use std::fs::{self, FileTimes, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
@@ -139,11 +140,11 @@ impl Cache {
         let mut files: Vec<(i64, PathBuf, u64)> = Vec::new();
         for digit in 0..16 {
             let folder = self.folder.join(FORM).join(format!("{digit:x}"));
-            #[expect(clippy::disallowed_methods, reason = "sorted below, and no output depends on it")]
-            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-            files.extend(entries.filter_map(|entry| {
-                let meta = entry.metadata().ok()?;
-                Some((meta.mtime(), entry.path(), meta.len()))
+            let names = host::names(&folder).unwrap_or_default();
+            files.extend(names.into_iter().filter_map(|name| {
+                let path = folder.join(name);
+                let meta = fs::symlink_metadata(&path).ok()?;
+                Some((meta.mtime(), path, meta.len()))
             }));
         }
         let mut size: u64 = files.iter().map(|file| file.2).sum();

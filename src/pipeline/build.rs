@@ -1,5 +1,6 @@
 //! The whole program: an order to trees, trees to verdicts, trees to outputs, outputs to their places.
 
+use crate::private;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -307,7 +308,11 @@ fn publish(
     let mut steps: Vec<(usize, Pending<'_>)> = pending.into_iter().enumerate().collect();
     steps.sort_by_key(|(_, pending)| !pending.is_stream());
     let mut written: Vec<(usize, Written)> = Vec::new();
+    let mut whole = None;
     for (number, pending) in steps {
+        if !pending.is_stream() {
+            whole.get_or_insert_with(private::in_one_piece);
+        }
         match pending.publish(stdout, progress) {
             Ok(done) => written.push((number, done)),
             Err(error) if written.is_empty() => return Err(error.into()),

@@ -1,6 +1,8 @@
 //! What is to be built, and the places that it goes to.
 
+use crate::host;
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -99,7 +101,8 @@ impl Order<'_> {
                 Place::Cpio(name) => {
                     let form = transport::archive_form(name, self.initramfs_form())?;
                     for (number, file) in self.names(name) {
-                        if file.is_dir() {
+                        let failed = |error| TransportError::Write(file.clone(), error);
+                        if host::is_directory(&file).map_err(failed)? {
                             let error = std::io::ErrorKind::IsADirectory.into();
                             return Err(TransportError::Write(file, error).into());
                         }
@@ -156,16 +159,22 @@ impl Order<'_> {
 
     fn outside_of_source(&self, folder: &Path) -> Result<(), BuildError> {
         // A folder that does not exist yet lies where the deepest one that does exist lies.
-        let Some(output) = folder.ancestors().find_map(|folder| {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            std::fs::canonicalize(folder).ok()
-        }) else {
-            return Ok(());
-        };
+        let mut output = None;
+        for above in folder.ancestors() {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            let failed = |error| TransportError::Write(folder.to_path_buf(), error);
+            output = real(above).map_err(failed)?;
+            if output.is_some() {
+                break;
+            }
+        }
+        let Some(output) = output else { return Ok(()) };
         for platform in self.platforms {
             for source in &self.recipe.sources {
                 let source = source.from.for_platform(platform);
-                if std::fs::canonicalize(&source).is_ok_and(|root| root.is_dir() && output.starts_with(root)) {
+                let failed = |error| TransportError::Read(source.clone(), error);
+                let root = real(&source).map_err(failed)?;
+                if root.is_some_and(|root| root.is_dir() && output.starts_with(root)) {
                     return Err(BuildError::OutputInSource(folder.to_path_buf(), source));
                 }
             }
@@ -196,6 +205,11 @@ impl Order<'_> {
             threads: self.layers.jobs,
         }
     }
+}
+
+/// A path behind all links; `None` where nothing is.
+fn real(path: &Path) -> io::Result<Option<PathBuf>> {
+    host::metadata(path)?.map(|_| std::fs::canonicalize(path)).transpose()
 }
 
 impl Target {

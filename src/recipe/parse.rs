@@ -12,6 +12,7 @@ use super::load::{Loader, load};
 use super::model::{Parts, Recipe};
 use super::section::{Reader, Section};
 use super::settings;
+use crate::host;
 use crate::input;
 
 /// Reads a recipe: a file, or a folder that holds `recipe.toml`.
@@ -19,7 +20,8 @@ use crate::input;
 /// # Errors
 /// When it cannot be read, and with everything that is wrong with it.
 pub fn read(path: &Path) -> Result<Recipe, RecipeError> {
-    let path: PathBuf = if path.is_dir() { path.join("recipe.toml") } else { path.to_path_buf() };
+    let is_directory = host::is_directory(path).map_err(|error| RecipeError::Read(path.to_path_buf(), error))?;
+    let path: PathBuf = if is_directory { path.join("recipe.toml") } else { path.to_path_buf() };
     let loader = |path: &Path| -> io::Result<Vec<u8>> { input::read(path, input::TEXT_MAX) };
     let bytes = loader(&path).map_err(|error| RecipeError::Read(path.clone(), error))?;
     parse(&bytes, &path, &loader).map_err(RecipeError::Faults)

@@ -1,5 +1,6 @@
 //! `[[source]]`: read, filtered, given owners, modes and times, and put in place.
 
+use crate::host::is_file;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::fs;
@@ -107,7 +108,7 @@ impl Sources<'_> {
         };
         match form {
             Form::Directory => {
-                if host.join("oci-layout").is_file() {
+                if is_file(&host.join("oci-layout")).map_err(|error| Problem::Read(host.into(), error))? {
                     return Err(Problem::Form(
                         host.into(),
                         "an OCI layout is not a root file system",

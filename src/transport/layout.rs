@@ -9,6 +9,7 @@
 //!
 //! A blob that is there already is not believed but proved, and replaced when it is damaged.
 
+use crate::host;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -51,11 +52,10 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            #[expect(clippy::disallowed_methods, reason = "only whether there is any entry matters")]
-            let entries = fs::read_dir(folder).map_err(|error| TransportError::Read(folder.to_path_buf(), error))?;
+            let entries = host::names(folder).map_err(|error| TransportError::Read(folder.to_path_buf(), error))?;
             // A mount point of its own has `lost+found`; our own staging folders are there and will go.
             let ours = |name: &str| name.starts_with(".sazare-") || name == "lost+found";
-            let occupied = entries.flatten().any(|entry| !entry.file_name().to_str().is_some_and(ours));
+            let occupied = entries.iter().any(|name| !name.to_str().is_some_and(ours));
             // Another run may have begun a layout while we looked.
             let fine = !occupied || path.exists();
             if fine { Ok(()) } else { Err(TransportError::Occupied(folder.to_path_buf())) }

@@ -5,6 +5,7 @@
 //! initramfs. Of a compressed tar only the first entry is looked at, as the rest would have to be unpacked for it: image
 //! archives begin with a name that no root file system begins with.
 
+use crate::host;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -33,7 +34,7 @@ pub(super) enum Look {
 /// Looks at a path.
 pub(super) fn look(path: &Path) -> io::Result<Look> {
     if std::fs::metadata(path)?.is_dir() {
-        let layout = path.join("oci-layout").is_file();
+        let layout = host::is_file(&path.join("oci-layout"))?;
         return Ok(if layout { Look::Layout } else { Look::Folder });
     }
     let file = input::open(path)?;

@@ -3,6 +3,7 @@
 //! Decision: the folder must not be there yet, or be empty: files of another tree in it would be taken for ours. The
 //! superuser gives every entry its owner; for anybody else all is his own, and that is no loss worth a note.
 
+use crate::host;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -18,14 +19,11 @@ use crate::tree::Tree;
 ///
 /// # Errors
 /// When something is there that is no empty folder.
-#[expect(clippy::disallowed_methods, reason = "whether there is an entry does not depend on their order")]
 pub fn check_rootfs(folder: &Path) -> Result<(), TransportError> {
     let failed = |error| TransportError::Write(folder.to_path_buf(), error);
-    match fs::read_dir(folder) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(TransportError::NotEmpty(folder.to_path_buf())),
-        },
+    match host::names(folder) {
+        Ok(names) if names.is_empty() => Ok(()),
+        Ok(_) => Err(TransportError::NotEmpty(folder.to_path_buf())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(error)),
     }

@@ -5,8 +5,10 @@
     reason = "a time limit needs a clock, and the supervisor finds its processes in /proc"
 )]
 
+use crate::host;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -100,8 +102,8 @@ fn one_cpu() -> Option<CpuSet> {
 
 /// All processes below this one, as `/proc` shows them: proc_pid_stat(5), the fourth and fifth field.
 fn processes() -> Vec<Process> {
-    let Ok(folder) = fs::read_dir("/proc") else { return Vec::new() };
-    let names = folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let names = host::names(Path::new("/proc")).unwrap_or_default();
+    let names = names.into_iter().filter_map(|name| name.into_string().ok());
     let mut children: BTreeMap<Pid, Vec<Process>> = BTreeMap::new();
     for pid in names.filter_map(|name| name.parse::<i32>().ok()) {
         let stat = fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();

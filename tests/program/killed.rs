@@ -13,7 +13,7 @@ use crate::outside::{SAZARE, build, checkout, command, missing, must, run};
 const ROUNDS: u64 = 200;
 
 /// A recipe whose layer takes long enough to kill the build.
-fn slow(folder: &Path, bytes: usize) {
+pub fn slow(folder: &Path, bytes: usize) {
     let recipe = "name = \"localhost/slow\"\ntags = [\"slow\"]\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n\
                   [[source]]\nfrom = \"{arch}\"\n[config]\nentrypoint = [\"/bin/hello\"]\n";
     fs::create_dir_all(folder).unwrap();
@@ -27,7 +27,7 @@ fn slow(folder: &Path, bytes: usize) {
 }
 
 /// Every file below a folder.
-fn files(folder: &Path) -> BTreeSet<String> {
+pub fn files(folder: &Path) -> BTreeSet<String> {
     must(command("sh", ["-c", "cd \"$1\" && find . -type f", "sh"]).arg(folder)).lines().map(str::to_owned).collect()
 }
 

@@ -14,6 +14,7 @@ mod cache;
 mod confined;
 mod conformance;
 mod determinism;
+mod ended;
 mod foreign;
 mod four_failures;
 mod growth;

@@ -1,0 +1,69 @@
+//! Ctrl-C and its kin: the work ends at once, and what it made goes.
+//!
+//! The signals are blocked in every thread, and one thread waits for them. It removes the private folders of this process, and ends
+//! it with the signal itself, as the system would have: a shell says 130, 143 or 129. A second signal ends it with what is there.
+//!
+//! What is put in its place by then is finished first: that are a few renames. A signal that was ignored when the program started
+//! (`nohup`) stays so. Where no thread can be started, the system ends the process, and the next run removes what is left.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Builder;
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, raise, sigaction};
+
+/// What ends a run, with the number that shells add to 128.
+const SIGNALS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// Whether a signal ends the process.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// Watches for signals from here on. The calling thread must be the only one: all others inherit what it blocks.
+pub fn watch() {
+    let mut set = SigSet::empty();
+    SIGNALS.into_iter().filter(|signal| !is_ignored(*signal)).for_each(|signal| set.add(signal));
+    if set.thread_block().is_err() {
+        return;
+    }
+    let waiting = move || {
+        loop {
+            if let Ok(signal) = set.wait() {
+                end(signal, &set);
+            }
+        }
+    };
+    if Builder::new().name("signals".into()).spawn(waiting).is_err() {
+        let _ = set.thread_unblock();
+    }
+}
+
+/// Stays here if a signal ends the process: what the work failed with by then is no news.
+pub fn wait_if_ending() {
+    while ENDING.load(Ordering::SeqCst) {
+        std::thread::park();
+    }
+}
+
+fn is_ignored(signal: Signal) -> bool {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    #[expect(unsafe_code, reason = "sigaction(2) has no safe form; no code of ours is installed")]
+    // SAFETY: the default, and then what was there before.
+    unsafe {
+        match sigaction(signal, &default) {
+            Ok(before) if matches!(before.handler(), SigHandler::SigIgn) => {
+                let _ = sigaction(signal, &before);
+                true
+            }
+            Ok(_) | Err(_) => false,
+        }
+    }
+}
+
+fn end(signal: Signal, set: &SigSet) {
+    ENDING.store(true, Ordering::SeqCst);
+    let _ = set.thread_unblock();
+    sazare::private::remove_all();
+    let _ = raise(signal);
+    // The first process of a container is not ended by a signal of its own.
+    #[expect(clippy::disallowed_methods, reason = "the work of other threads goes on, and nobody waits for it")]
+    std::process::exit(128 + signal as i32);
+}

@@ -1,0 +1,115 @@
+//! How a run ends when somebody else wants it to: by a signal, or because nobody reads its output.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Stdio;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::killed::{files, slow};
+use crate::outside::{SAZARE, checkout, command, run};
+
+/// How many signals each output gets.
+const ROUNDS: u32 = 15;
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long a build takes decides when the signal comes")]
+fn sixty_signals_end_the_build_with_their_code_and_leave_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("slow");
+    slow(&recipe, 1 << 20);
+    let (mut ended, mut number) = (0, 0);
+    for place in ["oci:out/new/layout", "out/a.tar", "cpio:out/i-{arch}.cpio.gz", "rootfs:out/r-{arch}"] {
+        let out = folder.path().join("out");
+        let build = |out: &std::path::Path| {
+            let _ = fs::remove_dir_all(out);
+            fs::create_dir(out).unwrap();
+            let mut build = command(SAZARE, ["build", "slow", "--no-cache", "--allow", "cmd-not-found", "-o", place]);
+            build.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+            build
+        };
+        let started = std::time::Instant::now();
+        assert!(build(&out).status().unwrap().success(), "{place}");
+        let (mut window, whole) = (started.elapsed(), files(&out));
+        for round in 0..ROUNDS {
+            let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][number % 3];
+            number += 1;
+            let mut child = build(&out).spawn().unwrap();
+            std::thread::sleep(window * (1 + round * 7 % ROUNDS) / ROUNDS);
+            let _ = kill(Pid::from_raw(child.id() as i32), signal);
+            let status = child.wait().unwrap();
+            let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
+            let name = format!("{place}: {signal} in round {round}");
+            let left = files(&out);
+            if code == 0 {
+                assert_eq!(left, whole, "{name}");
+                window = window * 9 / 10;
+                continue;
+            }
+            ended += 1;
+            assert_eq!(code, 128 + signal as i32, "{name}");
+            // Nothing, or outputs that are whole: each platform has its own.
+            let whole_ones: BTreeSet<String> = whole.iter().filter(|file| left.contains(*file)).cloned().collect();
+            assert_eq!(left, whole_ones, "{name}");
+            if place.starts_with("oci:") {
+                assert!(left.is_empty() || left == whole, "{name}: half a layout");
+            }
+            if left.is_empty() {
+                assert!(!out.join("new").exists(), "{name}: folders");
+            }
+        }
+    }
+    assert!(ended > 20, "only {ended} signals met a build");
+}
+
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_so() {
+    let folder = tempfile::tempdir().unwrap();
+    slow(&folder.path().join("slow"), 1 << 20);
+    let script = "trap '' HUP; \"$0\" build slow -o a.tar --no-cache -q & build=$!; \
+                  while kill -HUP $build 2>/dev/null; do sleep 0.02; done; wait $build";
+    let answer = run(command("sh", ["-c", script, SAZARE]).current_dir(folder.path()));
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    assert!(folder.path().join("a.tar").exists());
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let hello = checkout().join("images/hello");
+    let hello = hello.to_str().unwrap();
+    let sazare = |line: &str| {
+        let line = line.replace("HELLO", hello);
+        let answer = run(command("bash", ["-c", &format!("\"$0\" {line}"), SAZARE]).current_dir(folder.path()));
+        (answer.code, answer.err)
+    };
+    assert_eq!(sazare("build HELLO -o a.tar --no-cache -q >/dev/null").0, 0);
+    let formats = ["human", "json", "sarif"].map(|format| format!("verify a.tar --format {format}"));
+    let lines = [
+        "build HELLO -o - --no-cache -q",
+        "inspect a.tar",
+        "inspect a.tar --format json",
+        "--help",
+        "build -h",
+        "--version",
+    ];
+    for line in lines.into_iter().map(str::to_string).chain(formats) {
+        for (redirection, words) in [
+            (">&-", "Bad file descriptor"),
+            ("1</dev/null", "Bad file descriptor"),
+            (">/dev/full", "No space left on device"),
+        ] {
+            let (code, err) = sazare(&format!("{line} {redirection}"));
+            assert_eq!(code, 5, "{line} {redirection}: {err}");
+            assert!(err.contains(&format!("cannot write standard output: {words}\n")), "{line} {redirection}: {err}");
+        }
+        // Nobody reads the pipe any more, for sure.
+        let (code, err) =
+            sazare(&format!("--version >/dev/null; mkfifo -m 600 p-$$; exec 3<>p-$$ 4>p-$$ 3<&-; \"$0\" {line} >&4"));
+        assert_eq!(code, 141, "{line}: {err}");
+        assert!(!err.contains("error"), "{line}: {err}");
+    }
+    assert_eq!(sazare("--version >/dev/null").0, 0);
+}
