@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
 use rustix::fs::{Dir, Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 /// What is at a path, behind links; `None` where nothing is.
 ///
@@ -46,7 +47,7 @@ pub fn is_file(path: &Path) -> io::Result<bool> {
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
     let mut names = Vec::new();
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    for entry in Dir::new(rustix::fs::open(folder, flags, Mode::empty())?)? {
+    for entry in Dir::new(retry_on_intr(|| rustix::fs::open(folder, flags, Mode::empty()))?)? {
         let entry = entry?;
         if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
             names.push(OsString::from_vec(entry.file_name().to_bytes().to_vec()));

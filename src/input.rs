@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 /// The largest text file that is read: a recipe, a list of names, a baseline.
 pub const TEXT_MAX: u64 = 64 << 20;
@@ -39,7 +39,7 @@ pub fn open_itself(path: &Path) -> io::Result<File> {
 /// When it cannot be opened or is something else.
 pub fn directory(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+    Ok(retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?.into())
 }
 
 /// Reads a whole regular file.
@@ -61,7 +61,7 @@ pub fn not_regular() -> io::Error {
 }
 
 fn regular(path: &Path, flags: OFlags) -> io::Result<File> {
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+    let file = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
         // A socket, or a device that nothing drives.
         Err(Errno::NXIO | Errno::NODEV) => return Err(not_regular()),
         opened => opened?,

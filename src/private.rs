@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use crate::failure::{Failure, Kind};
 
@@ -236,8 +236,8 @@ fn make(folder: &Path, made: &mut Vec<PathBuf>) -> Result<Made, PrivateError> {
 /// Opens the folder that private ones are made in, for reading if this user may.
 fn open_above(folder: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-    match rustix::fs::open(folder, flags | OFlags::RDONLY, Mode::empty()) {
-        Err(Errno::ACCESS) => rustix::fs::open(folder, flags | OFlags::PATH, Mode::empty()),
+    match retry_on_intr(|| rustix::fs::open(folder, flags | OFlags::RDONLY, Mode::empty())) {
+        Err(Errno::ACCESS) => retry_on_intr(|| rustix::fs::open(folder, flags | OFlags::PATH, Mode::empty())),
         opened => opened,
     }
 }
@@ -261,14 +261,14 @@ fn identity(stat: &Stat) -> (u64, u64) {
 
 /// Opens a directory of this user and nobody else's.
 fn open_own(above: BorrowedFd<'_>, name: &CStr) -> Result<Option<OwnedFd>, Errno> {
-    let directory = rustix::fs::openat(above, name, DIRECTORY | OFlags::RDONLY, Mode::empty())?;
+    let directory = retry_on_intr(|| rustix::fs::openat(above, name, DIRECTORY | OFlags::RDONLY, Mode::empty()))?;
     let owner = rustix::fs::fstat(&directory)?.st_uid;
     Ok((owner == rustix::process::geteuid().as_raw()).then_some(directory))
 }
 
 /// Takes the lock of a folder that was just made. `None` when it is not ours any more.
 fn claim(above: BorrowedFd<'_>, name: &CStr) -> Result<Option<(OwnedFd, File)>, Errno> {
-    let directory = match rustix::fs::openat(above, name, DIRECTORY | OFlags::RDONLY, Mode::empty()) {
+    let directory = match retry_on_intr(|| rustix::fs::openat(above, name, DIRECTORY | OFlags::RDONLY, Mode::empty())) {
         Ok(directory) => directory,
         // Gone, or something else in its place.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
@@ -280,7 +280,7 @@ fn claim(above: BorrowedFd<'_>, name: &CStr) -> Result<Option<(OwnedFd, File)>, 
         return Ok(None);
     }
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock = match rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR) {
+    let lock = match retry_on_intr(|| rustix::fs::openat(&directory, LOCK, flags, Mode::RUSR | Mode::WUSR)) {
         Ok(lock) => lock,
         // The folder is gone, or another run was faster with its lock.
         Err(Errno::NOENT | Errno::EXIST) => return Ok(None),
@@ -300,7 +300,7 @@ fn claim(above: BorrowedFd<'_>, name: &CStr) -> Result<Option<(OwnedFd, File)>, 
 }
 
 fn try_lock(lock: BorrowedFd<'_>) -> Result<(), Errno> {
-    rustix::io::retry_on_intr(|| rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive))
+    retry_on_intr(|| rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive))
 }
 
 /// Whether an open lock file is still the one of that name, not one that was removed and made again.
@@ -333,7 +333,7 @@ fn sweep_one(above: BorrowedFd<'_>, name: &CStr, directory: BorrowedFd<'_>) {
         Ok(_) | Err(_) => return,
     }
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(lock) = rustix::fs::openat(directory, LOCK, flags, Mode::empty()) else { return };
+    let Ok(lock) = retry_on_intr(|| rustix::fs::openat(directory, LOCK, flags, Mode::empty())) else { return };
     if try_lock(lock.as_fd()).is_ok() && has_name(directory, lock.as_fd()) {
         remove(above, name, directory);
     }
@@ -401,11 +401,13 @@ fn unlink(directory: BorrowedFd<'_>, name: &CStr) -> Result<bool, Errno> {
 /// Opens a directory that its owner may change. A copy of a tree has some that not even their owner may.
 fn open_changeable(above: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
     // This needs no rights on the directory itself, and the link in /proc leads to the very directory that is open.
-    let handle = rustix::fs::openat(above, name, DIRECTORY | OFlags::PATH, Mode::empty())?;
+    let handle = retry_on_intr(|| rustix::fs::openat(above, name, DIRECTORY | OFlags::PATH, Mode::empty()))?;
     if rustix::fs::fstat(&handle)?.st_mode & 0o700 != 0o700 {
         let _ = rustix::fs::chmod(format!("/proc/self/fd/{}", handle.as_raw_fd()), Mode::RWXU);
     }
-    rustix::fs::openat(&handle, c".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    retry_on_intr(|| {
+        rustix::fs::openat(&handle, c".", OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+    })
 }
 
 /// The names in a directory.

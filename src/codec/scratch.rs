@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use crate::failure::{Failure, Kind};
 
@@ -132,7 +133,7 @@ impl Scratch {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             let path = self.folder().join(format!(".scratch-{}-{number}", std::process::id()));
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
+            match retry_on_intr(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)) {
                 Ok(file) => {
                     std::fs::remove_file(&path).map_err(failed)?;
                     return Ok(ScratchFile { file: File::from(file), space: self.space.clone() });

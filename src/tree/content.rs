@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rustix::fs::{Mode as OpenMode, OFlags};
+use rustix::io::retry_on_intr;
 
 use super::clock;
 use crate::failure::{Failure, Kind, system_words};
@@ -237,7 +238,7 @@ impl HostFile {
     fn open_unproved(&self) -> Result<File, ContentError> {
         let path = self.path();
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        rustix::fs::open(&path, flags, OpenMode::empty())
+        retry_on_intr(|| rustix::fs::open(&path, flags, OpenMode::empty()))
             .map(File::from)
             .map_err(|error| ContentError::Io(path.display().to_string(), error.into()))
     }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode as OpenMode, OFlags, RawDir, Stat};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 
 use super::super::whiteout::{self, Meaning};
 use super::error::DirError;
@@ -355,7 +355,7 @@ fn open(path: &ImagePath, host: &Path) -> Result<OwnedFd, Errno> {
     if !path.is_root() {
         flags |= OFlags::NOFOLLOW;
     }
-    rustix::fs::open(host, flags, OpenMode::empty())
+    retry_on_intr(|| rustix::fs::open(host, flags, OpenMode::empty()))
 }
 
 /// What a link says.
