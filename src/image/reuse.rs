@@ -24,13 +24,15 @@ use super::store::{Blob, Staging};
 use crate::codec::compress::{Coded, Compression, writer_id};
 use crate::digest::{Digest, Hasher, Midway};
 use crate::input;
-use crate::tree::Content;
+use crate::tree::{Content, writeback_seconds};
 
 /// What was made before, and may be used again.
 pub struct Reuse<'a> {
     cache: Option<&'a Cache>,
     /// When the build began, in seconds since 1970.
     began: i64,
+    /// What did not change since then is on the disk, in seconds since 1970.
+    written: i64,
     /// Where blobs of earlier builds lie, named by their digests.
     stores: Vec<PathBuf>,
     /// Whether another layer may ask for what this build packs.
@@ -43,6 +45,8 @@ pub struct Reuse<'a> {
 struct Memory {
     /// Of each device whether the times of its files are to be believed.
     clocked: BTreeMap<u64, bool>,
+    /// Of each device whether all that was written to it is on the disk.
+    written_back: BTreeMap<u64, bool>,
     /// The digest of each segment, by its key.
     digests: BTreeMap<Digest, Digest>,
     /// Where this build put a segment, by its digest.
@@ -92,7 +96,9 @@ impl<'a> Reuse<'a> {
     /// `layers` is how many layers this build makes at most.
     pub fn new(cache: Option<&'a Cache>, began: SystemTime, stores: Vec<PathBuf>, layers: usize) -> Reuse<'a> {
         let began = began.duration_since(UNIX_EPOCH).ok().and_then(|began| i64::try_from(began.as_secs()).ok());
-        Reuse { cache, began: began.unwrap_or(i64::MIN), stores, shared: layers > 1, memory: Mutex::default() }
+        let began = began.unwrap_or(i64::MIN);
+        let written = began.saturating_sub(writeback_seconds());
+        Reuse { cache, began, written, stores, shared: layers > 1, memory: Mutex::default() }
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -107,7 +113,16 @@ impl<'a> Reuse<'a> {
 
     /// What tells a segment from all others without reading it, where the states of its files can be believed.
     pub(super) fn key(&self, segment: &Segment<'_>) -> Option<Digest> {
-        segment.key(&|content, stamp| stamp.settled_at(self.began) && self.is_clocked(content, stamp.device))
+        segment.key(&|content, stamp| {
+            stamp.settled_at(self.began)
+                && self.is_clocked(content, stamp.device)
+                && (stamp.changed.0 < self.written || self.is_written_back(content, stamp.device))
+        })
+    }
+
+    /// Makes sure, once for each device, that what is read from now on cannot change without another time.
+    fn is_written_back(&self, content: &Content, device: u64) -> bool {
+        *self.memory().written_back.entry(device).or_insert_with(|| content.is_written_back())
     }
 
     fn is_clocked(&self, content: &Content, device: u64) -> bool {

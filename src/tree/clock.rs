@@ -1,21 +1,23 @@
 //! File systems whose times can be believed.
+//!
+//! A write through a shared mapping changes the times only when it is the first one to its page since the page was last written to the
+//! disk. So a file can change without another time for as long as the kernel leaves the page in memory: on tmpfs for ever, since
+//! there is no disk (nor below an overlayfs on one), and elsewhere until the kernel has written it, by default after half a minute.
+//! [`written_back`] makes sure of that for files that changed lately.
 
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::StatFs;
+use rustix::fs::{Mode, OFlags, StatFs};
 
 /// The magic numbers of file systems that keep the time of every change (statfs(2), linux/magic.h).
-const CLOCKED: [u32; 9] = [
+const CLOCKED: [u32; 6] = [
     0x0000_ef53, // ext2, ext3, ext4
     0x9123_683e, // btrfs
     0x5846_5342, // xfs
-    0x0102_1994, // tmpfs
-    0x8584_58f6, // ramfs
     0xf2f5_2010, // f2fs
     0x2fc1_2fc1, // zfs
     0xca45_1a4e, // bcachefs
-    0x794c_7630, // overlayfs, which passes on the times of what is below
 ];
 
 /// Whether the kernel puts the time into an inode at every change there, and lets nobody set it. Network file systems
@@ -28,6 +30,24 @@ pub(super) fn is_clocked(path: &Path) -> bool {
 /// As [`is_clocked`], for the file system of an open file.
 pub(super) fn is_file_clocked(file: impl AsFd) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|found| knows(&found))
+}
+
+/// Brings what was written to the file system of a folder to its disk: from then on every write gives a file another time.
+pub(super) fn written_back(folder: &Path) -> bool {
+    let opened = rustix::fs::open(folder, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    opened.is_ok_and(|folder| rustix::fs::syncfs(folder).is_ok())
+}
+
+/// How long the kernel may leave a changed page in memory, in seconds, twice over; without an end where it never writes by itself.
+pub fn writeback_seconds() -> i64 {
+    let setting = |name: &str| {
+        let text = crate::input::read(Path::new(&format!("/proc/sys/vm/{name}")), 64).ok()?;
+        std::str::from_utf8(&text).ok()?.trim().parse::<i64>().ok()
+    };
+    match (setting("dirty_writeback_centisecs"), setting("dirty_expire_centisecs")) {
+        (Some(interval @ 1..), Some(expire)) => interval.saturating_add(expire) / 100 * 2 + 60,
+        _ => i64::MAX,
+    }
 }
 
 fn knows(found: &StatFs) -> bool {

@@ -312,6 +312,15 @@ impl Content {
         }
     }
 
+    /// Brings what was written to the file's file system to the disk. See [`super::clock`].
+    pub fn is_written_back(&self) -> bool {
+        match self {
+            Content::Bytes(_) => true,
+            Content::File(host) => clock::written_back(host.folder.path()),
+            Content::Slice { backing, .. } => rustix::fs::syncfs(&backing.file).is_ok(),
+        }
+    }
+
     /// All of it, for the small files that must be understood (passwd, scripts). At most `limit` bytes are read.
     ///
     /// # Errors
