@@ -51,6 +51,9 @@ pub mod progress;
 // Where temporary files lie.
 pub mod private;
 
+// How a file gets its name only when it is complete.
+pub mod replace;
+
 // Nouns: the two waists' vocabulary.
 pub mod oci;
 pub mod reference;

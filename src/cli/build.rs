@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use sazare::bundle::trace::Traced;
-use sazare::image::LayerOptions;
 use sazare::pipeline::{self, BuildError, Built, Checked, Order, Ready};
 use sazare::private::PrivateFolder;
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
 use sazare::render;
+use sazare::replace::NewFile;
 use sazare::report::Severity;
 use sazare::transport::{Place, WriteOptions, Written};
 
@@ -83,6 +83,7 @@ impl Job<'_> {
             places: &self.places,
             temporary: &request::temporary(),
             temporary_size: request::temporary_size(global)?,
+            metadata_file: flags.result.metadata_file.as_deref(),
             layers: request::layers(&flags.layers)?,
             cache: cache.as_ref(),
             began: cache::now(),
@@ -104,20 +105,24 @@ impl Job<'_> {
                 return refused(ready.checked(), global, console);
             }
         }
+        let output = |file: &Path, error| Trouble::Output(file.display().to_string(), error);
+        let metadata = match order.metadata_file {
+            // Begun before anything is in its place: if it cannot be written there, nothing is.
+            Some(file) => Some((file, NewFile::begin(file).map_err(|error| output(file, error.error))?)),
+            None => None,
+        };
         let mut out = BufWriter::new(Out);
         let built = ready.write(&mut out, console)?;
         out.flush().map_err(|error| Trouble::Output("standard output".into(), error))?;
-        self.report(&built, order.layers, global, console)
+        let text = render::built(&built, &recipe.platforms, order.layers.compression);
+        if let Some((file, new)) = metadata {
+            new.publish(text.as_bytes()).map_err(|error| output(file, error))?;
+        }
+        self.report(&built, &text, global, console)
     }
 
     /// Says what was made.
-    fn report(
-        &self,
-        built: &Built,
-        layers: LayerOptions,
-        global: &Global,
-        console: &Console,
-    ) -> Result<ExitCode, Trouble> {
+    fn report(&self, built: &Built, metadata: &str, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
         let report = &built.checked.report;
         let found = verify::human(report, console);
         match report.count(Severity::Warning) {
@@ -125,10 +130,6 @@ impl Job<'_> {
             0 => console.say(&found),
             // What may go wrong is told to those who want to hear nothing else, too.
             _ => console.tell(&found),
-        }
-        let metadata = render::built(built, &self.recipe.platforms, layers.compression);
-        if let Some(file) = &self.flags.result.metadata_file {
-            std::fs::write(file, &metadata).map_err(|error| Trouble::Output(file.display().to_string(), error))?;
         }
         console.say(&render::bundled(&built.bundled, console.verbose()));
         let tag = self.recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
@@ -148,7 +149,7 @@ impl Job<'_> {
                 });
                 console.result(&image.chain(others).collect::<String>())?;
             }
-            Format::Json => console.result(&metadata)?,
+            Format::Json => console.result(metadata)?,
             form @ (Format::Sarif | Format::Github) => {
                 console.result(&verify::render(report, &built.checked.verdicts, form, console))?;
             }

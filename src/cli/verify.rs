@@ -9,6 +9,7 @@ use sazare::pipeline::{self, Seen, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
 use sazare::render;
+use sazare::replace;
 use sazare::report::Report;
 use sazare::transport::Place;
 
@@ -57,7 +58,7 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     let report = pipeline::merged(&verdicts);
     if let Some(file) = &verify.write_baseline {
         let found: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.judgement.report.findings).collect();
-        std::fs::write(file, Baseline::of(found.iter().copied()).to_string())
+        replace::write(file, Baseline::of(found.iter().copied()).to_string().as_bytes())
             .map_err(|error| Trouble::Output(file.display().to_string(), error))?;
         console.say(&format!("wrote {}: {} known findings\n", file.display(), found.len()));
         return Ok(ExitCode::SUCCESS);

@@ -14,10 +14,11 @@
 
 use crate::host;
 use std::fs::{self, FileTimes, OpenOptions};
+use std::hash::{BuildHasher, Hasher as _, RandomState};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::codec::compress::Coded;
@@ -39,8 +40,6 @@ pub struct Cache {
     folder: PathBuf,
     limit: u64,
     now: SystemTime,
-    /// Number of the next temporary file.
-    next: AtomicU64,
     /// Whether this build put something in.
     added: AtomicBool,
     /// Nothing can be written: the disk is full, or it is not ours.
@@ -55,10 +54,14 @@ impl Cache {
             folder: folder.to_path_buf(),
             limit,
             now,
-            next: AtomicU64::new(0),
             added: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn place(&self, name: &Digest) -> (PathBuf, String) {
@@ -102,8 +105,8 @@ impl Cache {
             return;
         }
         let (folder, hex) = self.place(name);
-        let temporary =
-            folder.join(format!("new-{}-{}", std::process::id(), self.next.fetch_add(1, Ordering::Relaxed)));
+        // In a container all builds have the same process number, so that makes no name of its own.
+        let temporary = folder.join(format!("new-{:016x}", RandomState::new().build_hasher().finish()));
         let write = || {
             let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

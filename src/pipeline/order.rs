@@ -16,6 +16,7 @@ use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::recipe::{self, InitramfsCompression, Output, Recipe};
 use crate::reference::{Repository, Tag};
+use crate::replace;
 use crate::transport::{self, Place, TransportError, WriteOptions};
 
 /// What is to be built, how, and where it goes.
@@ -37,6 +38,8 @@ pub struct Order<'a> {
     pub temporary: &'a Path,
     /// How large temporary files may be in sum, in bytes.
     pub temporary_size: u64,
+    /// A file that the caller writes about the result. Like an output, it may not be in a source.
+    pub metadata_file: Option<&'a Path>,
     /// How layers are written.
     pub layers: LayerOptions,
     /// What earlier builds made, if it may be used.
@@ -154,7 +157,11 @@ impl Order<'_> {
             Target::Rootfs(_, folder) => Some(folder.clone()),
         };
         let outputs = targets.iter().filter_map(folder);
-        outputs.chain([private.to_path_buf()]).try_for_each(|output| self.outside_of_source(&output))
+        let others = self.cache.map(|cache| cache.folder().to_path_buf()).into_iter();
+        // A pipe or terminal may be anywhere.
+        let file = self.metadata_file.filter(|file| std::fs::metadata(file).map_or(true, |meta| meta.is_file()));
+        let others = others.chain(file.map(|file| replace::folder_of(file).to_path_buf()));
+        outputs.chain([private.to_path_buf()]).chain(others).try_for_each(|output| self.outside_of_source(&output))
     }
 
     fn outside_of_source(&self, folder: &Path) -> Result<(), BuildError> {

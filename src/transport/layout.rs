@@ -24,6 +24,7 @@ use crate::image::{Blob, Blobs, Staging, StoreError};
 use crate::input;
 use crate::oci::{self, Annotations, Descriptor, REF_NAME};
 use crate::progress::{Event, Progress};
+use crate::replace;
 
 /// The largest `index.json` that is read, in bytes: some ten thousand tags.
 pub(super) const INDEX_MAX: u64 = 16 << 20;
@@ -116,7 +117,7 @@ impl Pending {
         // First of all, so that a folder with anything in it is known for a layout.
         let version = folder.join("oci-layout");
         if !version.exists() {
-            replace(private, &version, oci::EMPTY_LAYOUT)?;
+            put(private, &version, oci::EMPTY_LAYOUT)?;
         }
         let there = folder.join("blobs/sha256");
         fs::create_dir_all(&there).map_err(|error| TransportError::Write(there.clone(), error))?;
@@ -130,7 +131,7 @@ impl Pending {
         // From here on all blobs are on the disk under their names, so the index may name them.
         let index = folder.join("index.json");
         let updated = updated_index(&index, descriptors, obsolete)?;
-        replace(private, &index, &updated)?;
+        put(private, &index, &updated)?;
         sync_directory(folder)
     }
 }
@@ -216,11 +217,12 @@ pub(super) fn copy_proved(
 }
 
 /// Replaces a file by one with these bytes, which are on the disk before it has the name.
-fn replace(private: &Staging, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
+fn put(private: &Staging, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
     let temporary = private.scratch_path();
     let write = || -> io::Result<()> {
         let mut file = File::create_new(&temporary)?;
         file.write_all(bytes)?;
+        replace::keep(path, &temporary)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
     };

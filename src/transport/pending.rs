@@ -14,6 +14,7 @@ use crate::codec::compress::Whole;
 use crate::digest::Digest;
 use crate::image::Staging;
 use crate::progress::{Action, Progress, Step};
+use crate::replace::{self, folder_of};
 
 /// An output that is complete and not in its place yet. Dropped, it leaves nothing behind.
 #[must_use = "nothing is in its place before `publish`"]
@@ -160,7 +161,7 @@ impl Renamed {
         fill: impl FnOnce(&Path) -> Result<T, TransportError>,
     ) -> Result<(Renamed, T), TransportError> {
         // What a link leads to is replaced, not the link.
-        let target = fs::canonicalize(place).unwrap_or_else(|_| place.to_path_buf());
+        let target = replace::target(place).map_err(|error| TransportError::Write(place.to_path_buf(), error))?;
         let private = Staging::begin(folder_of(&target))?;
         let temporary = private.scratch_path();
         let result = fill(&temporary)?;
@@ -169,6 +170,7 @@ impl Renamed {
 
     fn publish(self) -> Result<(), TransportError> {
         let failed = |error| TransportError::Write(self.target.clone(), error);
+        replace::keep(&self.target, &self.temporary).map_err(failed)?;
         fs::rename(&self.temporary, &self.target).map_err(failed)?;
         layout::sync_directory(folder_of(&self.target))
     }
@@ -186,11 +188,4 @@ pub(super) fn new_file<T>(
     let finished = writer.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
     finished.map_err(failed)?;
     Ok(result)
-}
-
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
 }

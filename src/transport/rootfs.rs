@@ -12,6 +12,7 @@ use super::error::TransportError;
 use super::pending::{LastStep, Pending, Renamed, Written, WrittenRootfs};
 use super::place::Place;
 use crate::codec::folder::{FolderError, FolderOptions, Owners, write_folder};
+use crate::input;
 use crate::progress::{Action, Progress, Step};
 use crate::tree::Tree;
 
@@ -40,10 +41,14 @@ pub fn prepare_rootfs(tree: &Tree, folder: &Path, progress: &dyn Progress) -> Re
         fs::create_dir(temporary).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
         let owners = if rustix::process::geteuid().is_root() { Owners::AsInTree } else { Owners::Writer };
         let options = FolderOptions { owners, wanted: &|_| true };
-        write_folder(tree, temporary, &options).map_err(|error| match error {
+        let notes = write_folder(tree, temporary, &options).map_err(|error| match error {
             FolderError::Write(path, error) => TransportError::Write(path, error),
             FolderError::Content(error) => TransportError::Content(error),
-        })
+        })?;
+        // All of it is on the disk before it has its name.
+        let synced = input::directory(temporary).and_then(|folder| Ok(rustix::fs::syncfs(folder)?));
+        synced.map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
+        Ok(notes)
     })?;
     let written = WrittenRootfs { folder: folder.to_path_buf(), notes };
     Ok(Pending { step: LastStep::Rename(renamed), written: Written::Rootfs(written) })

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -193,4 +194,93 @@ fn a_full_temporary_directory_is_not_the_fault_of_the_input() {
             assert!(answer.err.contains(part), "{line}: {answer:?}");
         }
     }
+}
+
+/// A folder with a source of one file.
+fn source() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("s")).unwrap();
+    fs::write(folder.path().join("s/data"), "data").unwrap();
+    folder
+}
+
+const BUILD: [&str; 6] = ["build", "s", "--platform", "linux/amd64", "--no-cache", "-q"];
+
+#[test]
+fn what_is_replaced_keeps_its_mode_and_links_to_nothing_are_written_through() {
+    let folder = source();
+    let at = |name: &str| folder.path().join(name);
+    let mode = |name: &str| fs::metadata(at(name)).unwrap().permissions().mode() & 0o7777;
+    let built = || {
+        let places = ["-o", "a.tar", "-o", "oci:l", "-o", "link.tar", "--metadata-file", "m.json"];
+        let answer = guarded(folder.path(), &[&BUILD, places.as_slice()].concat());
+        assert_eq!(answer.code, 0, "{answer:?}");
+    };
+    symlink("real.tar", at("link.tar")).unwrap();
+    built();
+    assert!(at("link.tar").is_symlink() && at("real.tar").is_file());
+    for name in ["a.tar", "l/index.json", "real.tar", "m.json"] {
+        fs::set_permissions(at(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    built();
+    for name in ["a.tar", "l/index.json", "real.tar", "m.json"] {
+        assert_eq!(mode(name), 0o600, "{name}");
+    }
+    symlink("b", at("a")).unwrap();
+    symlink("a", at("b")).unwrap();
+    let answer = guarded(folder.path(), &[&BUILD, ["-o", "a"].as_slice()].concat());
+    assert!(answer.code != 0 && at("a").is_symlink(), "{answer:?}");
+}
+
+#[test]
+fn caches_and_metadata_files_in_a_source_are_refused() {
+    let folder = source();
+    for flags in [["--cache-dir", "s/cache"], ["--metadata-file", "s/m.json"]] {
+        let build = ["build", "s", "--platform", "linux/amd64", "-q", "-o", "a.tar"];
+        let answer = guarded(folder.path(), &[&build, flags.as_slice()].concat());
+        assert!(answer.code == 2 && answer.err.contains("is inside the source"), "{flags:?}: {answer:?}");
+    }
+    assert!(!folder.path().join("a.tar").exists());
+}
+
+#[test]
+fn a_metadata_file_that_cannot_be_written_leaves_everything_as_it_was() {
+    if missing(&["strace"]) {
+        return;
+    }
+    let folder = source();
+    let at = |name: &str| folder.path().join(name);
+    // Where the file cannot be made, no output is put in its place.
+    fs::write(at("file"), "").unwrap();
+    let answer =
+        guarded(folder.path(), &[&BUILD, ["-o", "a.tar", "--metadata-file", "file/m.json"].as_slice()].concat());
+    assert!(answer.code == 5 && !at("a.tar").exists(), "{answer:?}");
+    // Where its rename fails, the old one is whole.
+    fs::write(at("m.json"), "old").unwrap();
+    let binary = env!("CARGO_BIN_EXE_sazare");
+    let inject =
+        ["-f", "-qqq", "-o", "/dev/null", "-e", "trace=rename", "-e", "inject=rename:error=EIO:when=2+", binary];
+    let arguments = inject.iter().chain(&BUILD).chain(&["-o", "a.tar", "--metadata-file", "m.json"]);
+    let answer = run(command("strace", arguments).current_dir(folder.path()));
+    assert!(answer.code != 0 && fs::read(at("m.json")).unwrap() == b"old", "{answer:?}");
+    let verify = ["verify", "rootfs:s", "--platform", "linux/amd64", "--write-baseline", "m.json"];
+    let answer = run(command("strace", inject[..7].iter().chain(&["inject=rename:error=EIO", binary]).chain(&verify))
+        .current_dir(folder.path()));
+    assert!(answer.code == 5 && fs::read(at("m.json")).unwrap() == b"old", "{answer:?}");
+}
+
+#[test]
+fn a_directory_is_on_the_disk_before_it_has_its_name() {
+    if missing(&["strace"]) {
+        return;
+    }
+    let folder = source();
+    let trace =
+        ["-f", "-qqq", "-e", "trace=syncfs,rename,renameat,renameat2", "-o", "seen", env!("CARGO_BIN_EXE_sazare")];
+    let arguments = trace.iter().chain(&BUILD).chain(&["-o", "rootfs:r"]);
+    let answer = run(command("strace", arguments).current_dir(folder.path()));
+    assert_eq!(answer.code, 0, "{answer:?}");
+    let seen = fs::read_to_string(folder.path().join("seen")).unwrap();
+    let (synced, named) = (seen.find("syncfs("), seen.find("\"r\")").or(seen.find("/r\")")));
+    assert!(synced.is_some() && synced < named, "{seen}");
 }

@@ -1,0 +1,222 @@
+//! A file or folder that gets its name only when it is complete, in the place of what was there.
+//!
+//! Links are followed here and not by the kernel, so that what is replaced is what a link leads to, also where nothing is there yet; and
+//! in a sticky folder such as `/tmp` only links are followed that this user or the folder's owner made, as the kernel does it for
+//! files that are opened there (`protected_symlinks`): a link of somebody else would choose what is overwritten.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use crate::private::{PrivateError, PrivateFolder};
+
+/// How many links are followed at most (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
+/// Where a path leads to, through all links. Nothing need be at its end.
+///
+/// # Errors
+/// When links lead in a circle, or one of them was made by another user in a sticky folder.
+pub fn target(path: &Path) -> io::Result<PathBuf> {
+    let mut left: Vec<OsString> = parts(path);
+    let mut found = if path.is_absolute() { PathBuf::from("/") } else { PathBuf::new() };
+    let mut links = 0;
+    while let Some(part) = left.pop() {
+        let next = found.join(&part);
+        match fs::symlink_metadata(&next) {
+            Ok(meta) if meta.is_symlink() => {
+                links += 1;
+                if links > LINKS_MAX {
+                    return Err(rustix::io::Errno::LOOP.into());
+                }
+                let folder = if found.as_os_str().is_empty() { Path::new(".") } else { &found };
+                if is_planted(&meta, &fs::metadata(folder)?) {
+                    let text = format!("another user made this link in a shared directory: {}", next.display());
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+                }
+                let link = fs::read_link(&next)?;
+                if link.is_absolute() {
+                    found = PathBuf::from("/");
+                }
+                left.extend(parts(&link));
+            }
+            Ok(_) | Err(_) => found = next,
+        }
+    }
+    Ok(if found.as_os_str().is_empty() { PathBuf::from(".") } else { found })
+}
+
+/// The parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().filter(|part| matches!(part, Component::Normal(_) | Component::ParentDir));
+    parts.map(|part| part.as_os_str().to_owned()).rev().collect()
+}
+
+/// Whether somebody else put a link into a folder where everybody may.
+fn is_planted(link: &Metadata, folder: &Metadata) -> bool {
+    const STICKY_AND_OPEN: u32 = 0o1002;
+    let own = rustix::process::geteuid().as_raw();
+    folder.mode() & STICKY_AND_OPEN == STICKY_AND_OPEN && link.uid() != own && link.uid() != folder.uid()
+}
+
+/// Gives a new file mode and owner of the regular file that it replaces.
+///
+/// # Errors
+/// When the mode cannot be set. An owner that this user may not set stays his own, without what only the owner could do.
+pub fn keep(target: &Path, new: &Path) -> io::Result<()> {
+    let Ok(old) = fs::symlink_metadata(target) else { return Ok(()) };
+    if !old.is_file() {
+        return Ok(());
+    }
+    let now = fs::symlink_metadata(new)?;
+    let mut mode = old.mode() & 0o777;
+    if (old.uid(), old.gid()) != (now.uid(), now.gid())
+        && std::os::unix::fs::lchown(new, Some(old.uid()), Some(old.gid())).is_err()
+        && std::os::unix::fs::lchown(new, None, Some(old.gid())).is_err()
+    {
+        // What the old group could do is not for another group.
+        mode &= !0o070 | (mode & 0o007) << 3;
+    }
+    fs::set_permissions(new, fs::Permissions::from_mode(mode))
+}
+
+/// A small file that is to be written. Dropped, it leaves what was there as it was.
+pub struct NewFile(Step);
+
+enum Step {
+    /// A regular file is replaced.
+    Replace(Replacement),
+    /// A pipe or device is written to.
+    Stream(PathBuf),
+}
+
+struct Replacement {
+    /// Holds the folder, which goes with it.
+    private: PrivateFolder,
+    file: File,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file for `place`.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn begin(place: &Path) -> Result<NewFile, PrivateError> {
+        let failed = |error| PrivateError { path: place.to_path_buf(), error };
+        if fs::metadata(place).is_ok_and(|meta| !meta.is_file()) {
+            return Ok(NewFile(Step::Stream(place.to_path_buf())));
+        }
+        let target = target(place).map_err(failed)?;
+        let private = PrivateFolder::make_in(folder_of(&target))?;
+        let temporary = private.new_path();
+        let file = File::create_new(&temporary).map_err(failed)?;
+        Ok(NewFile(Step::Replace(Replacement { private, file, temporary, target })))
+    }
+
+    /// Writes the file, which then has its name.
+    ///
+    /// # Errors
+    /// When it cannot be written. What was there before is whole.
+    pub fn publish(self, bytes: &[u8]) -> io::Result<()> {
+        match self.0 {
+            Step::Replace(Replacement { private, mut file, temporary, target }) => {
+                file.write_all(bytes)?;
+                keep(&target, &temporary)?;
+                file.sync_all()?;
+                fs::rename(&temporary, &target)?;
+                drop(private);
+                Ok(())
+            }
+            Step::Stream(place) => File::options().write(true).open(place)?.write_all(bytes),
+        }
+    }
+}
+
+/// Writes a whole file, or a pipe or device.
+///
+/// # Errors
+/// When it cannot be written. A regular file that was there before is whole then.
+pub fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
+    match NewFile::begin(place) {
+        Ok(new) => new.publish(bytes),
+        Err(error) => Err(error.error),
+    }
+}
+
+/// The folder that a path is in.
+pub fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_to_where_nothing_is_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("d")).unwrap();
+        symlink("d/new", at("dangling")).unwrap();
+        symlink(at("dangling"), at("d/absolute")).unwrap();
+        symlink("../loop", at("d/loop")).unwrap();
+        symlink("d/loop", at("loop")).unwrap();
+        assert_eq!(target(&at("dangling")).unwrap(), at("d/new"));
+        assert_eq!(target(&at("d/absolute")).unwrap(), at("d/new"));
+        assert_eq!(target(Path::new("a/b")).unwrap(), Path::new("a/b"));
+        assert!(target(&at("loop")).is_err());
+        write(&at("dangling"), b"text").unwrap();
+        assert!(at("dangling").is_symlink());
+        assert_eq!(fs::read(at("d/new")).unwrap(), b"text");
+    }
+
+    #[test]
+    fn mode_and_owner_of_what_is_replaced_stay_and_nothing_else_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let root = rustix::process::geteuid().is_root();
+        if root {
+            chown(&file, Some(12345), Some(12345)).unwrap();
+        }
+        let before = fs::metadata(&file).unwrap();
+        write(&file, b"new").unwrap();
+        let meta = fs::metadata(&file).unwrap();
+        assert_eq!((meta.mode(), meta.uid(), meta.gid()), (before.mode(), before.uid(), before.gid()));
+        assert_ne!(meta.ino(), before.ino(), "it was not replaced as a whole");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+        // Begun and left: nothing changed.
+        drop(NewFile::begin(&file).unwrap());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 1);
+    }
+
+    #[test]
+    fn in_a_sticky_folder_the_links_of_others_are_not_followed() {
+        if !rustix::process::geteuid().is_root() {
+            return; // Only root can make a link of another user.
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("victim"), "old").unwrap();
+        symlink("victim", at("link")).unwrap();
+        std::os::unix::fs::lchown(at("link"), Some(12345), Some(12345)).unwrap();
+        assert_eq!(target(&at("link")).unwrap(), at("victim"));
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        assert_eq!(target(&at("link")).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert!(write(&at("link"), b"new").is_err());
+        assert_eq!(fs::read(at("victim")).unwrap(), b"old");
+        symlink("victim", at("own")).unwrap();
+        assert_eq!(target(&at("own")).unwrap(), at("victim"));
+    }
+}
