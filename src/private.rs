@@ -667,6 +667,46 @@ mod tests {
     }
 
     #[test]
+    fn another_user_in_a_shared_folder_neither_stops_a_run_nor_leads_it_elsewhere() {
+        if !rustix::process::geteuid().is_root() {
+            return; // Only root can be two users.
+        }
+        // Makes what looks like the folders of dead runs, and exchanges their parts for links and FIFOs while they are examined.
+        const HOSTILE: &str = "while [ -e go ]; do echo >> rounds; for n in 1 2 3 4; do p=.sazare-000000000000000$n; \
+            mkdir -p $p/blobs/x $p/tmp; mkfifo $p/lock || : > $p/lock; : > $p/blobs/x/y; mv $p/blobs $p/b; ln -s \"$1\" $p/blobs; \
+            rm -f $p/lock; : > $p/lock; mv $p gone$n; ln -s \"$1\" $p; rm -rf $p gone$n; done; done";
+        let (folder, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let victim = outside.path().join("victim");
+        fs::create_dir_all(victim.join("tmp/deep")).unwrap();
+        fs::create_dir_all(victim.join("blobs")).unwrap();
+        fs::write(victim.join("lock"), b"").unwrap();
+        fs::write(victim.join("tmp/deep/precious"), b"x").unwrap();
+        fs::set_permissions(&victim, PermissionsExt::from_mode(0o755)).unwrap();
+        fs::set_permissions(victim.join("tmp"), PermissionsExt::from_mode(0o711)).unwrap();
+        fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+        fs::write(folder.path().join("go"), b"").unwrap();
+        let mut hostile = std::process::Command::new("sh");
+        hostile.args(["-c", HOSTILE, "sh"]).arg(&victim).current_dir(folder.path());
+        std::os::unix::process::CommandExt::uid(&mut hostile, 12345);
+        let mut hostile = hostile.stderr(std::process::Stdio::null()).spawn().unwrap();
+        for round in 0..400 {
+            // One of its own that a killed run left is removed all the same.
+            let own = dead(folder.path(), &format!("{PREFIX}{round:016x}").replace("-000", "-fff"));
+            fs::create_dir_all(own.join("blobs/x")).unwrap();
+            let private = PrivateFolder::make_in(folder.path()).unwrap();
+            fs::write(private.new_path(), b"abc").unwrap();
+            assert!(!own.exists(), "round {round}");
+        }
+        fs::remove_file(folder.path().join("go")).unwrap();
+        assert!(hostile.wait().unwrap().success());
+        assert!(fs::read(folder.path().join("rounds")).unwrap().len() > 10);
+        assert_eq!(fs::read(victim.join("tmp/deep/precious")).unwrap(), b"x");
+        assert_eq!(listed(&victim), ["blobs", "lock", "tmp"]);
+        assert_eq!(fs::metadata(victim.join("tmp")).unwrap().mode() & 0o777, 0o711);
+        assert!(listed(folder.path()).iter().all(|name| !name.starts_with(".sazare-fff")));
+    }
+
+    #[test]
     fn an_error_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a file");

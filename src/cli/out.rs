@@ -43,7 +43,7 @@ impl Write for Out {
 /// Ends the program as the system ends one that writes to a pipe that nobody reads any more.
 pub fn end_by_pipe() {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    #[expect(unsafe_code, reason = "sigaction(2) has no safe form; the default is no code of ours")]
+    #[expect(unsafe_code, reason = "sigaction(2) has no safe form; the default is not code of ours")]
     // SAFETY: no handler is installed.
     let _ = unsafe { nix::sys::signal::sigaction(Signal::SIGPIPE, &default) };
     let _ = raise(Signal::SIGPIPE);

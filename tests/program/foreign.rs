@@ -284,3 +284,33 @@ fn a_directory_is_on_the_disk_before_it_has_its_name() {
     let (synced, named) = (seen.find("syncfs("), seen.find("\"r\")").or(seen.find("/r\")")));
     assert!(synced.is_some() && synced < named, "{seen}");
 }
+
+/// The private folders that are left in a folder.
+#[expect(clippy::disallowed_methods, reason = "the order changes nothing")]
+fn left(folder: &Path) -> usize {
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().starts_with(".sazare-")).count()
+}
+
+#[test]
+fn a_failed_lock_or_few_open_files_leave_nothing_behind() {
+    if missing(&["strace"]) {
+        return;
+    }
+    let folder = source();
+    let build = [&BUILD, ["-o", "oci:l"].as_slice()].concat();
+    for fault in ["EINTR:when=1", "ENOLCK:when=1", "EIO:when=1", "ENOLCK"] {
+        let inject = format!("inject=flock:error={fault}");
+        let strace =
+            ["-f", "-qqq", "-o", "/dev/null", "-e", "trace=flock", "-e", &inject, env!("CARGO_BIN_EXE_sazare")];
+        let answer = run(command("strace", strace.iter().chain(&build)).current_dir(folder.path()));
+        assert_eq!(answer.code, 0, "{fault}: {answer:?}");
+        assert_eq!(left(&folder.path().join("l")), 0, "{fault}");
+    }
+    for files in 4..12 {
+        let line = format!("ulimit -n {files}; exec \"$0\" {} -o a.tar", BUILD.join(" "));
+        run(command("bash", ["-c", &line, env!("CARGO_BIN_EXE_sazare")]).current_dir(folder.path()));
+        let answer = guarded(folder.path(), &[&BUILD, ["-o", "a.tar"].as_slice()].concat());
+        assert_eq!((answer.code, left(folder.path())), (0, 0), "{files} open files: {answer:?}");
+    }
+}
