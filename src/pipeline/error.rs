@@ -122,9 +122,9 @@ impl Failure for BuildError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            BuildError::OutputInSource(..) => {
-                Some("write it elsewhere, so that it does not become part of the image".into())
-            }
+            BuildError::OutputInSource(..) => Some(
+                "write it elsewhere, so that it does not become part of the image (--cache-dir moves a cache)".into(),
+            ),
             BuildError::OneArchive(file) => {
                 let (stem, rest) = split_name(file);
                 Some(format!("write one for each, e.g. -o cpio:{stem}-{{arch}}{rest}, or select one with --platform"))
