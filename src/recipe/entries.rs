@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use super::choice::{LinkKind, Modes, Output, PathKind, SourceXattrs};
 use super::fault::{Fault, Place};
 use super::glob::Globs;
 use super::keys::{ID_MAX, PATH_KEYS, PATH_TYPES, PathType};
-use super::model::{Base, Group, LayerRule, LinkKind, LinkNames, Links, Modes, Owner, Source, SourceKind, Times, User};
+use super::model::{Base, Group, LayerRule, LinkNames, Links, Owner, Source, SourceKind, User};
 use super::nearest::nearest;
-use super::path_rule::{Action, Attributes, FileContent, Id, Output, PathRule};
+use super::path_rule::{Action, Attributes, FileContent, Id, PathRule};
 use super::section::{Placed, Section};
 use super::template::{HostPath, Template};
 use super::values::{attribute_value, is_account_name, owner};
@@ -49,13 +50,9 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
             }
         },
     };
-    let modes = if section.choice("modes") == Some(1) { Modes::Normal } else { Modes::Keep };
-    let times = section.choice("times").map(|choice| match choice {
-        0 => Times::Epoch,
-        1 => Times::Clamp,
-        _ => Times::Keep,
-    });
-    let xattrs = section.choice("xattrs") != Some(1);
+    let modes = section.choice("modes").unwrap_or(Modes::Keep);
+    let times = section.choice("times");
+    let xattrs = section.choice("xattrs") != Some(SourceXattrs::Drop);
     let platforms = section.parsed_list("platforms").unwrap_or_default();
 
     let from = from?;
@@ -132,7 +129,8 @@ fn base(section: &Section<'_>, from: &Placed<Template>, scheme: &str, rest: &str
 
 /// One `[[path]]`.
 pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRule> {
-    let path_type = section.choice("type").and_then(|choice| PATH_TYPES.get(choice));
+    let kind = section.choice::<PathKind>("type");
+    let path_type = PATH_TYPES.iter().find(|path_type| Some(path_type.kind) == kind);
     if let Some(path_type) = path_type {
         check_keys(section, path_type);
     }
@@ -149,12 +147,11 @@ pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRu
     let outputs = outputs(section);
     let written = section.template("path");
 
-    let (path_type, written) = (path_type?, written?);
-    let is_rule = matches!(path_type.name, "permissions" | "remove");
-    if is_rule {
+    let (kind, written) = (kind?, written?);
+    if matches!(kind, PathKind::Permissions | PathKind::Remove) {
         let good = section.reader.good(&written.place, Globs::new([written.value.as_str()]));
         let paths = good?;
-        let action = if path_type.name == "remove" {
+        let action = if kind == PathKind::Remove {
             if written.value.as_str().trim_matches('/').is_empty() {
                 section.fault(Fault::new(&written.place, "the root of the image cannot be removed"));
             }
@@ -168,12 +165,12 @@ pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRu
         return None;
     }
     let is_root = written.value.as_str().split('/').all(|part| part.is_empty() || part == ".");
-    if is_root && path_type.name != "directory" {
-        section.fault(Fault::new(&written.place, format!("the root of the image cannot be a {}", path_type.name)));
+    if is_root && kind != PathKind::Directory {
+        section.fault(Fault::new(&written.place, format!("the root of the image cannot be a {}", kind.word())));
     }
-    let action = match path_type.name {
-        "directory" => Action::Directory(attributes),
-        "file" => {
+    let action = match kind {
+        PathKind::Directory => Action::Directory(attributes),
+        PathKind::File => {
             let content = match (text, source) {
                 (Some(text), _) => FileContent::Text(text),
                 (None, Some(source)) => FileContent::Source(host_path(folders, &source, source.value.as_str())),
@@ -181,16 +178,18 @@ pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRu
             };
             Action::File(content, attributes)
         }
-        "empty-file" => Action::File(FileContent::Empty, attributes),
-        "symlink" => Action::Symlink(target?.value, attributes),
-        "hardlink" => {
+        PathKind::EmptyFile => Action::File(FileContent::Empty, attributes),
+        PathKind::Symlink => Action::Symlink(target?.value, attributes),
+        PathKind::Hardlink => {
             let target = target?;
             section.check_image_path(&target);
             Action::Hardlink(target.value)
         }
-        "char" => Action::Char(device, attributes),
-        "block" => Action::Block(device, attributes),
-        _ => Action::Fifo(attributes),
+        PathKind::Char => Action::Char(device, attributes),
+        PathKind::Block => Action::Block(device, attributes),
+        PathKind::Fifo => Action::Fifo(attributes),
+        // Made above.
+        PathKind::Permissions | PathKind::Remove => return None,
     };
     Some(rule(section, written.value, action, outputs, platforms))
 }
@@ -217,7 +216,7 @@ fn rule(
 
 /// Each type of path has its own keys.
 fn check_keys(section: &Section<'_>, path_type: &PathType) {
-    let name = path_type.name;
+    let name = path_type.kind.word();
     let type_place = section.text("type").map(|text| text.place);
     for key in section.table.keys {
         let known = PATH_KEYS.contains(&key.name)
@@ -230,9 +229,9 @@ fn check_keys(section: &Section<'_>, path_type: &PathType) {
                 None => fault,
             };
             let keys: Vec<&str> = path_type.required.iter().chain(path_type.allowed).copied().collect();
-            section.fault(match (name, key.name) {
-                ("symlink", "mode") => fault.help("on Linux a symlink has no mode: the target's mode applies"),
-                ("hardlink", _) => fault.help("it is another name of a file, with the file's owner and mode"),
+            section.fault(match (path_type.kind, key.name) {
+                (PathKind::Symlink, "mode") => fault.help("on Linux a symlink has no mode: the target's mode applies"),
+                (PathKind::Hardlink, _) => fault.help("it is another name of a file, with the file's owner and mode"),
                 _ if keys.is_empty() => fault.help("it has no keys of its own"),
                 _ => fault.help(format!("its keys are {}", keys.join(", "))),
             });
@@ -244,7 +243,7 @@ fn check_keys(section: &Section<'_>, path_type: &PathType) {
             section.fault(missing(&format!("a key `{key}`")));
         }
     }
-    if name == "file" {
+    if path_type.kind == PathKind::File {
         match (section.key("text"), section.key("source")) {
             (Some(text), Some(source)) => section.fault(
                 Fault::new(source, "a file has either a `text` or a `source`")
@@ -255,7 +254,7 @@ fn check_keys(section: &Section<'_>, path_type: &PathType) {
             (Some(_), None) | (None, Some(_)) => {}
         }
     }
-    if name == "permissions"
+    if path_type.kind == PathKind::Permissions
         && ["mode", "uid", "gid", "xattrs", "capabilities"].iter().all(|key| section.key(key).is_none())
     {
         section.fault(missing("something to change").help("add mode, uid, gid, xattrs or capabilities"));
@@ -269,12 +268,7 @@ fn outputs(section: &Section<'_>) -> Option<BTreeSet<Output>> {
     {
         section.fault(Fault::new(place, "`outputs` is empty, so this would never be used"));
     }
-    let output = |text: &Placed<String>| match text.value.as_str() {
-        "image" => Some(Output::Image),
-        "initramfs" => Some(Output::Initramfs),
-        _ => None,
-    };
-    Some(texts.iter().filter_map(output).collect())
+    Some(section.choices("outputs")?.into_iter().collect())
 }
 
 fn attributes(section: &Section<'_>) -> Attributes {
@@ -363,7 +357,7 @@ fn accounts(section: &Section<'_>, name: &'static str) -> Vec<String> {
 /// One `[[links]]`.
 pub(crate) fn links(section: &Section<'_>, folders: Folders<'_>) -> Option<Links> {
     let target = section.image_template("target");
-    let kind = if section.choice("kind") == Some(1) { LinkKind::Hardlink } else { LinkKind::Symlink };
+    let kind = section.choice("kind").unwrap_or(LinkKind::Symlink);
     let list = section.texts("names").map(|texts| {
         let templates = texts.into_iter().map(|text| Placed { value: Template::new(text.value), place: text.place });
         templates.filter(|name| section.check_image_path(name)).map(|name| name.value).collect::<Vec<_>>()

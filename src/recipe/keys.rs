@@ -3,6 +3,10 @@
 //! The parser asks here whether a key exists and has the right type, the hints for unknown keys are taken from here, and
 //! the JSON schema and the tables of `docs/recipe.md` are made from it. So none of them can differ from another.
 
+use super::choice::{
+    Choice, Extra, InitramfsCompression, Libc, LinkKind, Modes, Output, PathKind, SourceXattrs, Times,
+};
+
 /// A table of a recipe.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -59,8 +63,8 @@ pub(crate) enum Shape {
 /// The kinds of `[[path]]`, with the keys that each may have besides those that all have.
 #[derive(Debug)]
 pub(crate) struct PathType {
-    /// Its name.
-    pub(crate) name: &'static str,
+    /// Which it is.
+    pub(crate) kind: PathKind,
     /// What it does.
     pub(crate) description: &'static str,
     /// Keys that it must have.
@@ -155,19 +159,19 @@ pub(crate) static SOURCE: Table = Table {
         key("owner", Shape::Text, "`UID:GID` for all files, or `keep` for the owners in the source. Default: `0:0`."),
         key(
             "modes",
-            Shape::Choice(&["keep", "normal"]),
+            Shape::Choice(Modes::WORDS),
             "`keep` copies the mode bits of the source; `normal` sets 0755 for directories and executable files, and \
              0644 for the rest, which suits files from a checkout. Default: `keep`.",
         ),
         key(
             "times",
-            Shape::Choice(&["epoch", "clamp", "keep"]),
+            Shape::Choice(Times::WORDS),
             "`epoch` gives all files the date of the image, `clamp` lowers later times to it, `keep` copies the \
              times of the source. Default: `epoch` for directories, `clamp` for archives.",
         ),
         key(
             "xattrs",
-            Shape::Choice(&["keep", "drop"]),
+            Shape::Choice(SourceXattrs::WORDS),
             "Whether to copy extended attributes. Only `security.capability` and `user.*` are copied; attributes \
              that belong to the build machine never are. Default: `keep`.",
         ),
@@ -198,7 +202,7 @@ pub(crate) static BUNDLE: Table = Table {
         key("exclude", Shape::Texts, "Globs of paths to exclude, even if something needs them."),
         key(
             "with",
-            Shape::Choices(&EXTRA_NAMES),
+            Shape::Choices(Extra::WORDS),
             "Files that programs load at run time and that cannot be detected: `nss` (names of hosts and users), \
              `gconv` (character sets), `ca` (certificates), `zoneinfo` (time zones).",
         ),
@@ -211,9 +215,6 @@ pub(crate) static BUNDLE: Table = Table {
     ],
 };
 
-/// What a bundle can be given besides, in the order of [`super::Extra`].
-pub(crate) const EXTRA_NAMES: [&str; 4] = ["nss", "gconv", "ca", "zoneinfo"];
-
 /// `[[path]]`.
 pub(crate) static PATH: Table = Table {
     header: "[[path]]",
@@ -225,7 +226,7 @@ pub(crate) static PATH: Table = Table {
             "The path in the image; for `permissions` and `remove` a glob. Placeholders such as `{arch}` are filled \
              in.",
         ),
-        required("type", Shape::Choice(&PATH_TYPE_NAMES), "What to do with the path; see below."),
+        required("type", Shape::Choice(PathKind::WORDS), "What to do with the path; see below."),
         key(
             "mode",
             Shape::Text,
@@ -262,78 +263,75 @@ pub(crate) static PATH: Table = Table {
         key("capabilities", Shape::Text, "File capabilities in the text format of setcap: `cap_net_raw=eip`."),
         key(
             "outputs",
-            Shape::Choices(&["image", "initramfs"]),
+            Shape::Choices(Output::WORDS),
             "Only for these outputs. Default: both, but device nodes only in an initramfs.",
         ),
         key("platforms", Shape::Texts, PLATFORMS),
     ],
 };
 
-const PATH_TYPE_NAMES: [&str; 10] =
-    ["directory", "file", "empty-file", "symlink", "hardlink", "char", "block", "fifo", "permissions", "remove"];
-
 /// The keys that every type of `[[path]]` has.
 pub(crate) static PATH_KEYS: [&str; 4] = ["path", "type", "outputs", "platforms"];
 
-/// The types of `[[path]]`, in the order of the choice in its table.
+/// The types of `[[path]]`, in the order of the documentation.
 pub(crate) static PATH_TYPES: [PathType; 10] = [
     PathType {
-        name: PATH_TYPE_NAMES[0],
+        kind: PathKind::Directory,
         description: "Creates a directory. An existing directory keeps its contents and gets the attributes given \
                       here.",
         required: &[],
         allowed: &["mode", "uid", "gid", "xattrs"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[1],
+        kind: PathKind::File,
         description: "Creates a file from `text` or `source`. Replaces an existing file or link.",
         required: &[],
         allowed: &["text", "source", "mode", "uid", "gid", "xattrs", "capabilities"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[2],
+        kind: PathKind::EmptyFile,
         description: "Creates an empty file. Replaces an existing file or link.",
         required: &[],
         allowed: &["mode", "uid", "gid", "xattrs"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[3],
+        kind: PathKind::Symlink,
         description: "Creates a symlink with the text `target`. Replaces an existing file or link.",
         required: &["target"],
         allowed: &["uid", "gid"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[4],
+        kind: PathKind::Hardlink,
         description: "Creates another name for the file `target`; owner, mode and contents are shared.",
         required: &["target"],
         allowed: &[],
     },
     PathType {
-        name: PATH_TYPE_NAMES[5],
+        kind: PathKind::Char,
         description: "Creates a character device.",
         required: &["major", "minor"],
         allowed: &["mode", "uid", "gid"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[6],
+        kind: PathKind::Block,
         description: "Creates a block device.",
         required: &["major", "minor"],
         allowed: &["mode", "uid", "gid"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[7],
+        kind: PathKind::Fifo,
         description: "Creates a named pipe.",
         required: &[],
         allowed: &["mode", "uid", "gid"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[8],
+        kind: PathKind::Permissions,
         description: "Changes mode, owner or attributes of the paths that the glob matches; it must match something.",
         required: &[],
         allowed: &["mode", "uid", "gid", "xattrs", "capabilities", "recursive"],
     },
     PathType {
-        name: PATH_TYPE_NAMES[9],
+        kind: PathKind::Remove,
         description: "Removes the paths that the glob matches, with everything below them; it must match something.",
         required: &[],
         allowed: &[],
@@ -353,7 +351,7 @@ pub(crate) static LINKS: Table = Table {
             Shape::Text,
             "A file on this machine with one path per line, such as BusyBox's `busybox.links`, relative to the recipe.",
         ),
-        key("kind", Shape::Choice(&["symlink", "hardlink"]), "The type of the links. Default: `symlink`."),
+        key("kind", Shape::Choice(LinkKind::WORDS), "The type of the links. Default: `symlink`."),
     ],
 };
 
@@ -446,7 +444,7 @@ pub(crate) static VERIFY: Table = Table {
     description: "Settings of the verification.",
     keys: &[
         key("static", Shape::Flag, "Whether to refuse programs that are dynamically linked. Default: false."),
-        key("libc", Shape::Choice(&["musl", "glibc"]), "Refuse programs that need another C library."),
+        key("libc", Shape::Choice(Libc::WORDS), "Refuse programs that need another C library."),
         key(
             "max-size",
             Shape::NumberOrText(u64::MAX),
@@ -473,11 +471,7 @@ pub(crate) static INITRAMFS: Table = Table {
     description: "How an initramfs output is made.",
     keys: &[
         key("init", Shape::Text, "The program that the kernel starts. Default: `/init`."),
-        key(
-            "compression",
-            Shape::Choice(&["none", "gzip", "zstd", "xz"]),
-            "Compression. Default: from the output's name.",
-        ),
+        key("compression", Shape::Choice(InitramfsCompression::WORDS), "Compression. Default: from the output's name."),
     ],
 };
 
@@ -516,7 +510,7 @@ mod tests {
     fn what_a_path_type_has_is_a_key_of_its_table() {
         for path_type in &PATH_TYPES {
             for name in path_type.required.iter().chain(path_type.allowed).chain(&PATH_KEYS) {
-                assert!(PATH.key(name).is_some(), "{} {name}", path_type.name);
+                assert!(PATH.key(name).is_some(), "{} {name}", path_type.kind.word());
             }
         }
         for key in PATH.keys {

@@ -4,6 +4,8 @@
 //! unknown keys, the JSON schema and the reference in `docs/recipe.md` all come from it. Everything that is wrong with
 //! a recipe is told at once, each fault with its place.
 
+mod choice;
+
 mod fault;
 mod keys;
 mod nearest;
@@ -26,15 +28,16 @@ mod settings;
 
 mod parse;
 
+pub use choice::{Extra, InitramfsCompression, Libc, LinkKind, Modes, Output, Times};
 pub use fault::{Fault, Faults, Place, RecipeError, SourceFile};
 pub use glob::{GlobError, Globs, Matcher};
 pub use load::Loader;
 pub use model::{
-    Allow, Base, Bundle, Extra, Group, Initramfs, InitramfsCompression, LayerMatcher, LayerRule, Libc, LinkKind,
-    LinkNames, Links, Modes, Owner, Parts, PartsError, Recipe, Source, SourceKind, Times, User, Verify,
+    Allow, Base, Bundle, Group, Initramfs, LayerMatcher, LayerRule, LinkNames, Links, Owner, Parts, PartsError, Recipe,
+    Source, SourceKind, User, Verify,
 };
 pub use parse::{parse, read};
-pub use path_rule::{Action, Attributes, FileContent, Id, Output, PathRule};
+pub use path_rule::{Action, Attributes, FileContent, Id, PathRule};
 pub use schema::schema;
 pub use template::{HostPath, Origin, Template};
 pub use values::size;

@@ -6,8 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use super::choice::{Extra, InitramfsCompression, Libc, LinkKind, Modes, Times};
 use super::glob::{Globs, Matcher};
-use super::keys::EXTRA_NAMES;
 use super::path_rule::{Id, PathRule, is_among};
 use super::template::{HostPath, Origin, Template};
 use crate::epoch::Epoch;
@@ -189,29 +189,6 @@ impl Bundle {
     }
 }
 
-/// What programs open without saying so before, of which glibc's are the best known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Extra {
-    /// Modules that look names of hosts and users up, with what they read.
-    Nss,
-    /// Modules for character sets.
-    Gconv,
-    /// Certificates of authorities.
-    Certificates,
-    /// Time zones.
-    Zoneinfo,
-}
-
-impl Extra {
-    /// All of them.
-    pub const ALL: [Extra; 4] = [Extra::Nss, Extra::Gconv, Extra::Certificates, Extra::Zoneinfo];
-
-    /// The word for it in recipes and flags.
-    pub fn word(self) -> &'static str {
-        EXTRA_NAMES[self as usize]
-    }
-}
-
 /// One tree that is copied.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -288,26 +265,6 @@ pub enum Owner {
     Keep,
 }
 
-/// Which mode bits the files of a source get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Modes {
-    /// Those that they have.
-    Keep,
-    /// 0644, or 0755 for directories and what can be executed.
-    Normal,
-}
-
-/// Which times the files of a source get.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Times {
-    /// The date of the build.
-    Epoch,
-    /// Their own, but none later than the date of the build.
-    Clamp,
-    /// Their own.
-    Keep,
-}
-
 /// Many names for one program.
 #[derive(Clone, Debug)]
 pub struct Links {
@@ -328,15 +285,6 @@ pub enum LinkNames {
     List(Vec<Template>),
     /// A file with one path per line, such as BusyBox's `busybox.links`.
     From(HostPath),
-}
-
-/// What the names of [`Links`] are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkKind {
-    /// Symlinks to the target's absolute path.
-    Symlink,
-    /// Hard links.
-    Hardlink,
 }
 
 /// One line for `/etc/passwd`.
@@ -420,15 +368,6 @@ pub struct Verify {
     pub allow: Vec<Allow>,
 }
 
-/// A C library.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Libc {
-    /// musl.
-    Musl,
-    /// glibc.
-    Glibc,
-}
-
 /// A finding that is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allow {
@@ -449,19 +388,6 @@ pub struct Initramfs {
     pub init: Option<ImagePath>,
     /// How it is compressed; without, as the output's name says.
     pub compression: Option<InitramfsCompression>,
-}
-
-/// How an initramfs is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InitramfsCompression {
-    /// Not at all.
-    None,
-    /// gzip.
-    Gzip,
-    /// zstd.
-    Zstd,
-    /// xz.
-    Xz,
 }
 
 #[cfg(test)]

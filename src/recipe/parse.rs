@@ -119,7 +119,10 @@ fn platforms(recipe: &Section<'_>) -> Vec<crate::platform::Platform> {
 mod tests {
     use super::*;
     use crate::platform::{Arch, Platform};
-    use crate::recipe::{Action, FileContent, Id, LinkKind, LinkNames, Modes, Output, Owner, SourceKind, Times};
+    use crate::recipe::{
+        Action, FileContent, Id, InitramfsCompression, Libc, LinkKind, LinkNames, Modes, Output, Owner, SourceKind,
+        Times,
+    };
 
     const HEAD: &str = "platforms = ['linux/amd64', 'linux/arm64']\nsource = [{ from = 'x' }]\n";
 
@@ -567,9 +570,10 @@ compression = "zstd"
         assert_eq!(bundle.programs[1].fill_in(&recipe.platforms[1]), "/usr/bin/arm64");
         assert_eq!(bundle.with.iter().map(|extra| extra.word()).collect::<Vec<_>>(), ["nss", "ca"]);
         assert_eq!(recipe.annotations.len(), 1);
-        assert_eq!(recipe.verify.max_size, Some(5_000_000));
+        assert_eq!((recipe.verify.libc, recipe.verify.max_size), (Some(Libc::Glibc), Some(5_000_000)));
         assert_eq!(recipe.verify.allow[0].reason.as_deref(), Some("plugin"));
         assert_eq!(recipe.initramfs.init.as_ref().unwrap().to_string(), "/sbin/init");
+        assert_eq!(recipe.initramfs.compression, Some(InitramfsCompression::Zstd));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::choice::Output;
 use super::glob::Globs;
 use super::template::{HostPath, Origin, Template};
 use crate::platform::Platform;
@@ -93,15 +94,6 @@ pub enum Id {
     Number(u32),
     /// Its name in the image's `/etc/passwd` or `/etc/group`.
     Name(String),
-}
-
-/// What a tree is staged for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Output {
-    /// A container image.
-    Image,
-    /// An initramfs.
-    Initramfs,
 }
 
 /// Whether a list of platforms, empty for all, has this one: `linux/arm64` has all its variants.

@@ -67,7 +67,7 @@ fn path_types() -> Value {
         let forbidden: Map<String, Value> = others.map(|name| (name.to_string(), json!(false))).collect();
         let mut then = json!({"description": path_type.description, "properties": forbidden});
         then["required"] = json!(path_type.required);
-        json!({"if": {"properties": {"type": {"const": path_type.name}}, "required": ["type"]}, "then": then})
+        json!({"if": {"properties": {"type": {"const": path_type.kind.word()}}, "required": ["type"]}, "then": then})
     });
     Value::Array(rules.collect())
 }
@@ -136,7 +136,7 @@ mod tests {
         let rows = PATH_TYPES.iter().map(|path_type| {
             let words = |words: &[&str]| words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
             let (needs, may) = (words(path_type.required), words(path_type.allowed));
-            format!("| `{}` | {} | {needs} | {may} |\n", path_type.name, path_type.description)
+            format!("| `{}` | {} | {needs} | {may} |\n", path_type.kind.word(), path_type.description)
         });
         format!("| type | what it does | needs | may have |\n|---|---|---|---|\n{}", rows.collect::<String>())
     }

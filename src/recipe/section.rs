@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::choice::Choice;
 use super::fault::{Fault, Place, SourceFile};
 use super::keys::{Key, Shape, Table};
 use super::nearest::nearest;
@@ -283,13 +284,14 @@ impl<'a> Section<'a> {
         self.reader.good(&text.place, text.value.parse())
     }
 
-    /// The text of a key that is one of few words, told by their position in its definition.
-    pub(crate) fn choice(&self, name: &'static str) -> Option<usize> {
-        let text = self.text(name)?;
-        match self.table.key(name)?.shape {
-            Shape::Choice(words) => words.iter().position(|word| *word == text.value),
-            _ => None,
-        }
+    /// What the word of a key means.
+    pub(crate) fn choice<T: Choice>(&self, name: &'static str) -> Option<T> {
+        T::from_word(self.text(name)?.value)
+    }
+
+    /// What the words of a key mean.
+    pub(crate) fn choices<T: Choice>(&self, name: &'static str) -> Option<Vec<T>> {
+        Some(self.texts(name)?.iter().filter_map(|text| T::from_word(&text.value)).collect())
     }
 
     /// The number of a key.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::entries::{Folders, host_path};
 use super::fault::{Fault, Place};
 use super::glob::Globs;
-use super::model::{Allow, Bundle, Extra, Initramfs, InitramfsCompression, Libc, Verify};
+use super::model::{Allow, Bundle, Initramfs, Verify};
 use super::section::{Placed, Section};
 use super::values::{duration, is_signal, size};
 use crate::oci::{Annotations, CONTAINERD_NAME, Changes, Healthcheck, REF_NAME};
@@ -152,7 +152,6 @@ pub(crate) fn bundle(section: &Section<'_>, folders: Folders<'_>) -> Option<Bund
         section.fault(Fault::new(section.place(), "`programs` is empty"));
     }
     let texts = |name| section.texts(name).unwrap_or_default();
-    let extra = |text: &Placed<String>| Extra::ALL.into_iter().find(|extra| extra.word() == text.value);
     let directory = |text: Placed<String>| {
         absolute(section, &text.place, &text.value)?;
         section.reader.good(&text.place, text.value.parse())
@@ -161,7 +160,7 @@ pub(crate) fn bundle(section: &Section<'_>, folders: Folders<'_>) -> Option<Bund
         root: section.template("root").map(|root| host_path(folders, &root, root.value.as_str())),
         include: section.globs("include"),
         exclude: section.globs("exclude"),
-        with: texts("with").iter().filter_map(extra).collect(),
+        with: section.choices("with").unwrap_or_default().into_iter().collect(),
         directories: texts("directories").into_iter().filter_map(directory).collect(),
         install_to: section.image_template("install-to").map(|path| path.value),
         ..Bundle::new(section.origin(), programs.into_iter().map(|program| program.value))
@@ -184,7 +183,7 @@ pub(crate) fn verify(section: &Section<'_>) -> Verify {
     };
     Verify {
         r#static: section.flag("static").unwrap_or(false),
-        libc: section.choice("libc").map(|choice| if choice == 0 { Libc::Musl } else { Libc::Glibc }),
+        libc: section.choice("libc"),
         max_size,
         allow: section.sections("allow").iter().filter_map(allow).collect(),
     }
@@ -207,13 +206,5 @@ fn allow(section: &Section<'_>) -> Option<Allow> {
 
 /// `[initramfs]`.
 pub(crate) fn initramfs(section: &Section<'_>) -> Initramfs {
-    Initramfs {
-        init: section.image_path("init"),
-        compression: section.choice("compression").map(|choice| match choice {
-            0 => InitramfsCompression::None,
-            1 => InitramfsCompression::Gzip,
-            2 => InitramfsCompression::Zstd,
-            _ => InitramfsCompression::Xz,
-        }),
-    }
+    Initramfs { init: section.image_path("init"), compression: section.choice("compression") }
 }
