@@ -8,7 +8,6 @@
 //! Decisions: `all` is the 41 capabilities of Linux 5.9 and later, whatever kernel runs here. The owner of a user
 //! namespace (revision 3) is dropped: it is an accident of who built, and would change the image's digest.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
@@ -83,50 +82,30 @@ pub struct Capabilities {
 }
 
 /// Why text or bytes are no file capabilities.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CapabilityError {
     /// The text has another form.
+    #[error("not capabilities in setcap's format (such as cap_net_raw=ep): {0:?}")]
     Form(String),
     /// No capability has this name.
+    #[error("no such capability: {0:?}")]
     UnknownName(String),
     /// A set is named by something else than `e`, `i` or `p`.
+    #[error("a capability is `e`ffective, `i`nheritable or `p`ermitted, not {0:?}")]
     UnknownFlag(char),
     /// No capability is given.
+    #[error("there is no capability")]
     Nothing,
     /// A file has one effective bit for all its capabilities, and some would be effective and others not.
+    #[error("a file has one effective bit for all its capabilities: set `e` for all of them or for none")]
     MixedEffective,
     /// Effective, but neither permitted nor inheritable: it would have no effect.
+    #[error("effective without being permitted or inheritable has no effect: {0}")]
     EffectiveOnly(String),
     /// The bytes have a length or a revision that no kernel writes.
+    #[error("not a security.capability value of revision 2 or 3: {0} bytes")]
     Bytes(usize),
 }
-
-impl fmt::Display for CapabilityError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CapabilityError::Form(text) => {
-                write!(f, "not capabilities in setcap's format (such as cap_net_raw=ep): {text:?}")
-            }
-            CapabilityError::UnknownName(name) => write!(f, "no such capability: {name:?}"),
-            CapabilityError::UnknownFlag(flag) => {
-                write!(f, "a capability is `e`ffective, `i`nheritable or `p`ermitted, not {flag:?}")
-            }
-            CapabilityError::Nothing => f.write_str("there is no capability"),
-            CapabilityError::MixedEffective => f.write_str(
-                "a file has one effective bit for all its capabilities: set `e` for all of them or \
-                             for none",
-            ),
-            CapabilityError::EffectiveOnly(name) => {
-                write!(f, "effective without being permitted or inheritable has no effect: {name}")
-            }
-            CapabilityError::Bytes(length) => {
-                write!(f, "not a security.capability value of revision 2 or 3: {length} bytes")
-            }
-        }
-    }
-}
-
-impl Error for CapabilityError {}
 
 impl Capabilities {
     /// The value of the `security.capability` attribute, revision 2.

@@ -1,6 +1,5 @@
 //! SHA-256 digests that exist only when the bytes were really hashed or the text was really a digest.
 
-use std::error::Error;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::str::FromStr;
@@ -53,16 +52,9 @@ impl fmt::Debug for Digest {
 }
 
 /// Why a text is no digest that we can check.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a digest of the form sha256:<64 lower-case hexadecimal digits>: {0:?}")]
 pub struct DigestError(String);
-
-impl fmt::Display for DigestError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a digest of the form sha256:<64 lower-case hexadecimal digits>: {:?}", self.0)
-    }
-}
-
-impl Error for DigestError {}
 
 impl FromStr for Digest {
     type Err = DigestError;

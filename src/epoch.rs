@@ -3,7 +3,6 @@
 //! Decision, where the specs are silent: without either, everything is dated 1980-01-01T00:00:00Z. It is the earliest
 //! date that every archive form in use can carry, and nobody takes it for a real build time.
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
@@ -40,16 +39,9 @@ impl Epoch {
 }
 
 /// Why a text is no moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct EpochError(String);
-
-impl fmt::Display for EpochError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for EpochError {}
 
 impl FromStr for Epoch {
     type Err = EpochError;

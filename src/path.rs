@@ -5,7 +5,6 @@
 //! component that a Linux directory could hold, an [`ImagePath`] starts at `/` and has no empty, `.` or `..` part.
 
 use std::cmp::Ordering;
-use std::error::Error;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
@@ -30,44 +29,24 @@ enum Form {
 const HERE_MAX: usize = 22;
 
 /// Why bytes are no [`Name`] or [`ImagePath`]. The text ends with the offending value.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
     /// A component was empty, `.` or `..` where a file name was wanted.
+    #[error("not a file name: {0:?}")]
     NotAName(String),
     /// A NUL or, in a single name, a `/`.
+    #[error("a path must not contain NUL, and a name must not contain `/`: {0}")]
     ForbiddenByte(String),
     /// A component of more than 255 bytes.
+    #[error("a file name has at most {NAME_MAX} bytes, this one has {}: {}", .0.len(), shortened(.0))]
     NameTooLong(String),
     /// A path of more than 4095 bytes.
+    #[error("a path has at most {PATH_MAX} bytes, this one has {}: {}", .0.len(), shortened(.0))]
     PathTooLong(String),
     /// A `..` component: what it means depends on links, so it is not accepted where a plain path is wanted.
+    #[error("`..` is not allowed in a path in an image: {0}")]
     DotDot(String),
 }
-
-impl fmt::Display for PathError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PathError::NotAName(value) => write!(f, "not a file name: {value:?}"),
-            PathError::ForbiddenByte(value) => {
-                write!(f, "a path must not contain NUL, and a name must not contain `/`: {value}")
-            }
-            PathError::NameTooLong(value) => {
-                write!(
-                    f,
-                    "a file name has at most {NAME_MAX} bytes, this one has {}: {}",
-                    value.len(),
-                    shortened(value)
-                )
-            }
-            PathError::PathTooLong(value) => {
-                write!(f, "a path has at most {PATH_MAX} bytes, this one has {}: {}", value.len(), shortened(value))
-            }
-            PathError::DotDot(value) => write!(f, "`..` is not allowed in a path in an image: {value}"),
-        }
-    }
-}
-
-impl Error for PathError {}
 
 /// The first characters of a text that is too long to print.
 fn shortened(text: &str) -> String {

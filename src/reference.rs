@@ -2,7 +2,6 @@
 //!
 //! Grammar: distribution-spec, "Pulling manifests"; defaults: Docker's (`docker.io`, `library/`, `latest`).
 
-use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
 
@@ -18,31 +17,15 @@ pub struct Repository {
 pub struct Tag(String);
 
 /// Why a text is no repository name or tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
     /// Not a repository name.
+    #[error("not an image name (lower-case parts joined by `/`, such as docker.io/you/app): {0:?}")]
     Repository(String),
     /// Not a tag.
+    #[error("not a tag (up to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`): {0:?}")]
     Tag(String),
 }
-
-impl fmt::Display for ReferenceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ReferenceError::Repository(text) => {
-                write!(f, "not an image name (lower-case parts joined by `/`, such as docker.io/you/app): {text:?}")
-            }
-            ReferenceError::Tag(text) => {
-                write!(
-                    f,
-                    "not a tag (up to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`): {text:?}"
-                )
-            }
-        }
-    }
-}
-
-impl Error for ReferenceError {}
 
 impl FromStr for Repository {
     type Err = ReferenceError;

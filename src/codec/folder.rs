@@ -8,9 +8,7 @@
 //! everything else is.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::ffi::OsStr;
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -50,30 +48,14 @@ pub struct FolderOptions<'a> {
 }
 
 /// Why a tree cannot be written as a directory.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum FolderError {
     /// The contents of a file cannot be read.
+    #[error(transparent)]
     Content(ContentError),
     /// The system refuses to make an entry.
-    Write(PathBuf, io::Error),
-}
-
-impl fmt::Display for FolderError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            FolderError::Content(error) => error.fmt(f),
-            FolderError::Write(path, error) => write!(f, "cannot write {}: {error}", path.display()),
-        }
-    }
-}
-
-impl Error for FolderError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            FolderError::Content(error) => error.source(),
-            FolderError::Write(_, error) => Some(error),
-        }
-    }
+    #[error("cannot write {path}: {1}", path = .0.display())]
+    Write(PathBuf, #[source] io::Error),
 }
 
 impl Failure for FolderError {

@@ -1,8 +1,5 @@
 //! The image config document, kept as the JSON object that it is.
 
-use std::error::Error;
-use std::fmt;
-
 use serde_json::{Map, Value, json};
 
 use super::canonical::canonical;
@@ -27,16 +24,9 @@ pub struct HistoryEntry {
 }
 
 /// Why bytes are no image config that can be worked with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an image config: {0}")]
 pub struct ConfigurationError(String);
-
-impl fmt::Display for ConfigurationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not an image config: {}", self.0)
-    }
-}
-
-impl Error for ConfigurationError {}
 
 impl Configuration {
     /// The config of an image without layers.

@@ -1,8 +1,6 @@
 //! Descriptors, manifests and indexes.
 
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt;
 
 use oci_spec::image::{
     Arch as OciArch, Descriptor, DescriptorBuilder, ImageIndex, ImageIndexBuilder, ImageManifest, ImageManifestBuilder,
@@ -29,16 +27,9 @@ pub const EMPTY_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 pub const DOCUMENT_MAX: u64 = 4 << 20;
 
 /// Why bytes are not the document they should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct DocumentError(String);
-
-impl fmt::Display for DocumentError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl Error for DocumentError {}
 
 /// Reads a manifest or an index.
 ///

@@ -1,6 +1,5 @@
 //! What is wrong with a recipe, as data: every fault with the bytes that it is about.
 
-use std::error::Error;
 use std::fmt;
 use std::io;
 use std::ops::{Range, RangeInclusive};
@@ -117,30 +116,14 @@ impl fmt::Display for Faults {
 }
 
 /// Why there is no recipe.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum RecipeError {
     /// The file cannot be read: an input that is missing, not a recipe that is wrong.
-    Read(PathBuf, io::Error),
+    #[error("cannot read the recipe {path}: {1}", path = .0.display())]
+    Read(PathBuf, #[source] io::Error),
     /// The recipe is wrong.
+    #[error("{0}")]
     Faults(Faults),
-}
-
-impl fmt::Display for RecipeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RecipeError::Read(path, error) => write!(f, "cannot read the recipe {}: {error}", path.display()),
-            RecipeError::Faults(faults) => faults.fmt(f),
-        }
-    }
-}
-
-impl Error for RecipeError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            RecipeError::Read(_, error) => Some(error),
-            RecipeError::Faults(_) => None,
-        }
-    }
 }
 
 impl Failure for RecipeError {

@@ -6,9 +6,7 @@
 //! Decision: `usr/share/man/**` is what lies below that directory, `usr/share/man` is the directory with everything in
 //! it. So whoever asks whether a path is meant asks with [`Matcher::covers`], which looks at its parents too.
 
-use std::error::Error;
 use std::ffi::OsStr;
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -23,21 +21,14 @@ use crate::platform::{Arch, Platform};
 pub struct Globs(Vec<Template>);
 
 /// Why a text is no pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a glob ({reason}): {pattern}")]
 pub struct GlobError {
     /// The pattern.
     pub pattern: String,
     /// What is wrong with it.
     pub reason: String,
 }
-
-impl fmt::Display for GlobError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a glob ({}): {}", self.reason, self.pattern)
-    }
-}
-
-impl Error for GlobError {}
 
 impl Globs {
     /// Patterns from their texts.

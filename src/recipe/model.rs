@@ -1,8 +1,6 @@
 //! What a recipe says, as data. A [`Recipe`] can only be made from [`Parts`] that agree with each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
-use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
 
@@ -58,27 +56,18 @@ pub struct Parts {
 }
 
 /// Why parts make no recipe.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PartsError {
     /// No platform is named.
+    #[error("there is no platform")]
     NoPlatform,
     /// A platform is named twice.
+    #[error("the platform is listed twice: {0}")]
     PlatformTwice(Platform),
     /// Nothing would be in the image.
+    #[error("the image is empty: there is neither a source nor a path")]
     Nothing,
 }
-
-impl fmt::Display for PartsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PartsError::NoPlatform => f.write_str("there is no platform"),
-            PartsError::PlatformTwice(platform) => write!(f, "the platform is listed twice: {platform}"),
-            PartsError::Nothing => f.write_str("the image is empty: there is neither a source nor a path"),
-        }
-    }
-}
-
-impl Error for PartsError {}
 
 impl Recipe {
     /// A recipe from its parts, for builds that have no recipe file.

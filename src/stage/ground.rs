@@ -1,48 +1,32 @@
 //! A tree that things are placed into, by the rules of a process inside it.
 
-use std::error::Error;
-use std::fmt;
-
 use crate::codec::whiteout::{self, Meaning};
 use crate::epoch::Epoch;
 use crate::path::{ImagePath, Name, PathError};
 use crate::tree::{Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
 
 /// Why something cannot be placed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
     /// The way there ends at something that is no directory, or in a loop of links.
+    #[error("cannot create {0}: {1}")]
     Way(ImagePath, ResolveError),
     /// A directory with entries is there, and would be lost.
+    #[error("a directory that is not empty would be replaced: {0}")]
     Full(ImagePath),
     /// Something is at the path already that the same source put there.
+    #[error("two entries of the source have the same path, because of a symlink: {0}")]
     Twice(ImagePath),
     /// A name that means a deletion in a layer.
+    #[error("names that begin with `.wh.` mean deletions in a layer: {0}")]
     WhiteoutName(ImagePath),
     /// The root is a directory and nothing else.
+    #[error("the root can only be a directory: /")]
     Root,
     /// The path is none.
+    #[error(transparent)]
     Path(PathError),
 }
-
-impl fmt::Display for PlaceError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PlaceError::Way(path, error) => write!(f, "cannot create {path}: {error}"),
-            PlaceError::Full(path) => write!(f, "a directory that is not empty would be replaced: {path}"),
-            PlaceError::Twice(path) => {
-                write!(f, "two entries of the source have the same path, because of a symlink: {path}")
-            }
-            PlaceError::WhiteoutName(path) => {
-                write!(f, "names that begin with `.wh.` mean deletions in a layer: {path}")
-            }
-            PlaceError::Root => f.write_str("the root can only be a directory: /"),
-            PlaceError::Path(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Error for PlaceError {}
 
 impl PlaceError {
     /// What to do.

@@ -1,7 +1,6 @@
 //! Owner, mode, time and extended attributes of an inode, as data.
 
 use std::collections::{BTreeMap, btree_map};
-use std::error::Error;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
@@ -200,16 +199,9 @@ impl fmt::Debug for Mode {
 }
 
 /// Why a text is no mode.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a mode of three or four octal digits: {0:?}")]
 pub struct ModeError(String);
-
-impl fmt::Display for ModeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a mode of three or four octal digits: {:?}", self.0)
-    }
-}
-
-impl Error for ModeError {}
 
 impl FromStr for Mode {
     type Err = ModeError;

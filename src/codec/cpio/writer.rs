@@ -1,7 +1,5 @@
 //! A tree to an archive.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, Write};
 
 use super::format::{BLOCK, FILE_MAX, Header, NAME_MAX, TRAILER, padding, types};
@@ -14,62 +12,29 @@ use crate::tree::{Content, ContentError, DeviceNumber, Entry, Kind, Tree};
 const READ: usize = 1 << 18;
 
 /// Why a tree cannot be written as an archive.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CpioError {
     /// A file cannot be read.
+    #[error(transparent)]
     Content(ContentError),
     /// The archive cannot be written.
-    Write(io::Error),
+    #[error("cannot write an initramfs: {0}")]
+    Write(#[source] io::Error),
     /// A file whose size no header can hold, in bytes.
+    #[error("an initramfs can store only files below 4 GiB, this one has {1} bytes: {0}")]
     TooLarge(ImagePath, u64),
     /// A date that no header can hold, in seconds since 1970.
+    #[error("an initramfs can store only dates from 1970 to 2106, not {1} seconds since 1970: {0}")]
     Date(ImagePath, i64),
     /// A symbolic link whose target no kernel takes, in bytes.
+    #[error("kernels accept link targets of at most {max} bytes, not {1}: {0}", max = NAME_MAX - 1)]
     LongTarget(ImagePath, usize),
     /// An entry with the name that ends an archive.
+    #[error("a file with this name would end the initramfs early: {0}")]
     TrailerName(ImagePath),
     /// More files than inode numbers.
+    #[error("more files than an initramfs can number")]
     TooMany,
-}
-
-impl fmt::Display for CpioError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CpioError::Content(error) => error.fmt(f),
-            CpioError::Write(error) => write!(f, "cannot write an initramfs: {error}"),
-            CpioError::TooLarge(path, size) => {
-                write!(f, "an initramfs can store only files below 4 GiB, this one has {size} bytes: {path}")
-            }
-            CpioError::Date(path, mtime) => {
-                write!(
-                    f,
-                    "an initramfs can store only dates from 1970 to 2106, not {mtime} seconds since 1970: \
-                           {path}"
-                )
-            }
-            CpioError::LongTarget(path, length) => {
-                write!(f, "kernels accept link targets of at most {} bytes, not {length}: {path}", NAME_MAX - 1)
-            }
-            CpioError::TrailerName(path) => {
-                write!(f, "a file with this name would end the initramfs early: {path}")
-            }
-            CpioError::TooMany => f.write_str("more files than an initramfs can number"),
-        }
-    }
-}
-
-impl Error for CpioError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            CpioError::Content(error) => error.source(),
-            CpioError::Write(error) => Some(error),
-            CpioError::TooLarge(..)
-            | CpioError::Date(..)
-            | CpioError::LongTarget(..)
-            | CpioError::TrailerName(_)
-            | CpioError::TooMany => None,
-        }
-    }
 }
 
 impl Failure for CpioError {
