@@ -280,13 +280,43 @@ impl fmt::Debug for ImagePath {
     }
 }
 
-/// Bytes as a person can read them, without loss: UTF-8 stays, anything else and every control character becomes
-/// `\xNN`, so that a hostile name cannot write to a terminal.
+/// Bytes as a person can read them, without loss: UTF-8 stays, anything else, every control character and every
+/// letter that turns the direction of others or is not seen becomes `\xNN`, so that a hostile name cannot write to a terminal.
+///
+/// A backslash that could be taken for the start of an escape is one too: so [`shown_bytes`] finds the bytes again.
 pub fn display_bytes(bytes: &[u8]) -> String {
+    escaped(bytes, true)
+}
+
+/// As [`display_bytes`], for text in which something may be escaped already.
+pub fn display_text(text: &str) -> String {
+    escaped(text.as_bytes(), false)
+}
+
+/// The bytes that [`display_bytes`] shows so.
+pub fn shown_bytes(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let byte = match after {
+            [b'x', high, low, ..] if *first == b'\\' => {
+                std::str::from_utf8(&[*high, *low]).ok().and_then(|digits| u8::from_str_radix(digits, 16).ok())
+            }
+            _ => None,
+        };
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &after[3..] } else { after };
+    }
+    bytes
+}
+
+fn escaped(bytes: &[u8], backslash: bool) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            if character.is_control() {
+        let valid = chunk.valid();
+        for (at, character) in valid.char_indices() {
+            let begins_escape = backslash && valid[at..].starts_with("\\x");
+            if begins_escape || character.is_control() || is_invisible(character) {
                 let mut buffer = [0; 4];
                 for byte in character.encode_utf8(&mut buffer).bytes() {
                     out.push_str(&format!("\\x{byte:02x}"));
@@ -300,6 +330,14 @@ pub fn display_bytes(bytes: &[u8]) -> String {
         }
     }
     out
+}
+
+/// Whether a letter turns the direction of what follows, breaks lines, or shows nothing.
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+    )
 }
 
 #[cfg(test)]
@@ -374,5 +412,14 @@ mod tests {
     #[test]
     fn a_name_cannot_speak_to_the_terminal() {
         assert_eq!(display_bytes(b"a\x1b[2Jb\xff\xc3\xa9\n"), "a\\x1b[2Jb\\xff\u{e9}\\x0a");
+        assert_eq!(display_bytes("a\u{202e}b\u{200b}".as_bytes()), "a\\xe2\\x80\\xaeb\\xe2\\x80\\x8b");
+        assert_eq!(display_text("a\\x1b\x1b"), "a\\x1b\\x1b");
+    }
+
+    #[test]
+    fn the_bytes_of_a_shown_name_are_found_again() {
+        for name in [&b"a\xff\xfe"[..], b"a\\xff", b"\\\\x41\\", b"\\x", b"a\nb", "gr\u{f6}\u{df}e".as_bytes()] {
+            assert_eq!(shown_bytes(&display_bytes(name)), name);
+        }
     }
 }

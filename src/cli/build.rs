@@ -2,7 +2,6 @@
 
 use super::out::Out;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,7 +11,7 @@ use sazare::pipeline::{self, BuildError, Built, Checked, Order, Ready};
 use sazare::private::PrivateFolder;
 use sazare::recipe::Recipe;
 use sazare::reference::{Repository, Tag};
-use sazare::render;
+use sazare::render::{self, Text};
 use sazare::replace::NewFile;
 use sazare::report::Severity;
 use sazare::transport::{Place, WriteOptions, Written};
@@ -98,7 +97,7 @@ impl Job<'_> {
         }
         if let Some(review) = self.review {
             if !review(&mut ready)? {
-                console.tell("refused: nothing was written\n");
+                console.tell(&Text::of("refused: nothing was written"));
                 return Ok(ExitCode::from(REFUSED));
             }
             if ready.checked().report.refuses() {
@@ -165,24 +164,23 @@ fn refused(checked: &Checked, global: &Global, console: &Console) -> Result<Exit
         Format::Human => console.tell(&verify::human(report, console)),
         format => console.result(&verify::render(report, verdicts, format, console))?,
     }
-    console.tell("refused: nothing was written\n");
+    console.tell(&Text::of("refused: nothing was written"));
     Ok(ExitCode::from(REFUSED))
 }
 
 /// What was made, and what to do with it.
-fn summary(built: &Built, places: &[Place], reference: Option<String>, flat: bool) -> String {
-    let mut text = String::new();
+fn summary(built: &Built, places: &[Place], reference: Option<String>, flat: bool) -> Text {
+    let mut text = Text::new();
     for image in built.image.iter().flat_map(|(_, image)| &image.platforms) {
         let layers = image.manifest.layers();
         let size: u64 = layers.iter().map(|layer| layer.size()).sum();
-        let _ = writeln!(
-            text,
+        text.line(format_args!(
             "{}: {} layer{}, {}",
             image.platform,
             layers.len(),
             if layers.len() == 1 { "" } else { "s" },
             render::size(size)
-        );
+        ));
     }
     let mut images = places.iter().filter(|place| !matches!(place, Place::Cpio(_) | Place::Rootfs(_)));
     let mut archive = None;
@@ -190,53 +188,55 @@ fn summary(built: &Built, places: &[Place], reference: Option<String>, flat: boo
         match written {
             Written::Image(written) => {
                 let names: Vec<&str> = written.names.iter().map(|(name, _)| name.as_str()).collect();
-                let _ = writeln!(text, "wrote {} ({})", written.place, names.join(", "));
+                text.line(format_args!("wrote {} ({})", written.place, names.join(", ")));
                 notes(&mut text, &written.notes);
                 let place = images.next();
-                text +=
-                    &place.and_then(|place| next_step(place, reference.as_deref(), &names, flat)).unwrap_or_default();
+                let next = place.and_then(|place| next_step(place, reference.as_deref(), &names, flat));
+                next.iter().for_each(|next| text.append(next));
             }
             Written::Initramfs(one) => {
                 let (file, size) = (one.file.display(), render::size(one.size));
-                let _ = writeln!(text, "wrote cpio:{file} ({size}, {} unpacked)", render::size(one.unpacked));
+                text.line(format_args!("wrote cpio:{file} ({size}, {} unpacked)", render::size(one.unpacked)));
                 archive = archive.or(Some(&one.file));
             }
             Written::Rootfs(one) => {
-                let _ = writeln!(text, "wrote rootfs:{}", one.folder.display());
+                text.line(format_args!("wrote rootfs:{}", one.folder.display()));
                 notes(&mut text, &one.notes);
             }
         }
     }
     if let Some(file) = archive {
-        let _ = writeln!(text, "boot it: qemu-system-… -kernel VMLINUZ -initrd {}", file.display());
+        text.line(format_args!("boot it: qemu-system-… -kernel VMLINUZ -initrd {}", file.display()));
     }
     text
 }
 
-fn notes(text: &mut String, notes: &[String]) {
+fn notes(text: &mut Text, notes: &[String]) {
     for note in notes {
-        let _ = writeln!(text, "note: {note}");
+        text.line(format_args!("note: {note}"));
     }
 }
 
 /// How the image gets from its place into an engine.
-fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool) -> Option<String> {
+fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool) -> Option<Text> {
     match place {
         Place::Archive { file, .. } => {
             let file = file.display();
-            let mut text = format!("load it: docker load -i {file}  or  podman load -i {file}\n");
+            let mut text = Text::of(format_args!("load it: docker load -i {file}  or  podman load -i {file}"));
             if let Some(reference) = reference {
-                let _ = writeln!(text, "run it: docker run --rm {reference}");
+                text.line(format_args!("run it: docker run --rm {reference}"));
             }
             Some(text)
         }
         Place::Layout { folder, .. } => {
             // A flat index has a name for each platform; otherwise one tag serves as the example for all.
             let (all, shown) = if flat { ("", names) } else { ("--all ", names.get(..1)?) };
-            let line = |name| {
-                format!("copy it: skopeo copy {all}oci:{}:{name} docker://REGISTRY/NAME:{name}\n", folder.display())
-            };
-            Some(shown.iter().map(line).collect())
+            let mut text = Text::new();
+            for name in shown {
+                let from = folder.display();
+                text.line(format_args!("copy it: skopeo copy {all}oci:{from}:{name} docker://REGISTRY/NAME:{name}"));
+            }
+            Some(text)
         }
         Place::Stdio | Place::Registry(_) | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => None,
     }

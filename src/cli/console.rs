@@ -2,13 +2,14 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the program that knows environment and terminal")]
 
+use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
 use clap::builder::StyledStr;
 use sazare::progress::{Action, Event, Progress, Step};
-use sazare::render;
+use sazare::render::{self, Paint, Text};
 
 use super::args::{Global, ProgressForm, When};
 use super::out::{self, Out};
@@ -81,21 +82,26 @@ impl Console {
         self.verbose
     }
 
-    /// Writes the result.
+    /// Writes the result, for people.
+    pub fn print(&self, text: &Text) -> Result<(), Trouble> {
+        self.result(text)
+    }
+
+    /// Writes the result in a form for programs.
     pub fn result(&self, text: &str) -> Result<(), Trouble> {
         self.clear();
         write_out(text)
     }
 
     /// Tells something that is not the result.
-    pub fn say(&self, text: &str) {
+    pub fn say(&self, text: &Text) {
         if !self.quiet {
             self.tell(text);
         }
     }
 
     /// Tells something that must not be missed, such as why a build was refused.
-    pub fn tell(&self, text: &str) {
+    pub fn tell(&self, text: &Text) {
         self.clear();
         // Nowhere to say it: then it stays unsaid, and the exit code speaks.
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -110,9 +116,9 @@ impl Console {
             Trouble::Faults(faults) => self.tell(&render::draw_faults(faults, self.colour)),
             trouble => {
                 let message = without_numbers(&trouble.to_string());
-                let mut text = format!("{}: {message}\n", self.paint("1;31", "error"));
+                let mut text = self.error(message);
                 if let Some(hint) = trouble.hint() {
-                    text += &format!("{}: {hint}\n", self.paint("1;36", "hint"));
+                    text.append(&Text::headed(self.paint(Paint::Note), "hint", hint));
                 }
                 self.tell(&text);
             }
@@ -120,9 +126,14 @@ impl Console {
         ExitCode::from(trouble.exit_code())
     }
 
-    /// A word in colour, where colour is wanted.
-    pub fn paint(&self, code: &str, word: &str) -> String {
-        if self.colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_string() }
+    /// A line that says what went wrong.
+    pub fn error(&self, message: impl Display) -> Text {
+        Text::headed(self.paint(Paint::Error), "error", message)
+    }
+
+    /// A colour, where colour is wanted.
+    fn paint(&self, paint: Paint) -> Paint {
+        if self.colour { paint } else { Paint::Plain }
     }
 
     fn clear(&self) {
@@ -213,7 +224,7 @@ impl Progress for Console {
         if let Event::Note { platform, about, text } = event {
             let platform = platform.map(|platform| format!("{platform}: ")).unwrap_or_default();
             let about = about.map(|about| format!("{about}: ")).unwrap_or_default();
-            return self.say(&format!("{}: {platform}{about}{text}\n", self.paint("1;36", "note")));
+            return self.say(&Text::headed(self.paint(Paint::Note), "note", format_args!("{platform}{about}{text}")));
         }
         if self.progress == Form::None {
             return;
@@ -221,10 +232,15 @@ impl Progress for Console {
         let Ok(mut line) = self.line.lock() else { return };
         match event {
             Event::Step(step) if self.progress == Form::Plain => {
-                let _ = writeln!(io::stderr().lock(), "{}", sentence(&step));
+                let _ = io::stderr().lock().write_all(Text::of(sentence(&step)).as_bytes());
             }
             Event::Step(step) => {
-                *line = Line { step: sentence(&step), total: step.bytes, open: line.open, ..Line::default() };
+                *line = Line {
+                    step: render::plain(&sentence(&step)),
+                    total: step.bytes,
+                    open: line.open,
+                    ..Line::default()
+                };
                 self.show(&mut line);
             }
             Event::Bytes(bytes) => {

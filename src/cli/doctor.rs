@@ -43,7 +43,7 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
     }
     let needs = needs(folder, here);
     match global.format {
-        Format::Human => console.result(&render::trial::doctor(&abilities, &needs))?,
+        Format::Human => console.print(&render::trial::doctor(&abilities, &needs))?,
         Format::Json => console.result(&render::trial::doctor_json(&abilities, &needs))?,
         Format::Sarif | Format::Github => {
             return Err(Trouble::usage("doctor does not support this format", "use --format human or json"));

@@ -31,7 +31,7 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
     let platforms = trees.map(|(image, tree)| inspect::summarise(image, tree, args.files)).collect();
     let summary = inspect::summary(&place.to_string(), image, platforms);
     match global.format {
-        Format::Human => console.result(&render::inspect::human(&summary))?,
+        Format::Human => console.print(&render::inspect::human(&summary))?,
         Format::Json => console.result(&render::inspect::json(&summary))?,
         Format::Sarif | Format::Github => {
             return Err(Trouble::usage("inspect does not support this format", "use --format human or json"));
@@ -49,7 +49,7 @@ fn why(text: &str, place: &str, seen: &Seen, global: &Global, console: &Console)
         return Err(Trouble::Input(format!("{path} in {place}"), error));
     }
     match global.format {
-        Format::Human => console.result(&render::why(&path.to_string(), &answers))?,
+        Format::Human => console.print(&render::why(&path.to_string(), &answers))?,
         Format::Json => console.result(&render::why_json(&path.to_string(), &answers))?,
         Format::Sarif | Format::Github => {
             return Err(Trouble::usage("inspect does not support this format", "use --format human or json"));

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use sazare::codec::Scratch;
 use sazare::pipeline;
-use sazare::render;
+use sazare::render::{self, Text};
 use sazare::transport::Place;
 use sazare::trial::{Ended, Method, TrialOutcome};
 
@@ -56,11 +56,11 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
     if global.format == Format::Json {
         console.result(&render::trial::json(&outcome, &problems))?;
     } else {
-        outcome.notes.iter().for_each(|note| console.say(&format!("{note}\n")));
+        outcome.notes.iter().for_each(|note| console.say(&Text::of(note)));
         console.say(&render::trial::human(&outcome));
     }
     for problem in &problems {
-        console.tell(&format!("{}: {problem}\n", console.paint("1;31", "error")));
+        console.tell(&console.error(problem));
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }

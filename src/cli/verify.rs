@@ -8,7 +8,7 @@ use sazare::link::{self, Allowance, Baseline, Policy};
 use sazare::pipeline::{self, Seen, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
-use sazare::render;
+use sazare::render::{self, Text};
 use sazare::replace;
 use sazare::report::Report;
 use sazare::transport::Place;
@@ -35,12 +35,12 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;
     let mut verdicts = Vec::new();
-    let mut portraits = String::new();
+    let mut portraits = Text::new();
     for text in &verify.place {
         if let Some(arch) = request::program(text) {
             let platforms = if wanted.is_empty() { vec![Platform::new(arch)] } else { wanted.clone() };
             let judged = program(verify, text, &platforms, &policy, console)?;
-            portraits += &judged.0;
+            portraits.append(&judged.0);
             verdicts.extend(judged.1);
             continue;
         }
@@ -60,18 +60,18 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         let found: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.judgement.report.findings).collect();
         replace::write(file, Baseline::of(found.iter().copied()).to_string().as_bytes())
             .map_err(|error| Trouble::Output(file.display().to_string(), error))?;
-        console.say(&format!("wrote {}: {} known findings\n", file.display(), found.len()));
+        console.say(&Text::of(format_args!("wrote {}: {} known findings", file.display(), found.len())));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut text = render(&report, &verdicts, global.format, console);
     if global.format == Format::Human {
         // What was asked for by its own name is described; of a whole tree there is a table.
-        text = portraits.clone() + &text;
-        if portraits.is_empty() {
-            text += &render::report::programs(&verdicts);
-        }
+        let table = if portraits.is_empty() { render::report::programs(&verdicts) } else { Text::new() };
+        portraits.append(&human(&report, console));
+        portraits.append(&table);
+        console.print(&portraits)?;
+    } else {
+        console.result(&render(&report, &verdicts, global.format, console))?;
     }
-    console.result(&text)?;
     Ok(if report.refuses() { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
 }
 
@@ -82,13 +82,13 @@ fn program(
     platforms: &[Platform],
     policy: &Policy,
     console: &Console,
-) -> Result<(String, Vec<Verdict>), Trouble> {
+) -> Result<(Text, Vec<Verdict>), Trouble> {
     let (root, path) = request::in_root(text, verify.root.as_deref())?;
-    let mut portraits = String::new();
+    let mut portraits = Text::new();
     let mut verdicts = Vec::new();
     for platform in platforms {
         let (portrait, verdict) = pipeline::verify_program(&root, &path, platform, policy, console)?;
-        portraits += &render::report::description(&portrait);
+        portraits.append(&render::report::description(&portrait));
         verdicts.push(verdict);
     }
     Ok((portraits, verdicts))
@@ -97,7 +97,7 @@ fn program(
 fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {
     match link::explain(code) {
         Some(page) => {
-            console.result(page)?;
+            console.print(&Text::page(page))?;
             Ok(ExitCode::SUCCESS)
         }
         None => {
@@ -141,14 +141,14 @@ fn allowance(text: &str) -> Result<Allowance, Trouble> {
 }
 
 /// A report for people.
-pub fn human(report: &Report, console: &Console) -> String {
+pub fn human(report: &Report, console: &Console) -> Text {
     render::report::human(report, render::report::Style { colour: console.colour(), verbose: console.verbose() })
 }
 
 /// A report in any form.
 pub fn render(report: &Report, verdicts: &[Verdict], format: Format, console: &Console) -> String {
     match format {
-        Format::Human => human(report, console),
+        Format::Human => human(report, console).to_string(),
         Format::Json => render::report::json(report, verdicts),
         Format::Sarif => render::report::sarif(report),
         Format::Github => render::report::github(report),

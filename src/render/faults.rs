@@ -1,5 +1,6 @@
 //! The faults of a recipe, each drawn on its line.
 
+use super::text::Text;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -12,7 +13,7 @@ const WIDTH: usize = 120;
 const FAR: usize = 100;
 
 /// All faults, one drawing below the other, and how many there are. `colour` adds the escapes of ANSI terminals.
-pub fn draw_faults(faults: &Faults, colour: bool) -> String {
+pub fn draw_faults(faults: &Faults, colour: bool) -> Text {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
     let renderer = renderer.decor_style(DecorStyle::Ascii).term_width(WIDTH);
     let mut out = String::new();
@@ -21,9 +22,10 @@ pub fn draw_faults(faults: &Faults, colour: bool) -> String {
         out.push_str("\n\n");
     }
     let name = faults.files.first().map_or("recipe", |file| &file.name);
+    let mut out = Text::drawn(out);
     match faults.faults.len() {
-        1 => out.push_str(&format!("error: {name} has 1 error\n")),
-        count => out.push_str(&format!("error: {name} has {count} errors\n")),
+        1 => out.line(format_args!("error: {name} has 1 error")),
+        count => out.line(format_args!("error: {name} has {count} errors")),
     }
     out
 }
@@ -76,7 +78,7 @@ mod tests {
     fn drawn(text: &str) -> String {
         let loader = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
         let faults = crate::recipe::parse(text.as_bytes(), Path::new("recipe.toml"), &loader).unwrap_err();
-        draw_faults(&faults, false)
+        draw_faults(&faults, false).to_string()
     }
 
     const WRONG: &str = r#"name = "docker.io/You/app"
@@ -298,7 +300,7 @@ error: recipe.toml has 20 errors
         for (number, part) in coloured.split("\x1b[").enumerate() {
             plain.push_str(if number == 0 { part } else { part.split_once('m').unwrap().1 });
         }
-        assert_eq!(plain, draw_faults(&faults, false));
+        assert_eq!(plain, draw_faults(&faults, false).to_string());
     }
 
     #[test]

@@ -1,18 +1,18 @@
 //! Summaries as text.
 
-use std::fmt::Write as _;
-
 use crate::inspect::{EntrySummary, ImageSummary, PlatformSummary, Summary};
 use crate::render::size;
 
+use super::text::Text;
+
 /// A summary for people.
-pub fn human(summary: &Summary) -> String {
-    let mut out = format!("{}\n", summary.place);
+pub fn human(summary: &Summary) -> Text {
+    let mut out = Text::of(&summary.place);
     if let Some(digest) = &summary.digest {
-        let _ = writeln!(out, "  digest       {digest}");
+        out.line(format_args!("  digest       {digest}"));
     }
     for (key, value) in &summary.annotations {
-        let _ = writeln!(out, "  annotation   {key}={value}");
+        out.line(format_args!("  annotation   {key}={value}"));
     }
     for platform in &summary.platforms {
         platform_lines(&mut out, platform);
@@ -25,70 +25,73 @@ pub fn json(summary: &Summary) -> String {
     serde_json::to_string_pretty(summary).unwrap_or_default() + "\n"
 }
 
-fn platform_lines(out: &mut String, platform: &PlatformSummary) {
-    out.push('\n');
+fn platform_lines(out: &mut Text, platform: &PlatformSummary) {
+    out.line("");
     if !platform.platform.is_empty() {
-        let _ = writeln!(out, "{}", platform.platform);
+        out.line(format_args!("{}", platform.platform));
     }
     if let Some(image) = &platform.image {
         image_lines(out, image);
     }
     let tree = &platform.tree;
-    let _ = writeln!(
-        out,
+    out.line(format_args!(
         "  tree         {} in {}, {}, {}, {}, {}",
         size(tree.bytes),
         count(tree.files, "file"),
         count(tree.directories, "directory"),
         count(tree.symlinks, "symlink"),
         count(tree.hardlinks, "hard link"),
-        count(tree.special, "special file"),
-    );
+        count(tree.special, "special file")
+    ));
     for below in &tree.below {
         let indent = "  ".repeat(below.depth);
-        let _ = writeln!(out, "  {:>12} {indent}{} ({})", size(below.bytes), below.path, count(below.entries, "entry"));
+        out.line(format_args!(
+            "  {:>12} {indent}{} ({})",
+            size(below.bytes),
+            below.path,
+            count(below.entries, "entry")
+        ));
     }
     if tree.largest.iter().any(|largest| largest.size > 0) {
-        let _ = writeln!(out, "  largest files");
+        out.line(format_args!("  largest files"));
     }
     for largest in tree.largest.iter().filter(|largest| largest.size > 0) {
-        let _ = writeln!(out, "  {:>12}   {}", size(largest.size), largest.path);
+        out.line(format_args!("  {:>12}   {}", size(largest.size), largest.path));
     }
     if let Some(entries) = &platform.entries {
-        out.push('\n');
+        out.line("");
         for entry in entries {
             entry_line(out, entry);
         }
     }
 }
 
-fn image_lines(out: &mut String, image: &ImageSummary) {
-    let _ = writeln!(out, "  manifest     {}", image.manifest_digest);
-    let _ = writeln!(out, "  config       {}", image.config_digest);
+fn image_lines(out: &mut Text, image: &ImageSummary) {
+    out.line(format_args!("  manifest     {}", image.manifest_digest));
+    out.line(format_args!("  config       {}", image.config_digest));
     for key in ["created", "author"] {
         if let Some(text) = image.config.get(key).and_then(|value| value.as_str()) {
-            let _ = writeln!(out, "  {key:<12} {text}");
+            out.line(format_args!("  {key:<12} {text}"));
         }
     }
     if let Some(serde_json::Value::Object(config)) = image.config.get("config") {
         for (key, value) in config {
-            let _ = writeln!(out, "  {:<12} {value}", key.to_lowercase());
+            out.line(format_args!("  {:<12} {value}", key.to_lowercase()));
         }
     }
     for layer in &image.layers {
-        let _ = writeln!(out, "  layer        {} {} {}", layer.digest, size(layer.size), layer.created_by);
+        out.line(format_args!("  layer        {} {} {}", layer.digest, size(layer.size), layer.created_by));
     }
 }
 
-fn entry_line(out: &mut String, entry: &EntrySummary) {
+fn entry_line(out: &mut Text, entry: &EntrySummary) {
     let target = entry.target.as_ref().map(|target| format!(" -> {target}")).unwrap_or_default();
-    let _ = writeln!(
-        out,
+    out.line(format_args!(
         "  {:<9} {} {:>5}:{:<5} {:>11} {:>10} {}{target}",
         entry.kind, entry.mode, entry.uid, entry.gid, entry.size, entry.mtime, entry.path
-    );
+    ));
     for (name, value) in &entry.xattrs {
-        let _ = writeln!(out, "            {name}={value}");
+        out.line(format_args!("            {name}={value}"));
     }
 }
 
@@ -104,6 +107,38 @@ fn count(number: u64, thing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_foreign_image_says_stays_in_its_line() {
+        let evil = "\n::error::forged\x1b[2J\u{202e}";
+        let config = serde_json::json!({"created": evil, "author": evil, "config": {"User": evil}});
+        let layer = crate::inspect::LayerSummary {
+            digest: evil.into(),
+            diff_id: evil.into(),
+            media_type: evil.into(),
+            size: 1,
+            created_by: evil.into(),
+        };
+        let image = ImageSummary {
+            manifest_digest: evil.into(),
+            config_digest: evil.into(),
+            config: config.as_object().unwrap().clone(),
+            annotations: Default::default(),
+            layers: vec![layer],
+        };
+        let platform = PlatformSummary {
+            platform: format!("::stop-commands::{evil}"),
+            image: Some(image),
+            tree: Default::default(),
+            entries: None,
+        };
+        let annotations = [(evil.to_string(), evil.to_string())].into();
+        let summary = Summary { place: evil.into(), digest: Some(evil.into()), annotations, platforms: vec![platform] };
+        let text = human(&summary);
+        assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
+        assert_eq!(text.lines().count(), 12, "{text}");
+    }
 
     #[test]
     fn things_are_counted_in_english() {

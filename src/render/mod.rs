@@ -1,5 +1,7 @@
 //! Pure functions that turn what was found, seen and made into text: for a person or for a program.
 
+mod text;
+
 mod faults;
 mod result;
 
@@ -9,3 +11,4 @@ pub mod trial;
 
 pub use faults::draw_faults;
 pub use result::{built, bundled, size, why, why_json};
+pub use text::{Paint, Text, plain};

@@ -6,8 +6,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
+use super::text::{Paint, Text, plain};
 use crate::link;
 use crate::link::{Description, StartVerdict as Start};
+use crate::path::shown_bytes;
 use crate::pipeline::Verdict;
 use crate::report::{Evidence, Finding, FindingSubject, Report, Severity};
 
@@ -27,49 +29,46 @@ pub struct Style {
 }
 
 /// For people.
-pub fn human(report: &Report, style: Style) -> String {
-    let mut out = String::new();
+pub fn human(report: &Report, style: Style) -> Text {
+    let mut out = Text::new();
     for finding in &report.findings {
         describe(&mut out, finding, style);
     }
     if !report.findings.is_empty() {
-        out.push_str(&counts(report));
-        out.push('\n');
+        out.line(counts(report));
     }
     out
 }
 
-fn describe(out: &mut String, finding: &Finding, style: Style) {
+fn describe(out: &mut Text, finding: &Finding, style: Style) {
     let Style { colour, verbose } = style;
-    let (paint, plain) = match (colour, finding.severity) {
-        (false, _) => ("", ""),
-        (true, Severity::Error) => ("\x1b[1;31m", "\x1b[0m"),
-        (true, Severity::Warning) => ("\x1b[1;33m", "\x1b[0m"),
-        (true, Severity::Note) => ("\x1b[1;36m", "\x1b[0m"),
+    let paint = match (colour, finding.severity) {
+        (false, _) => Paint::Plain,
+        (true, Severity::Error) => Paint::Error,
+        (true, Severity::Warning) => Paint::Warning,
+        (true, Severity::Note) => Paint::Note,
     };
-    let _ = write!(out, "{paint}{}[{}]{plain} ", finding.severity, finding.code);
-    if let Some(platform) = finding.platform() {
-        let _ = write!(out, "{platform} ");
-    }
-    let _ = writeln!(out, "{} {}", finding.subject, finding.message);
+    let platform = finding.platform().map(|platform| format!(" {platform}")).unwrap_or_default();
+    let head = format!("{}[{}]", finding.severity, finding.code);
+    out.painted(paint, &head, format_args!("{platform} {} {}", finding.subject, finding.message));
     if let Some(text) = &finding.run_time {
-        let _ = writeln!(out, "  at run time: {text}");
+        out.line(format_args!("  at run time: {text}"));
     }
     let shown = if verbose || finding.evidence.len() <= EVIDENCE + 1 { usize::MAX } else { EVIDENCE };
     for (number, evidence) in finding.evidence.iter().take(shown).enumerate() {
         let label = if number == 0 { "  because: " } else { "           " };
-        let _ = writeln!(out, "{label}{}", line_of(evidence));
+        out.line(format_args!("{label}{}", line_of(evidence)));
     }
     if finding.evidence.len() > shown {
-        let _ = writeln!(out, "           and {} more: --verbose shows them", finding.evidence.len() - shown);
+        out.line(format_args!("           and {} more: --verbose shows them", finding.evidence.len() - shown));
     }
     if verbose && !finding.also.is_empty() {
-        let _ = writeln!(out, "  also: {}", finding.also.join(" "));
+        out.line(format_args!("  also: {}", finding.also.join(" ")));
     }
     if let Some(text) = &finding.fix {
         for (number, line) in wrapped(text, WIDTH - 7).iter().enumerate() {
             let label = if number == 0 { "  fix: " } else { "       " };
-            let _ = writeln!(out, "{label}{line}");
+            out.line(format_args!("{label}{line}"));
         }
     }
 }
@@ -112,7 +111,7 @@ fn counts(report: &Report) -> String {
 }
 
 /// The programs of each platform as a table: how each is linked, its C library, its size, whether it would start.
-pub fn programs(verdicts: &[Verdict]) -> String {
+pub fn programs(verdicts: &[Verdict]) -> Text {
     let mut rows = vec![["program", "linked", "libc", "size", "names", ""].map(str::to_string)];
     for verdict in verdicts {
         for program in &verdict.judgement.programs {
@@ -137,41 +136,40 @@ pub fn programs(verdicts: &[Verdict]) -> String {
         }
     }
     if rows.len() == 1 {
-        return String::new();
+        return Text::new();
     }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 6] = [width(0), width(1), width(2), width(3), width(4), width(5)];
-    let mut out = String::new();
+    let mut out = Text::new();
     for [path, linkage, libc, size, names, verdict] in &rows {
         let line = format!(
             "{path:<0$}  {linkage:<1$}  {libc:<2$}  {size:>3$}  {names:>4$}  {verdict}",
             widths[0], widths[1], widths[2], widths[3], widths[4]
         );
-        out.push_str(line.trim_end());
-        out.push('\n');
+        out.line(line);
     }
     for verdict in verdicts {
         let required = verdict.judgement.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
         if let Some(most) = required.max_by_key(|required| &required.version) {
-            let _ = writeln!(
-                out,
+            out.line(format_args!(
                 "{}: glibc {} or later is needed: {} uses {}",
                 verdict.platform, most.version, most.file, most.symbol
-            );
+            ));
         }
     }
     out
 }
 
 /// One file, as `file` and `ldd` would describe it.
-pub fn description(one: &Description) -> String {
-    let mut out = format!("{}: {}", one.path, one.kind);
-    let _ = writeln!(
-        out,
-        "{}, {} bytes",
+pub fn description(one: &Description) -> Text {
+    let mut out = Text::new();
+    out.line(format_args!(
+        "{}: {}{}, {} bytes",
+        one.path,
+        one.kind,
         one.machine.as_ref().map(|machine| format!(" for {machine}")).unwrap_or_default(),
         one.size
-    );
+    ));
     let libc = one.libc.map(|libc| match &one.libc_version {
         Some(version) => format!("{libc} {version}"),
         None => libc.to_string(),
@@ -189,15 +187,15 @@ pub fn description(one: &Description) -> String {
         ("needs glibc", &required),
     ] {
         if let Some(value) = value {
-            let _ = writeln!(out, "  {label}: {value}");
+            out.line(format_args!("  {label}: {value}"));
         }
     }
     if one.libraries.is_empty() && !one.needed.is_empty() {
-        let _ = writeln!(out, "  needs: {}", one.needed.join(", "));
+        out.line(format_args!("  needs: {}", one.needed.join(", ")));
     }
     for library in &one.libraries {
         let path = library.path.as_deref().unwrap_or("not found");
-        let _ = writeln!(out, "  {} => {path} ({})", library.name, library.rule);
+        out.line(format_args!("  {} => {path} ({})", library.name, library.rule));
     }
     out
 }
@@ -308,13 +306,14 @@ fn sentence(finding: &Finding) -> String {
 
 /// What workflow commands ask for in their data.
 fn escaped(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    let lines: Vec<String> = text.split('\n').map(plain).collect();
+    lines.join("\n").replace('%', "%25").replace('\n', "%0A")
 }
 
 /// A path as a relative reference (RFC 3986).
 fn uri(path: &str) -> String {
     let mut out = String::new();
-    for byte in path.trim_start_matches('/').bytes() {
+    for byte in shown_bytes(path.trim_start_matches('/')) {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             out.push(char::from(byte));
         } else {
@@ -333,6 +332,7 @@ mod tests {
     use super::*;
     use crate::elf::Linkage;
     use crate::link::{FileKind, Libc, Program, Verification, Version};
+    use crate::path::display_bytes;
     use crate::report::Code;
 
     fn report() -> Report {
@@ -406,6 +406,18 @@ mod tests {
         );
         assert!(human(&report, Style { colour: false, verbose: true }).contains("\n  also: /bin/sh\n"));
         assert_eq!(human(&Report::default(), Style::default()), "");
+    }
+
+    #[test]
+    fn locations_are_the_bytes_of_a_path_and_annotations_are_lines() {
+        let mut report = report();
+        report.findings.truncate(1);
+        report.findings[0].subject = FindingSubject::Path(display_bytes(b"/bin/a\xff\n"));
+        report.findings[0].message = "a\r\n::error::b\x1b".into();
+        assert!(sarif(&report).contains("\"uri\": \"bin/a%FF%0A\""), "{}", sarif(&report));
+        assert!(github(&report).contains("a\\x0d%0A\\x3a:error::b\\x1b%0A"), "{}", github(&report));
+        report.findings[0].subject = FindingSubject::Path(display_bytes(b"/bin/a\\xff"));
+        assert!(sarif(&report).contains("\"uri\": \"bin/a%5Cxff\""), "{}", sarif(&report));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! The result of a build, and numbers, as text.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
+use super::text::Text;
 use crate::bundle::Reason;
 use crate::codec::compress::{Compression, writer_id};
 use crate::digest::Digest;
@@ -69,16 +68,16 @@ fn collected(bundled: &Bundled) -> Value {
 }
 
 /// What was bundled, for people; `verbose` tells each name with its reasons.
-pub fn bundled(bundled: &[Bundled], verbose: bool) -> String {
-    let mut out = String::new();
+pub fn bundled(bundled: &[Bundled], verbose: bool) -> Text {
+    let mut out = Text::new();
     for one in bundled {
         if verbose {
             for (path, reasons) in &one.reasons {
                 let reasons: Vec<String> = reasons.iter().map(Reason::to_string).collect();
-                let _ = writeln!(out, "{path}: {}", reasons.join("; "));
+                out.line(format_args!("{path}: {}", reasons.join("; ")));
             }
         }
-        let _ = writeln!(out, "{}: bundled {} names, {}", one.platform, one.reasons.len(), size(one.size));
+        out.line(format_args!("{}: bundled {} names, {}", one.platform, one.reasons.len(), size(one.size)));
     }
     out
 }
@@ -118,16 +117,16 @@ fn words(answer: &Why) -> String {
 }
 
 /// Why a path is in a place, for people.
-pub fn why(path: &str, answers: &[Why]) -> String {
-    let mut out = String::new();
+pub fn why(path: &str, answers: &[Why]) -> Text {
+    let mut out = Text::new();
     for answer in answers {
         let platform = if answers.len() > 1 { format!("{} ", words(answer)) } else { String::new() };
-        let _ = writeln!(out, "{platform}{path}");
+        out.line(format_args!("{platform}{path}"));
         for reason in &answer.because {
-            let _ = writeln!(out, "  {reason}");
+            out.line(format_args!("  {reason}"));
         }
         if answer.because.is_empty() {
-            out.push_str("  no program needs it and no bundle recorded a reason\n");
+            out.line("  no program needs it and no bundle recorded a reason");
         }
     }
     out

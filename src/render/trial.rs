@@ -1,9 +1,8 @@
 //! The result of a trial run, and of a look at the machine, as text.
 
-use std::fmt::Write as _;
-
 use serde_json::{Value, json};
 
+use super::text::Text;
 use crate::trial::{Ended, Method, Refusal, TrialOutcome};
 
 /// What one method gives on this machine, for one architecture.
@@ -40,18 +39,15 @@ pub fn ended(ended: &Ended) -> String {
 }
 
 /// A trial for people: the method that was used, and what it does not show.
-pub fn human(outcome: &TrialOutcome) -> String {
-    let mut out = String::new();
+pub fn human(outcome: &TrialOutcome) -> Text {
+    let mut out = Text::new();
     for Refusal { method, reason } in &outcome.refused {
-        let _ = writeln!(out, "{method} not available: {reason}");
+        out.line(format_args!("{method} not available: {reason}"));
     }
-    let _ = write!(out, "ran with {}", outcome.method);
-    if let Some(emulator) = &outcome.emulator {
-        let _ = write!(out, ", under {}", emulator.display());
-    }
-    out.push('\n');
+    let under = outcome.emulator.as_ref().map(|emulator| format!(", under {}", emulator.display()));
+    out.line(format_args!("ran with {}{}", outcome.method, under.unwrap_or_default()));
     for line in outcome.not_shown() {
-        let _ = writeln!(out, "  not shown: {line}");
+        out.line(format_args!("  not shown: {line}"));
     }
     out
 }
@@ -77,16 +73,16 @@ pub fn json(outcome: &TrialOutcome, problems: &[String]) -> String {
 }
 
 /// What a machine allows, for people.
-pub fn doctor(abilities: &[Ability], needs: &[Need]) -> String {
-    let mut out = String::from(
-        "sazare try uses the first available method; chroot and loader confine nothing and need --trust:\n",
-    );
+pub fn doctor(abilities: &[Ability], needs: &[Need]) -> Text {
+    let mut out =
+        Text::of("sazare try uses the first available method; chroot and loader confine nothing and need --trust:");
     for ability in abilities {
-        let _ = writeln!(out, "  {:<12} {:<10} {}", ability.platform, ability.method.word(), verdict(&ability.result));
+        out.line(format_args!("  {:<12} {:<10} {}", ability.platform, ability.method.word(), verdict(&ability.result)));
     }
-    out.push_str("\nother verbs:\n");
+    out.line("");
+    out.line("other verbs:");
     for need in needs {
-        let _ = writeln!(out, "  {:<42} {}: {}", need.verbs, need.what, verdict(&need.result));
+        out.line(format_args!("  {:<42} {}: {}", need.verbs, need.what, verdict(&need.result)));
     }
     out
 }
