@@ -434,7 +434,7 @@ mod tests {
             (Some("Result"), &["metadata-file"]),
             (Some("Cache"), &["cache-dir", "cache-size", "no-cache"]),
         ];
-        let global = ["format", "quiet", "verbose", "color", "progress", "directory"];
+        let global = ["format", "quiet", "verbose", "color", "progress", "directory", "temporary-size"];
         let mut expected: BTreeMap<String, Option<String>> = BTreeMap::new();
         for (heading, flags) in groups.into_iter().chain([(Some("Global options"), global.as_slice())]) {
             expected.extend(flags.iter().map(|flag| (flag.to_string(), heading.map(str::to_string))));
