@@ -9,7 +9,7 @@ use std::process::Command;
 use sazare::codec::Scratch;
 use sazare::digest::Digest;
 use sazare::failure::{Failure as _, Kind};
-use sazare::image::{Blobs, Finished, Image, PlatformImage, Staging, StoreError};
+use sazare::image::{Blob, Blobs, Finished, Image, PlatformImage, Staging, StoreError};
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
 use sazare::progress::Silent;
@@ -291,7 +291,8 @@ fn open(place: &str) -> Result<Read, TransportError> {
 fn drain(image: &Image, blobs: &dyn Blobs) -> Result<u64, String> {
     let mut size = 0;
     for descriptor in image.blobs() {
-        let mut reader = blobs.open(descriptor).map_err(|error| error.to_string())?;
+        let blob = Blob::of(descriptor).map_err(|error| error.to_string())?;
+        let mut reader = blobs.open(&blob).map_err(|error| error.to_string())?;
         size += std::io::copy(&mut reader, &mut std::io::sink()).map_err(|error| error.to_string())?;
     }
     Ok(size)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::StoreError;
 use super::model::PlatformImage;
-use super::store::Blobs;
+use super::store::{Blob, Blobs};
 use crate::codec::compress;
 use crate::codec::tar::{self, TarError, Whiteouts};
 use crate::codec::{Scratch, ScratchError};
@@ -75,7 +75,8 @@ pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> R
             Err(error) => ScratchError::of(error)
                 .map_or_else(|error| FlattenError::Io(name.clone(), error), FlattenError::Scratch),
         };
-        let mut stored = io::BufReader::with_capacity(1 << 16, blobs.open(descriptor).map_err(FlattenError::Store)?);
+        let stored = Blob::of(descriptor).and_then(|blob| blobs.open(&blob)).map_err(FlattenError::Store)?;
+        let mut stored = io::BufReader::with_capacity(1 << 16, stored);
         let form = compress::form_of(io::BufRead::fill_buf(&mut stored).map_err(fail)?);
         let mut plain = Digesting::new(scratch.file().map_err(fail)?);
         let unpacked = compress::decompressed(form, &mut stored).and_then(|mut layer| io::copy(&mut layer, &mut plain));

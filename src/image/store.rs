@@ -21,12 +21,12 @@ const BUFFER: usize = 256 << 10;
 
 /// Where blobs can be read from.
 pub trait Blobs: Send + Sync {
-    /// Opens the blob of a descriptor. The reader gives the whole blob and proves its digest and size **at its end**:
-    /// who stops earlier has no proof.
+    /// Opens a blob. The reader gives the whole blob and checks its digest and size **at its end**: who stops earlier has
+    /// not checked it.
     ///
     /// # Errors
-    /// When the blob is not there, or the descriptor is none that can be checked.
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError>;
+    /// When the blob is not there.
+    fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError>;
 }
 
 /// Reads a document (manifest, index or config) that is small by nature, and proves it.
@@ -38,7 +38,7 @@ pub fn read_small(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Vec<u8>,
         return Err(StoreError::TooLarge { blob: descriptor.digest().to_string(), size: descriptor.size() });
     }
     let mut bytes = Vec::new();
-    let read = blobs.open(descriptor)?.read_to_end(&mut bytes);
+    let read = blobs.open(&Blob::of(descriptor)?)?.read_to_end(&mut bytes);
     read.map_err(|error| StoreError::Read { what: format!("blob {}", descriptor.digest()), error })?;
     Ok(bytes)
 }
@@ -125,7 +125,7 @@ impl Staging {
         if fs::metadata(self.blob_path(&blob.digest)).is_ok_and(|meta| meta.len() == blob.size) {
             return Ok(blob);
         }
-        let mut reader = blobs.open(descriptor)?;
+        let mut reader = blobs.open(&blob)?;
         let mut writer = self.blob()?;
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -176,8 +176,7 @@ impl Staging {
 }
 
 impl Blobs for Staging {
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        let blob = Blob::of(descriptor)?;
+    fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         let path = self.blob_path(&blob.digest);
         match input::open_itself(&path) {
             Ok(file) => Ok(Box::new(Verifying::new(file, blob.digest, blob.size))),

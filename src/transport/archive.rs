@@ -13,7 +13,7 @@ use tar::{EntryType, Header};
 use super::error::TransportError;
 use super::layout::copy_proved;
 use crate::image::{Blob, Blobs, PlatformImage, Staging};
-use crate::oci::{self, Annotations, Descriptor, MediaType};
+use crate::oci::{self, Annotations, Descriptor};
 use crate::progress::Progress;
 
 /// What goes into one archive.
@@ -57,7 +57,7 @@ pub(super) fn write(
             Member::Directory => {}
             Member::Bytes(bytes) => writer.write_all(bytes).map_err(failed)?,
             Member::Blob(blob) => {
-                let mut reader = staging.open(&blob.descriptor(MediaType::ImageLayerGzip))?;
+                let mut reader = staging.open(blob)?;
                 copy_proved(&mut *reader, writer, target, blob, progress)?;
             }
         }

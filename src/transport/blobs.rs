@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use crate::digest::{Digest, Verifying};
 use crate::image::{Blob, Blobs, StoreError};
 use crate::input;
-use crate::oci::Descriptor;
 use crate::tree::Content;
 
 /// The blobs of a layout.
@@ -17,13 +16,12 @@ pub(super) struct LayoutBlobs {
 }
 
 impl Blobs for LayoutBlobs {
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        let blob = Blob::of(descriptor)?;
+    fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         let path = self.folder.join("blobs/sha256").join(blob.digest.hex());
         match input::open(&path) {
             Ok(file) => Ok(Box::new(Verifying::new(file, blob.digest, blob.size))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(missing(&blob, self.folder.display().to_string()))
+                Err(missing(blob, self.folder.display().to_string()))
             }
             Err(error) => Err(StoreError::Read { what: path.display().to_string(), error }),
         }
@@ -39,9 +37,8 @@ pub(super) struct ArchiveBlobs {
 }
 
 impl Blobs for ArchiveBlobs {
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        let blob = Blob::of(descriptor)?;
-        let content = self.contents.get(&blob.digest).ok_or_else(|| missing(&blob, self.place.clone()))?;
+    fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError> {
+        let content = self.contents.get(&blob.digest).ok_or_else(|| missing(blob, self.place.clone()))?;
         let reader = content.open().map_err(|error| StoreError::Read {
             what: format!("blob {} of {}", blob.digest, self.place),
             error: io::Error::other(error),
@@ -59,11 +56,10 @@ pub(super) struct WithDocuments {
 }
 
 impl Blobs for WithDocuments {
-    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-        let blob = Blob::of(descriptor)?;
+    fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         match self.documents.get(&blob.digest) {
             Some(bytes) => Ok(Box::new(Verifying::new(bytes.as_slice(), blob.digest, blob.size))),
-            None => self.rest.open(descriptor),
+            None => self.rest.open(blob),
         }
     }
 }

@@ -187,7 +187,7 @@ fn is_whole(path: &Path, staged: &Path, blob: &Blob) -> bool {
 }
 
 fn copy(staging: &Staging, blob: &Blob, to: &Path, progress: &dyn Progress) -> Result<(), TransportError> {
-    let mut reader = staging.open(&blob.descriptor(oci::MediaType::ImageLayerGzip))?;
+    let mut reader = staging.open(blob)?;
     let mut writer = File::create(to).map_err(|error| TransportError::Write(to.to_path_buf(), error))?;
     copy_proved(&mut *reader, &mut writer, to, blob, progress)?;
     writer.sync_all().map_err(|error| TransportError::Write(to.to_path_buf(), error))

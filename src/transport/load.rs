@@ -204,8 +204,7 @@ mod tests {
     }
 
     impl Blobs for Memory {
-        fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, StoreError> {
-            let blob = Blob::of(descriptor)?;
+        fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError> {
             let bytes = self
                 .0
                 .get(&blob.digest)
