@@ -1,6 +1,32 @@
 //! sazare turns a staged root file system into OCI container images and initramfs archives, anywhere a file can be
 //! written, and refuses to make one whose programs could not start.
 //!
+//! # As a library
+//!
+//! [`api`] builds and verifies in a few calls:
+//!
+//! ```
+//! use sazare::api::{ImageBuilder, Verifier};
+//! use sazare::pipeline::Outcome;
+//! use sazare::transport::Place;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let root = concat!(env!("CARGO_MANIFEST_DIR"), "/images/hello/amd64");
+//! # let folder = tempfile::tempdir()?;
+//! # let output = format!("oci:{}", folder.path().join("layout").display());
+//! let outcome = ImageBuilder::from_folder(root)
+//!     .platform("linux/amd64".parse()?)
+//!     .entrypoint(["/bin/hello"])
+//!     .output(Place::for_writing(&output)?)
+//!     .run()?;
+//! assert!(matches!(outcome, Outcome::Built(_)));
+//!
+//! let checked = Verifier::new(Place::Rootfs(root.into())).platform("linux/amd64".parse()?).run()?;
+//! assert!(!checked.report.refuses());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Two waists
 //!
 //! Everything in this trade is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and
@@ -80,6 +106,9 @@ pub mod transport;
 
 // The whole.
 pub mod pipeline;
+
+// The whole, in a few calls.
+pub mod api;
 
 // What is told of it.
 pub mod render;
