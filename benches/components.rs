@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use sazare::codec::compress::{Compression, Packer, Whole, WholeCompressor};
+use sazare::codec::compress::{Compression, FileCompression, FileCompressor, Packer};
 use sazare::codec::dir::{ScanOptions, scan};
 use sazare::codec::tar::{self, Body};
 use sazare::digest::Digest;
@@ -69,10 +69,10 @@ fn compress_a_layer(bencher: Bencher<'_, '_>, compression: Compression) {
     });
 }
 
-#[divan::bench(args = [Whole::Gzip, Whole::Zstd])]
-fn compress_an_initramfs(bencher: Bencher<'_, '_>, form: Whole) {
+#[divan::bench(args = [FileCompression::Gzip, FileCompression::Zstd])]
+fn compress_an_initramfs(bencher: Bencher<'_, '_>, form: FileCompression) {
     bencher.counter(count()).bench(|| {
-        let mut compressor = WholeCompressor::new(sink(), form, 1).unwrap();
+        let mut compressor = FileCompressor::new(sink(), form, 1).unwrap();
         compressor.write_all(black_box(bytes())).unwrap();
         compressor.finish().unwrap();
     });

@@ -11,16 +11,16 @@ use std::time::SystemTime;
 use crate::codec::compress::Compression;
 use crate::codec::{SCRATCH_MAX, Scratch};
 use crate::epoch::Epoch;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::host;
 use crate::image::{Cache, LayerOptions, StoreError};
 use crate::link::{Allowance, Baseline, Policy};
 use crate::path::ImagePath;
-use crate::pipeline::{self, BuildError, Checked, Order, Outcome, Seen};
+use crate::pipeline::{self, BuildError, Checked, Order, Outcome, PlaceContents};
 use crate::platform::Platform;
 use crate::private::PrivateFolder;
 use crate::progress::{Progress, Silent};
-use crate::recipe::{HostPath, Origin, Parts, PartsError, Recipe, Source};
+use crate::recipe::{HostPath, Parts, PartsError, Recipe, RuleOrigin, Source};
 use crate::reference::{Repository, Tag};
 use crate::transport::{Place, WriteOptions};
 
@@ -49,14 +49,14 @@ pub enum ApiError {
 }
 
 impl Failure for ApiError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
             ApiError::Build(error) => error.kind(),
             ApiError::Parts(_)
             | ApiError::NoOutput
             | ApiError::NoStream
             | ApiError::NoTemporary(_)
-            | ApiError::NoPlatform(_) => Kind::Usage,
+            | ApiError::NoPlatform(_) => FailureKind::Usage,
         }
     }
 
@@ -91,7 +91,7 @@ impl ImageBuilder {
     /// Builds of a root file system: a directory, a tar or a Debian package. `{arch}` stands for each platform's
     /// architecture. [`ImageBuilder::platform`] is needed.
     pub fn from_folder(folder: impl Into<String>) -> ImageBuilder {
-        let source = Source::new(Origin::command_line(), HostPath::new(PathBuf::new(), folder));
+        let source = Source::new(RuleOrigin::command_line(), HostPath::new(PathBuf::new(), folder));
         ImageBuilder::new(Parts { sources: vec![source], ..Parts::default() })
     }
 
@@ -244,7 +244,7 @@ impl ImageBuilder {
 
 /// A directory beside an output; `None` for a stream.
 fn beside(place: &Place, platforms: &[Platform]) -> Option<PathBuf> {
-    let Place::Rootfs(folder) = place else { return place.staging_folder() };
+    let Place::Rootfs(folder) = place else { return place.temporary_folder() };
     let filled = folder.to_str().zip(platforms.first()).map(|(text, platform)| PathBuf::from(platform.fill_in(text)));
     let folder = filled.as_deref().unwrap_or(folder);
     let above =
@@ -320,7 +320,7 @@ impl Verifier {
         // Of a directory, nothing is unpacked.
         let scratch = Scratch::new(private.as_ref().map_or(Path::new("."), PrivateFolder::path));
         let seen = pipeline::read(&place, &platforms, &scratch, progress)?;
-        if platforms.is_empty() && !matches!(seen, Seen::Image(..)) {
+        if platforms.is_empty() && !matches!(seen, PlaceContents::Image(..)) {
             return Err(ApiError::NoPlatform(place));
         }
         let verdicts = pipeline::verify(&seen, &platforms, &init, &policy, progress)?;

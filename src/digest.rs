@@ -80,20 +80,20 @@ pub struct Hasher(Sha256);
 
 /// Where a [`Hasher`] stands: all that the bytes before have left behind.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Midway([u8; Midway::SIZE]);
+pub struct HasherState([u8; HasherState::SIZE]);
 
-impl Midway {
+impl HasherState {
     /// How long its form in memory is, in bytes: state and counter of SHA-256, and up to a block that is not full.
     pub const SIZE: usize = 104;
 
     /// Its bytes. They mean something to the version of the library that made them only.
-    pub fn as_bytes(&self) -> &[u8; Midway::SIZE] {
+    pub fn as_bytes(&self) -> &[u8; HasherState::SIZE] {
         &self.0
     }
 
-    /// What [`Midway::as_bytes`] gave.
-    pub fn from_bytes(bytes: [u8; Midway::SIZE]) -> Midway {
-        Midway(bytes)
+    /// What [`HasherState::as_bytes`] gave.
+    pub fn from_bytes(bytes: [u8; HasherState::SIZE]) -> HasherState {
+        HasherState(bytes)
     }
 }
 
@@ -104,13 +104,13 @@ impl Hasher {
     }
 
     /// Where it stands.
-    pub fn midway(&self) -> Midway {
-        Midway(self.0.serialize().into())
+    pub fn state(&self) -> HasherState {
+        HasherState(self.0.serialize().into())
     }
 
     /// Goes on from where another one stood; `None` when that is no such place.
-    pub fn resume(midway: &Midway) -> Option<Hasher> {
-        Sha256::deserialize(&SerializedState::<Sha256>::from(midway.0)).ok().map(Hasher)
+    pub fn resume(state: &HasherState) -> Option<Hasher> {
+        Sha256::deserialize(&SerializedState::<Sha256>::from(state.0)).ok().map(Hasher)
     }
 
     /// The digest of all that was taken.
@@ -223,12 +223,12 @@ mod tests {
     fn a_digest_goes_on_where_it_was_put_down() {
         let mut hasher = Hasher::default();
         hasher.update(&[7; 1000]);
-        let midway = Midway::from_bytes(*hasher.midway().as_bytes());
+        let state = HasherState::from_bytes(*hasher.state().as_bytes());
         hasher.update(b"the end");
-        let mut other = Hasher::resume(&midway).unwrap();
+        let mut other = Hasher::resume(&state).unwrap();
         other.update(b"the end");
         assert_eq!(other.finish(), hasher.finish());
-        assert!(Hasher::resume(&Midway::from_bytes([255; Midway::SIZE])).is_none());
+        assert!(Hasher::resume(&HasherState::from_bytes([255; HasherState::SIZE])).is_none());
     }
 
     #[test]

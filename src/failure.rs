@@ -9,7 +9,7 @@ use std::io;
 
 /// The class of a failure. Each has an exit code, which is part of the contract with users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FailureKind {
     /// The command line asks for something that cannot be meant.
     Usage,
     /// The recipe is wrong.
@@ -22,15 +22,15 @@ pub enum Kind {
     Bug,
 }
 
-impl Kind {
+impl FailureKind {
     /// The process exit code that stands for this class.
     pub fn exit_code(self) -> u8 {
         match self {
-            Kind::Usage => 2,
-            Kind::Recipe => 3,
-            Kind::Input => 4,
-            Kind::Output => 5,
-            Kind::Bug => 70,
+            FailureKind::Usage => 2,
+            FailureKind::Recipe => 3,
+            FailureKind::Input => 4,
+            FailureKind::Output => 5,
+            FailureKind::Bug => 70,
         }
     }
 }
@@ -47,7 +47,7 @@ pub fn system_words(error: &io::Error) -> String {
 /// An error that ends the work: what class it is of, and what the reader can do about it.
 pub trait Failure: Error + Send + Sync + 'static {
     /// The class, from which the exit code follows.
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> FailureKind;
 
     /// What to do, where that is known and not plain from the message.
     fn hint(&self) -> Option<String> {

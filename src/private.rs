@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 
 /// How the names of private folders begin. Sixteen hexadecimal digits follow.
 pub const PREFIX: &str = ".sazare-";
@@ -62,8 +62,8 @@ pub struct PrivateError {
 }
 
 impl Failure for PrivateError {
-    fn kind(&self) -> Kind {
-        Kind::Output
+    fn kind(&self) -> FailureKind {
+        FailureKind::Output
     }
 
     fn hint(&self) -> Option<String> {
@@ -718,6 +718,6 @@ mod tests {
         fs::write(&path, b"").unwrap();
         let error = PrivateFolder::make_in(&path).unwrap_err();
         assert!(error.to_string().contains("a file"), "{error}");
-        assert_eq!(error.kind(), Kind::Output);
+        assert_eq!(error.kind(), FailureKind::Output);
     }
 }

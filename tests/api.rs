@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sazare::api::{ApiError, ImageBuilder, Verifier};
-use sazare::failure::{Failure as _, Kind};
+use sazare::failure::{Failure as _, FailureKind};
 use sazare::pipeline::Outcome;
 use sazare::platform::{Arch, Platform};
 use sazare::progress::Silent;
@@ -63,7 +63,7 @@ fn what_is_missing_is_an_error() {
     let builder = || ImageBuilder::from_folder(ROOT).platform(amd64());
     let refused = |outcome: Result<Outcome, ApiError>| {
         let Err(error) = outcome else { panic!("it was built") };
-        assert_eq!(error.kind(), Kind::Usage, "{error}");
+        assert_eq!(error.kind(), FailureKind::Usage, "{error}");
         error
     };
     assert!(matches!(refused(builder().run()), ApiError::NoOutput));

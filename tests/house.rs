@@ -49,7 +49,7 @@ fn collect(folder: &Path, prefix: &str, into: &mut Sources) {
 /// Everything that breaks a rule, one line each.
 fn faults(sources: &Sources) -> Vec<String> {
     let floors = floors(sources);
-    let mut faults = Vec::new();
+    let mut faults = repeated_types(sources);
     for (file, text) in sources {
         let stem = file.rsplit('/').next().unwrap_or(file).trim_end_matches(".rs");
         if EMPTY_NAMES.contains(&stem) {
@@ -91,6 +91,24 @@ fn faults(sources: &Sources) -> Vec<String> {
                 if !faults.contains(&fault) {
                     faults.push(fault);
                 }
+            }
+        }
+    }
+    faults
+}
+
+/// Public types that have the same name. Macros define some, so what stands in their braces counts too.
+fn repeated_types(sources: &Sources) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut known: BTreeMap<String, &String> = BTreeMap::new();
+    for (file, text) in sources {
+        for window in tokens(&without_tests(text)).windows(3) {
+            let [public, kind, name] = window else { continue };
+            if public == "pub"
+                && matches!(kind.as_str(), "struct" | "enum" | "trait" | "type" | "union")
+                && let Some(first) = known.insert(name.clone(), file)
+            {
+                faults.push(format!("src/{file}: the public type `{name}` is also in src/{first}"));
             }
         }
     }
@@ -372,6 +390,22 @@ mod forged {
         ] {
             let faults = house_with("path.rs", &format!("//! .\n{path}\n"));
             assert!(faults.contains(&"src/path.rs may not import `tree`".to_owned()), "{path}: {faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_public_type_has_its_name_alone() {
+        let mode = "src/tree/mode.rs: the public type `Mode` is also in src/path.rs";
+        let with_mode = |text: &str| {
+            let mode = "//! .\nmacro! { pub struct Mode(u32); }\n";
+            let files = [("path.rs", text), ("tree/mode.rs", mode)];
+            repeated_types(&files.map(|(file, text)| (file.to_owned(), text.to_owned())).into())
+        };
+        assert_eq!(with_mode("//! .\npub enum Mode {}\n"), [mode]);
+        for other in
+            ["pub enum Modes {}", "enum Mode {}", "pub(crate) type Mode = u8;", "#[cfg(test)]\npub struct Mode;"]
+        {
+            assert_eq!(with_mode(&format!("//! .\n{other}\n")), [""; 0], "{other}");
         }
     }
 

@@ -8,8 +8,8 @@ use std::process::Command;
 
 use sazare::codec::Scratch;
 use sazare::digest::Digest;
-use sazare::failure::{Failure as _, Kind};
-use sazare::image::{Blob, Blobs, Finished, Image, PlatformImage, Staging, StoreError};
+use sazare::failure::{Failure as _, FailureKind};
+use sazare::image::{Blob, BlobStore, Blobs, Finished, Image, PlatformImage, StoreError};
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
 use sazare::progress::Silent;
@@ -29,21 +29,21 @@ fn layer(text: &str) -> (Vec<u8>, Digest) {
 }
 
 /// An image of `text` for both platforms.
-fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Result<Finished, StoreError> {
+fn image(store: &BlobStore, name: Option<&str>, tags: &[&str], text: &str) -> Result<Finished, StoreError> {
     let mut platforms = Vec::new();
     for arch in Arch::ALL {
         let platform = Platform::new(arch);
         let (bytes, diff_id) = layer(&format!("{text} {platform}"));
-        let layer = staging.put(&bytes)?.descriptor(MediaType::ImageLayerGzip);
+        let layer = store.put(&bytes)?.descriptor(MediaType::ImageLayerGzip);
         let history = oci::HistoryEntry {
             created: sazare::epoch::Epoch::DEFAULT,
             created_by: "a test".into(),
             comment: String::new(),
         };
         let configuration = Configuration::new(&platform).with_layer(&diff_id, &history);
-        let config = staging.put(&configuration.to_bytes())?.descriptor(MediaType::ImageConfig);
+        let config = store.put(&configuration.to_bytes())?.descriptor(MediaType::ImageConfig);
         let manifest = oci::manifest(config, vec![layer], &Annotations::new());
-        let mut descriptor = staging.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
+        let mut descriptor = store.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
         descriptor.set_platform(Some(oci::platform_of(&platform)));
         let platform = platform.to_string();
         platforms.push(PlatformImage {
@@ -55,7 +55,7 @@ fn image(staging: &Staging, name: Option<&str>, tags: &[&str], text: &str) -> Re
     }
     let children = platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
     let index = oci::canonical(&oci::index(children, &Annotations::new()));
-    let root = staging.put(&index)?.descriptor(MediaType::ImageIndex);
+    let root = store.put(&index)?.descriptor(MediaType::ImageIndex);
     Ok(Finished {
         image: Image { root, index_annotations: Annotations::new(), platforms },
         name: name.map(|name| name.parse().unwrap()),
@@ -70,19 +70,19 @@ fn write(place: &str, tags: &[&str], text: &str) -> Result<WrittenImage, Transpo
 fn write_with(place: &str, tags: &[&str], text: &str, options: &WriteOptions) -> Result<WrittenImage, TransportError> {
     let place = Place::for_writing(place).unwrap();
     transport::check(&place)?;
-    let staging = Staging::begin(&place.staging_folder().unwrap())?;
-    let image = image(&staging, Some("you/app"), tags, text)?;
-    publish(&image, &staging, &place, options, &mut std::io::sink())
+    let store = BlobStore::begin(&place.temporary_folder().unwrap())?;
+    let image = image(&store, Some("you/app"), tags, text)?;
+    publish(&image, &store, &place, options, &mut std::io::sink())
 }
 
 fn publish(
     image: &Finished,
-    staging: &Staging,
+    store: &BlobStore,
     place: &Place,
     options: &WriteOptions,
     stdout: &mut dyn std::io::Write,
 ) -> Result<WrittenImage, TransportError> {
-    match transport::prepare_image(image, staging, place, options, &Silent)?.publish(stdout, &Silent)? {
+    match transport::prepare_image(image, store, place, options, &Silent)?.publish(stdout, &Silent)? {
         Written::Image(written) => Ok(written),
         other => panic!("{other:?}"),
     }
@@ -180,9 +180,9 @@ fn the_same_image_gives_the_same_bytes_everywhere() {
     assert_eq!(names(&path("a/blobs/sha256")), names(&path("b/blobs/sha256")));
     assert_eq!(names(folder.path()), ["a", "a.tar", "b", "b.tar"]);
     let mut streamed = Vec::new();
-    let staging = Staging::begin(folder.path()).unwrap();
-    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
-    publish(&image, &staging, &Place::Stdio, &WriteOptions::default(), &mut streamed).unwrap();
+    let store = BlobStore::begin(folder.path()).unwrap();
+    let image = image(&store, Some("you/app"), &["v1"], "one").unwrap();
+    publish(&image, &store, &Place::Stdio, &WriteOptions::default(), &mut streamed).unwrap();
     assert!(streamed == fs::read(path("a.tar")).unwrap(), "standard output carries the same archive");
 }
 
@@ -245,10 +245,10 @@ fn an_archive_replaces_what_a_link_leads_to_and_streams_to_a_pipe() {
         let pipe = path("pipe");
         std::thread::spawn(move || fs::read(pipe).unwrap())
     };
-    let staging = Staging::begin(&path("real")).unwrap();
-    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
+    let store = BlobStore::begin(&path("real")).unwrap();
+    let image = image(&store, Some("you/app"), &["v1"], "one").unwrap();
     let place = Place::for_writing(&format!("docker-archive:{}", path("pipe").display())).unwrap();
-    publish(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
+    publish(&image, &store, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
     assert!(reader.join().unwrap() == bytes);
 }
 
@@ -350,8 +350,8 @@ fn archives_of_other_hands_are_read() {
         assert_eq!((image.platforms.len(), notes), (1, vec![]));
         assert_eq!(image.platforms[0].manifest.layers()[0].media_type(), &MediaType::ImageLayer);
         drain(&image, &*blobs).unwrap();
-        let staging = Staging::begin(folder.path()).unwrap();
-        image.blobs().into_iter().for_each(|blob| assert!(staging.adopt(&*blobs, blob).is_ok()));
+        let store = BlobStore::begin(folder.path()).unwrap();
+        image.blobs().into_iter().for_each(|blob| assert!(store.adopt(&*blobs, blob).is_ok()));
     }
     let error = open(&format!("docker-archive:{}:v2", path("docker.tar"))).err().unwrap();
     assert!(error.to_string().ends_with(r#"has no image "v2"; it has docker.io/you/app:v1"#), "{error}");
@@ -396,7 +396,7 @@ fn damage_is_never_taken_for_an_image() {
                 assert!(length > index, "{length}");
                 drain(&image, &*blobs).unwrap();
             }
-            Err(error) => assert_eq!(error.kind(), Kind::Input, "{error}"),
+            Err(error) => assert_eq!(error.kind(), FailureKind::Input, "{error}"),
         }
     }
     // A flipped bit is an error, or has no effect: the image is the same.
@@ -528,11 +528,11 @@ fn an_old_docker_save_links_to_a_layer_that_it_has_already() {
 fn a_place_on_another_file_system_is_copied_to() {
     let Some(tmpfs) = Tmpfs::mount("4m") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let staging = Staging::begin(tmpfs.0.path()).unwrap();
-    let image = image(&staging, Some("you/app"), &["v1"], "one").unwrap();
+    let store = BlobStore::begin(tmpfs.0.path()).unwrap();
+    let image = image(&store, Some("you/app"), &["v1"], "one").unwrap();
     for place in ["a/", "b/"] {
         let place = Place::for_writing(place).unwrap().seen_from(folder.path());
-        publish(&image, &staging, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
+        publish(&image, &store, &place, &WriteOptions::default(), &mut std::io::sink()).unwrap();
         let (image, blobs, _) = open(&place.to_string()).unwrap();
         drain(&image, &*blobs).unwrap();
     }
@@ -677,7 +677,7 @@ fn a_full_disk_at_any_moment_leaves_the_old_image_whole() {
                 Ok(_) => enough += 1,
                 Err(error) => {
                     full += 1;
-                    assert_eq!(error.kind(), Kind::Output, "{error}");
+                    assert_eq!(error.kind(), FailureKind::Output, "{error}");
                     let text = error.to_string();
                     assert!(text.starts_with(&format!("cannot write {}", tmpfs.0.path().display())), "{text}");
                     assert!(text.contains("No space left on device"), "{text}");

@@ -12,7 +12,7 @@ use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
-use crate::recipe::{self, Extra, Origin};
+use crate::recipe::{self, Extra, RuleOrigin};
 use crate::tree::{ContentError, Errno, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
 
 /// What to bundle.
@@ -343,7 +343,7 @@ fn move_to(
     spelled: &[u8],
     here: &ImagePath,
     to: &ImagePath,
-    origin: &Origin,
+    origin: &RuleOrigin,
 ) -> Result<(), BundleError> {
     let missing = |error| BundleError::NotFound(origin.clone(), to.to_string(), error);
     let found = packing.tree.resolve(&ImagePath::root(), spelled, Follow::Yes).map_err(missing)?;
@@ -389,7 +389,7 @@ mod tests {
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
     fn rules(programs: &[&str]) -> recipe::Bundle {
-        recipe::Bundle::new(Origin::command_line(), programs.iter().map(|program| program.to_string()))
+        recipe::Bundle::new(RuleOrigin::command_line(), programs.iter().map(|program| program.to_string()))
     }
 
     fn bundle(sample: &Sample, rules: &recipe::Bundle) -> Collected {

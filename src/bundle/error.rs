@@ -1,8 +1,8 @@
 //! Why programs cannot be bundled.
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::path::PathError;
-use crate::recipe::Origin;
+use crate::recipe::RuleOrigin;
 use crate::tree::{ContentError, ResolveError};
 
 /// Why programs cannot be bundled.
@@ -10,29 +10,29 @@ use crate::tree::{ContentError, ResolveError};
 pub enum BundleError {
     /// A name that no directory of PATH has.
     #[error("{0}: no directory of the root's PATH has this program: {1}")]
-    NotInPath(Origin, String),
+    NotInPath(RuleOrigin, String),
     /// A path that leads to no file.
     #[error("{0}: no such program in the root: {1}: {2}")]
-    NotFound(Origin, String, #[source] ResolveError),
+    NotFound(RuleOrigin, String, #[source] ResolveError),
     /// A path that leads to something other than a regular file.
     #[error("{0}: not a program, because it is not a regular file: {1}")]
-    NotAFile(Origin, String),
+    NotAFile(RuleOrigin, String),
     /// A path that is not valid.
     #[error("{0}: {1}")]
-    Path(Origin, #[source] PathError),
+    Path(RuleOrigin, #[source] PathError),
     /// A file cannot be read, so what the programs need is not known.
     #[error(transparent)]
     Content(#[from] ContentError),
     /// Several programs would be installed as one file.
     #[error("{0}: several programs would be installed as one file: {1}")]
-    OneInstall(Origin, String),
+    OneInstall(RuleOrigin, String),
 }
 
 impl Failure for BundleError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            BundleError::NotInPath(..) | BundleError::NotFound(..) | BundleError::NotAFile(..) => Kind::Input,
-            BundleError::Path(..) | BundleError::OneInstall(..) => Kind::Usage,
+            BundleError::NotInPath(..) | BundleError::NotFound(..) | BundleError::NotAFile(..) => FailureKind::Input,
+            BundleError::Path(..) | BundleError::OneInstall(..) => FailureKind::Usage,
             BundleError::Content(error) => error.kind(),
         }
     }

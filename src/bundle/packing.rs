@@ -152,10 +152,10 @@ impl<'a> Packing<'a> {
     /// Puts an entry of our own somewhere, with the directories above it.
     pub(super) fn put(&mut self, path: &ImagePath, inode: Inode, why: Reason) -> Result<InodeId, ResolveError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(self.tree.root()) };
-        let landing = self.tree.landing(&parent)?;
-        let mut directory = landing.directory;
-        let mut here = landing.path;
-        for name in landing.missing {
+        let destination = self.tree.destination(&parent)?;
+        let mut directory = destination.directory;
+        let mut here = destination.path;
+        for name in destination.missing {
             here = here.join(&name);
             let meta = match self.root.get(&here).map(|id| self.root.inode(id)).filter(|inode| inode.is_directory()) {
                 Some(inode) => Metadata::clone(&inode.meta),

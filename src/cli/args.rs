@@ -64,30 +64,30 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  sazare build images/hello -o hello.tar\n  sazare build rootfs --platform linux/arm64 --entrypoint /bin/app -t you/app:1.0 -o oci:out\n  sazare build --platform linux/amd64=stage/amd64 --platform linux/arm64=stage/arm64 --cmd /bin/sh -t app -o app.tar"
     )]
-    Build(Box<Build>),
+    Build(Box<BuildArgs>),
     /// Check whether the programs in a place would start
-    Verify(Verify),
+    Verify(VerifyArgs),
     /// Collect the files that programs need to run, and nothing else, into a directory, an image or an archive
     #[command(
         after_help = "Examples:\n  sazare bundle patchelf -o patchelf.tar\n  sazare bundle /usr/bin/curl --with ca,nss -o rootfs:out\n  sazare bundle /bin/app --root arm64-root -o oci:app\n  sazare bundle /usr/bin/clang-format /bundle --test --test-stdin 'int main(  ){ }' --test-stdout 'int main() {}'"
     )]
-    Bundle(Box<Bundle>),
+    Bundle(Box<BundleArgs>),
     /// Show the contents of a place: platforms, config, layers, files and sizes
-    Inspect(Inspect),
+    Inspect(InspectArgs),
     /// Run a command inside a place, using the strongest method that this machine allows
     #[command(
         after_help = "Methods, the strongest first: namespace (new namespaces with the tree as the root), chroot (root only), loader (the\ntree's own loader, run directly). Only namespace confines the command; the others need --trust or --method. If\nqemu-user is installed, each runs programs of another architecture.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
     )]
-    Try(Box<Try>),
+    Try(Box<TryArgs>),
     /// Test which features of this machine sazare can use
     Doctor,
     /// Write man pages, shell completions or the JSON schema of recipes
-    Generate(Generate),
+    Generate(GenerateArgs),
 }
 
 /// Flags of `build`.
 #[derive(Debug, ClapArgs)]
-pub struct Build {
+pub struct BuildArgs {
     /// A recipe (a .toml file, or a directory with recipe.toml), or the directory of a root file system
     #[arg(value_name = "RECIPE|ROOTFS", required_unless_present_any = ["example", "platform"])]
     pub what: Option<PathBuf>,
@@ -106,7 +106,7 @@ pub struct Build {
 
 /// Flags of `bundle`. The short ones are magicpak's.
 #[derive(Debug, ClapArgs)]
-pub struct Bundle {
+pub struct BundleArgs {
     /// Programs: paths, or names to look up in PATH. If --output is not given, the last one is the directory to write
     #[arg(value_name = "PROGRAM", required = true)]
     pub programs: Vec<String>,
@@ -220,7 +220,7 @@ pub enum ExtraKind {
 
 /// Flags of `verify`.
 #[derive(Debug, ClapArgs)]
-pub struct Verify {
+pub struct VerifyArgs {
     /// What to check: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or any path whose type can be detected
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
@@ -249,7 +249,7 @@ pub struct Verify {
 
 /// Flags of `inspect`.
 #[derive(Debug, ClapArgs)]
-pub struct Inspect {
+pub struct InspectArgs {
     /// The place to show
     #[arg(value_name = "PLACE")]
     pub place: String,
@@ -266,7 +266,7 @@ pub struct Inspect {
 
 /// Flags of `try`.
 #[derive(Debug, ClapArgs)]
-pub struct Try {
+pub struct TryArgs {
     /// An image, an archive, a root file system or an initramfs
     #[arg(value_name = "PLACE")]
     pub place: String,
@@ -310,7 +310,7 @@ pub struct Try {
 
 /// Flags of `generate`.
 #[derive(Debug, ClapArgs)]
-pub struct Generate {
+pub struct GenerateArgs {
     /// What to write
     #[command(subcommand)]
     pub what: Generated,

@@ -16,12 +16,12 @@ use sazare::replace::NewFile;
 use sazare::report::Severity;
 use sazare::transport::{Place, WriteOptions, Written};
 
-use super::args::{Build, Format, Global};
+use super::args::{BuildArgs, Format, Global};
 use super::cache;
 use super::console::Console;
+use super::error::{CliError, REFUSED};
 use super::flags::ImageFlags;
 use super::request;
-use super::trouble::{REFUSED, Trouble};
 use super::verify;
 
 /// The files of the example, relative to its folder.
@@ -32,15 +32,20 @@ const EXAMPLE: [(&str, &[u8]); 3] = [
 ];
 
 /// Runs the verb.
-pub fn run(build: &Build, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(build: &BuildArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     if build.example {
-        let folder = example().map_err(|error| Trouble::Build(BuildError::Store(error)))?;
+        let folder = example().map_err(|error| CliError::Build(BuildError::Store(error)))?;
         return run_recipe(build, Some(folder.path()), global, console);
     }
     run_recipe(build, build.what.as_deref(), global, console)
 }
 
-fn run_recipe(build: &Build, what: Option<&Path>, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+fn run_recipe(
+    build: &BuildArgs,
+    what: Option<&Path>,
+    global: &Global,
+    console: &Console,
+) -> Result<ExitCode, CliError> {
     let wanted = request::platforms(&build.platform)?;
     let recipe = request::recipe(build, what, &wanted)?;
     let places = build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
@@ -62,17 +67,17 @@ pub(super) struct Job<'a> {
 
 /// Looks at the trees as they would be written, after they were verified; may put other contents into their files. Says
 /// whether they are to be written.
-pub(super) type Review<'a> = dyn Fn(&mut Ready<'_>) -> Result<bool, Trouble> + 'a;
+pub(super) type Review<'a> = dyn Fn(&mut Ready<'_>) -> Result<bool, CliError> + 'a;
 
 impl Job<'_> {
     /// Makes it: everything is verified before anything is written.
-    pub(super) fn run(self, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    pub(super) fn run(self, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
         let Job { recipe, name, flags, .. } = &self;
         let cache = cache::open(&flags.cache)?;
         let layout = &flags.layout;
         let docker_platform = layout.docker_platform.as_deref().map(str::parse).transpose();
         let docker_platform =
-            docker_platform.map_err(|error| Trouble::Usage(format!("--docker-platform: {error}"), None))?;
+            docker_platform.map_err(|error| CliError::Usage(format!("--docker-platform: {error}"), None))?;
         let order = Order {
             recipe,
             platforms: &recipe.platforms,
@@ -104,7 +109,7 @@ impl Job<'_> {
                 return refused(ready.checked(), global, console);
             }
         }
-        let output = |file: &Path, error| Trouble::Output(file.display().to_string(), error);
+        let output = |file: &Path, error| CliError::Output(file.display().to_string(), error);
         let metadata = match order.metadata_file {
             // Begun before anything is in its place: if it cannot be written there, nothing is.
             Some(file) => Some((file, NewFile::begin(file).map_err(|error| output(file, error.error))?)),
@@ -112,7 +117,7 @@ impl Job<'_> {
         };
         let mut out = BufWriter::new(Out);
         let built = ready.write(&mut out, console)?;
-        out.flush().map_err(|error| Trouble::Output("standard output".into(), error))?;
+        out.flush().map_err(|error| CliError::Output("standard output".into(), error))?;
         let text = render::built(&built, &recipe.platforms, order.layers.compression);
         if let Some((file, new)) = metadata {
             new.publish(text.as_bytes()).map_err(|error| output(file, error))?;
@@ -121,7 +126,7 @@ impl Job<'_> {
     }
 
     /// Says what was made.
-    fn report(&self, built: &Built, metadata: &str, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+    fn report(&self, built: &Built, metadata: &str, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
         let report = &built.checked.report;
         let found = verify::human(report, console);
         match report.count(Severity::Warning) {
@@ -158,7 +163,7 @@ impl Job<'_> {
 }
 
 /// Says why nothing was written.
-fn refused(checked: &Checked, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+fn refused(checked: &Checked, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     let Checked { report, verdicts } = checked;
     match global.format {
         Format::Human => console.tell(&verify::human(report, console)),

@@ -10,19 +10,19 @@ use sazare::path::ImagePath;
 use sazare::pipeline::{self, BuildError, Ready};
 use sazare::platform::Platform;
 use sazare::progress::{Action, Progress, Step};
-use sazare::recipe::{self, Extra, Globs, HostPath, Origin, Parts, Recipe, Template};
+use sazare::recipe::{self, Extra, Globs, HostPath, Parts, Recipe, RuleOrigin, Template};
 use sazare::reference::Repository;
 use sazare::transport::Place;
 
-use super::args::{Bundle, ExtraKind, Global};
+use super::args::{BundleArgs, ExtraKind, Global};
 use super::build::{Job, Review};
 use super::console::Console;
+use super::error::CliError;
 use super::request;
 use super::review;
-use super::trouble::Trouble;
 
 /// Runs the verb.
-pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(bundle: &BundleArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     let (programs, places) = programs_and_places(bundle)?;
     let rules = rules(bundle, programs)?;
     let recipe = recipe(bundle, &rules, global, console)?;
@@ -37,26 +37,26 @@ pub fn run(bundle: &Bundle, global: &Global, console: &Console) -> Result<ExitCo
 }
 
 /// What to bundle, and where to. As with magicpak, the last word is the folder to write when no output is named.
-fn programs_and_places(bundle: &Bundle) -> Result<(&[String], Vec<Place>), Trouble> {
+fn programs_and_places(bundle: &BundleArgs) -> Result<(&[String], Vec<Place>), CliError> {
     if !bundle.output.is_empty() {
         let places = bundle.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
         return Ok((&bundle.programs, places));
     }
     match bundle.programs.split_last() {
         Some((folder, programs)) if !programs.is_empty() => Ok((programs, vec![Place::Rootfs(PathBuf::from(folder))])),
-        _ => Err(Trouble::usage(
+        _ => Err(CliError::usage(
             "no output is named for the bundle",
             "add -o PLACE, such as -o rootfs:DIR or -o app.tar, or the directory to write as the last argument",
         )),
     }
 }
 
-fn rules(bundle: &Bundle, programs: &[String]) -> Result<recipe::Bundle, Trouble> {
+fn rules(bundle: &BundleArgs, programs: &[String]) -> Result<recipe::Bundle, CliError> {
     let globs = |flag: &str, texts: &[String]| {
-        Globs::new(texts).map_err(|error| Trouble::Usage(format!("{flag}: {error}"), None))
+        Globs::new(texts).map_err(|error| CliError::Usage(format!("{flag}: {error}"), None))
     };
-    let directory = |text: &String| -> Result<ImagePath, Trouble> {
-        text.parse().map_err(|error| Trouble::Usage(format!("--mkdir: {error}"), None))
+    let directory = |text: &String| -> Result<ImagePath, CliError> {
+        text.parse().map_err(|error| CliError::Usage(format!("--mkdir: {error}"), None))
     };
     // Words of this machine are seen from the working directory; those of another root only from its root.
     let of_this_machine = bundle.root.is_none();
@@ -71,7 +71,7 @@ fn rules(bundle: &Bundle, programs: &[String]) -> Result<recipe::Bundle, Trouble
         with: bundle.with.iter().map(|kind| extra(*kind)).collect(),
         directories: bundle.mkdir.iter().map(directory).collect::<Result<_, _>>()?,
         install_to: bundle.install_to.as_ref().map(Template::new),
-        ..recipe::Bundle::new(Origin::command_line(), programs.iter().map(program))
+        ..recipe::Bundle::new(RuleOrigin::command_line(), programs.iter().map(program))
     })
 }
 
@@ -82,9 +82,9 @@ fn plain(path: &Path) -> String {
 }
 
 /// Runs the program once; gives what it used.
-fn traced(bundle: &Bundle, rules: &recipe::Bundle, console: &Console) -> Result<BTreeSet<Traced>, Trouble> {
+fn traced(bundle: &BundleArgs, rules: &recipe::Bundle, console: &Console) -> Result<BTreeSet<Traced>, CliError> {
     let ([program], true) = (rules.programs.as_slice(), bundle.root.is_none()) else {
-        return Err(Trouble::usage(
+        return Err(CliError::usage(
             "--trace is for one program of this machine's own root",
             "bundle programs one by one, or name what they open with --include",
         ));
@@ -134,7 +134,7 @@ fn extra(kind: ExtraKind) -> Extra {
 }
 
 /// The recipe that the flags stand for.
-fn recipe(bundle: &Bundle, rules: &recipe::Bundle, global: &Global, console: &Console) -> Result<Recipe, Trouble> {
+fn recipe(bundle: &BundleArgs, rules: &recipe::Bundle, global: &Global, console: &Console) -> Result<Recipe, CliError> {
     let mut platforms: Vec<Platform> =
         request::platforms(&bundle.platform)?.into_iter().map(|(platform, _)| platform).collect();
     if platforms.is_empty() {
@@ -142,14 +142,14 @@ fn recipe(bundle: &Bundle, rules: &recipe::Bundle, global: &Global, console: &Co
         platforms = pipeline::bundle_platforms(rules, &request::scratch(&private, global)?, console)?;
     }
     if platforms.is_empty() {
-        return Err(Trouble::usage(
+        return Err(CliError::usage(
             "the first program does not show the platform: it is not a program for linux/amd64 or linux/arm64",
             "name it with --platform",
         ));
     }
     let mut parts = Parts { platforms, bundle: Some(rules.clone()), ..Parts::default() };
     request::override_parts(&mut parts, &bundle.image)?;
-    Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
+    Recipe::new(parts).map_err(|error| CliError::Usage(error.to_string(), None))
 }
 
 /// The name of an image that has no tag: that of its first program, in the registry `localhost`.

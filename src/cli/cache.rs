@@ -10,7 +10,7 @@ use clap::Args;
 use sazare::image::Cache;
 use sazare::recipe;
 
-use super::trouble::Trouble;
+use super::error::CliError;
 
 /// Flags on what may be used of earlier builds.
 #[derive(Debug, Args)]
@@ -29,9 +29,9 @@ pub struct CacheFlags {
 
 /// What is kept of earlier builds, if it may be used. The usual place counts only when it is ours: what another user put there
 /// could be anything.
-pub fn open(flags: &CacheFlags) -> Result<Option<Cache>, Trouble> {
+pub fn open(flags: &CacheFlags) -> Result<Option<Cache>, CliError> {
     let limit = recipe::size(&flags.cache_size).ok_or_else(|| {
-        Trouble::usage(
+        CliError::usage(
             format!("--cache-size is not a size: {}", flags.cache_size),
             "use 500MB, 4GB or a number of bytes",
         )

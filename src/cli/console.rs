@@ -12,8 +12,8 @@ use sazare::progress::{Action, Event, Progress, Step};
 use sazare::render::{self, Paint, Text};
 
 use super::args::{Global, ProgressForm, When};
+use super::error::CliError;
 use super::out::{self, Out};
-use super::trouble::Trouble;
 
 /// How many bytes are read between two changes of the progress line.
 const STEP_BYTES: u64 = 8 << 20;
@@ -83,12 +83,12 @@ impl Console {
     }
 
     /// Writes the result, for people.
-    pub fn print(&self, text: &Text) -> Result<(), Trouble> {
+    pub fn print(&self, text: &Text) -> Result<(), CliError> {
         self.result(text)
     }
 
     /// Writes the result in a form for programs.
-    pub fn result(&self, text: &str) -> Result<(), Trouble> {
+    pub fn result(&self, text: &str) -> Result<(), CliError> {
         self.clear();
         write_out(text)
     }
@@ -108,22 +108,22 @@ impl Console {
     }
 
     /// Tells why the program ends; gives the exit code.
-    pub fn fail(&self, trouble: &Trouble) -> ExitCode {
-        if trouble.is_closed_pipe() {
+    pub fn fail(&self, error: &CliError) -> ExitCode {
+        if error.is_closed_pipe() {
             out::end_by_pipe();
         }
-        match trouble {
-            Trouble::Faults(faults) => self.tell(&render::draw_faults(faults, self.colour)),
-            trouble => {
-                let message = without_numbers(&trouble.to_string());
+        match error {
+            CliError::Faults(faults) => self.tell(&render::draw_faults(faults, self.colour)),
+            error => {
+                let message = without_numbers(&error.to_string());
                 let mut text = self.error(message);
-                if let Some(hint) = trouble.hint() {
+                if let Some(hint) = error.hint() {
                     text.append(&Text::headed(self.paint(Paint::Note), "hint", hint));
                 }
                 self.tell(&text);
             }
         }
-        ExitCode::from(trouble.exit_code())
+        ExitCode::from(error.exit_code())
     }
 
     /// A line that says what went wrong.
@@ -189,8 +189,8 @@ fn sentence(step: &Step) -> String {
     }
 }
 
-fn write_out(text: &str) -> Result<(), Trouble> {
-    Out.write_all(text.as_bytes()).map_err(|error| Trouble::Output("standard output".into(), error))
+fn write_out(text: &str) -> Result<(), CliError> {
+    Out.write_all(text.as_bytes()).map_err(|error| CliError::Output("standard output".into(), error))
 }
 
 /// Prints help or the version, in colour where standard output shows it; gives the exit code.
@@ -198,7 +198,7 @@ pub fn print(text: &StyledStr) -> ExitCode {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) || !io::stdout().is_terminal();
     match write_out(&if plain { text.to_string() } else { text.ansi().to_string() }) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(trouble) => Console::plain().fail(&trouble),
+        Err(error) => Console::plain().fail(&error),
     }
 }
 

@@ -12,20 +12,20 @@ use sazare::oci::Settings;
 use sazare::pipeline::BuildError;
 use sazare::platform::{Arch, Platform};
 use sazare::render;
-use sazare::render::trial::{Ability, Need};
+use sazare::render::trial::{Ability, Requirement};
 use sazare::trial::{Ended, Machine, Method, Trial, attempt, probe};
 
 use super::args::{Format, Global};
 use super::build::example;
 use super::console::Console;
+use super::error::CliError;
 use super::request;
-use super::trouble::Trouble;
 
 /// How long the greeting may take, emulators included.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// Runs the verb.
-pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     let private = example().map_err(BuildError::Store)?;
     let folder = private.path();
     let machine = request::machine();
@@ -46,7 +46,7 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
         Format::Human => console.print(&render::trial::doctor(&abilities, &needs))?,
         Format::Json => console.result(&render::trial::doctor_json(&abilities, &needs))?,
         Format::Sarif | Format::Github => {
-            return Err(Trouble::usage("doctor does not support this format", "use --format human or json"));
+            return Err(CliError::usage("doctor does not support this format", "use --format human or json"));
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -81,7 +81,7 @@ fn greet(root: &Path, room: &Path, arch: Arch, method: Method, machine: &Machine
 }
 
 /// What the other verbs need. Building needs a folder and nothing else.
-fn needs(folder: &Path, here: Option<Arch>) -> Vec<Need> {
+fn needs(folder: &Path, here: Option<Arch>) -> Vec<Requirement> {
     let temporary = Scratch::new(folder).file().map(drop).map_err(|error| error.to_string());
     let traced = match here {
         Some(arch) => watch(&folder.join(arch.facts().oci).join("bin/hello")),
@@ -89,8 +89,8 @@ fn needs(folder: &Path, here: Option<Arch>) -> Vec<Need> {
     };
     let verbs = "build, verify, inspect, bundle, generate";
     vec![
-        Need { what: "a directory for temporary files", verbs, result: temporary },
-        Need { what: "to trace a program (ptrace)", verbs: "bundle --trace", result: traced },
+        Requirement { what: "a directory for temporary files", verbs, result: temporary },
+        Requirement { what: "to trace a program (ptrace)", verbs: "bundle --trace", result: traced },
     ]
 }
 

@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::args::{self, Generate, Generated};
+use super::args::{self, GenerateArgs, Generated};
 use super::console::Console;
-use super::trouble::Trouble;
+use super::error::CliError;
 use sazare::recipe;
 
 /// Runs the verb.
-pub fn run(generate: &Generate, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(generate: &GenerateArgs, console: &Console) -> Result<ExitCode, CliError> {
     match &generate.what {
         Generated::Schema => {
             let text = serde_json::to_string_pretty(&recipe::schema()).unwrap_or_default();
@@ -21,7 +21,7 @@ pub fn run(generate: &Generate, console: &Console) -> Result<ExitCode, Trouble> 
             console.result(&String::from_utf8_lossy(&bytes))?;
         }
         Generated::Man { folder: None } => {
-            let failed = |error| Trouble::Output("standard output".into(), error);
+            let failed = |error| CliError::Output("standard output".into(), error);
             let mut bytes = Vec::new();
             clap_mangen::Man::new(args::command()).render(&mut bytes).map_err(failed)?;
             console.result(&String::from_utf8_lossy(&bytes))?;
@@ -31,8 +31,8 @@ pub fn run(generate: &Generate, console: &Console) -> Result<ExitCode, Trouble> 
     Ok(ExitCode::SUCCESS)
 }
 
-fn man_pages(folder: &Path) -> Result<(), Trouble> {
-    let failed = |error| Trouble::Output(folder.display().to_string(), error);
+fn man_pages(folder: &Path) -> Result<(), CliError> {
+    let failed = |error| CliError::Output(folder.display().to_string(), error);
     std::fs::create_dir_all(folder).map_err(failed)?;
     clap_mangen::generate_to(args::command(), folder).map_err(failed)
 }

@@ -3,18 +3,18 @@
 use std::process::ExitCode;
 
 use sazare::path::ImagePath;
-use sazare::pipeline::{self, Seen};
+use sazare::pipeline::{self, PlaceContents};
 use sazare::platform::Platform;
 use sazare::transport::Place;
 use sazare::{inspect, render};
 
-use super::args::{Format, Global, Inspect};
+use super::args::{Format, Global, InspectArgs};
 use super::console::Console;
+use super::error::CliError;
 use super::request;
-use super::trouble::Trouble;
 
 /// Runs the verb.
-pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(args: &InspectArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     let wanted: Vec<Platform> = request::platforms(&args.platform)?.into_iter().map(|(platform, _)| platform).collect();
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;
@@ -24,8 +24,8 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
         return why(path, &args.place, &seen, global, console);
     }
     let image = match &seen {
-        Seen::Image(image, _) => Some(image),
-        Seen::Root(_) | Seen::Initramfs(_) => None,
+        PlaceContents::Image(image, _) => Some(image),
+        PlaceContents::Root(_) | PlaceContents::Initramfs(_) => None,
     };
     let trees = seen.trees().into_iter();
     let platforms = trees.map(|(image, tree)| inspect::summarise(image, tree, args.files)).collect();
@@ -34,25 +34,31 @@ pub fn run(args: &Inspect, global: &Global, console: &Console) -> Result<ExitCod
         Format::Human => console.print(&render::inspect::human(&summary))?,
         Format::Json => console.result(&render::inspect::json(&summary))?,
         Format::Sarif | Format::Github => {
-            return Err(Trouble::usage("inspect does not support this format", "use --format human or json"));
+            return Err(CliError::usage("inspect does not support this format", "use --format human or json"));
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Tells why a path is there.
-fn why(text: &str, place: &str, seen: &Seen, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
-    let path: ImagePath = text.parse().map_err(|error| Trouble::Usage(format!("--why: {error}"), None))?;
+fn why(
+    text: &str,
+    place: &str,
+    seen: &PlaceContents,
+    global: &Global,
+    console: &Console,
+) -> Result<ExitCode, CliError> {
+    let path: ImagePath = text.parse().map_err(|error| CliError::Usage(format!("--why: {error}"), None))?;
     let answers = pipeline::why(seen, &path)?;
     if answers.is_empty() {
         let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-        return Err(Trouble::Input(format!("{path} in {place}"), error));
+        return Err(CliError::Input(format!("{path} in {place}"), error));
     }
     match global.format {
         Format::Human => console.print(&render::why(&path.to_string(), &answers))?,
         Format::Json => console.result(&render::why_json(&path.to_string(), &answers))?,
         Format::Sarif | Format::Github => {
-            return Err(Trouble::usage("inspect does not support this format", "use --format human or json"));
+            return Err(CliError::usage("inspect does not support this format", "use --format human or json"));
         }
     }
     Ok(ExitCode::SUCCESS)

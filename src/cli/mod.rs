@@ -1,12 +1,12 @@
 //! The command line: the only part of sazare that knows a terminal, the environment and the working directory.
 //!
 //! A verb is short: arguments become values, the library does the work, `render` makes text of the result, and the
-//! result has an exit code. One place, [`Trouble`], turns an error into message, hint and exit code.
+//! result has an exit code. One place, [`CliError`], turns an error into message, hint and exit code.
 
 mod bug;
+mod error;
 mod out;
 mod signals;
-mod trouble;
 
 mod cache;
 

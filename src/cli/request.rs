@@ -19,19 +19,19 @@ use sazare::path::ImagePath;
 use sazare::pipeline::BuildError;
 use sazare::platform::{Arch, Platform};
 use sazare::private::PrivateFolder;
-use sazare::recipe::{self, HostPath, Origin, Parts, Recipe, RecipeError, Source};
+use sazare::recipe::{self, HostPath, Parts, Recipe, RecipeError, RuleOrigin, Source};
 use sazare::reference::{Repository, Tag, split_tag};
 use sazare::trial::Machine;
 
-use super::args::{Build, Global};
+use super::args::{BuildArgs, Global};
+use super::error::CliError;
 use super::flags::{CompressionForm, Config, ImageFlags, Layers};
-use super::trouble::Trouble;
 
 /// A platform as it was asked for, with its root file system where one was named.
 pub type Wanted = (Platform, Option<PathBuf>);
 
 /// Reads `--platform` values.
-pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
+pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, CliError> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for text in texts {
         let (platform, folder) = match text.split_once('=') {
@@ -39,9 +39,9 @@ pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
             None => (text.as_str(), None),
         };
         let platform: Platform =
-            platform.parse().map_err(|error| Trouble::Usage(format!("--platform: {error}"), None))?;
+            platform.parse().map_err(|error| CliError::Usage(format!("--platform: {error}"), None))?;
         if wanted.iter().any(|(known, _)| *known == platform) {
-            return Err(Trouble::Usage(format!("--platform has the same platform twice: {platform}"), None));
+            return Err(CliError::Usage(format!("--platform has the same platform twice: {platform}"), None));
         }
         wanted.push((platform, folder));
     }
@@ -49,12 +49,12 @@ pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, Trouble> {
 }
 
 /// The recipe that the flags ask for: from a file or a folder, or made from a root file system.
-pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<Recipe, Trouble> {
+pub fn recipe(build: &BuildArgs, what: Option<&Path>, wanted: &[Wanted]) -> Result<Recipe, CliError> {
     let roots = wanted.iter().filter(|(_, folder)| folder.is_some()).count();
     let mut parts = match what {
         Some(what) if is_recipe(what)? => {
             if roots > 0 {
-                return Err(Trouble::usage(
+                return Err(CliError::usage(
                     "--platform PLATFORM=DIR works with a root file system, not with a recipe",
                     "in a recipe, `[[source]] from = \"stage/{arch}\"` sets the files of each platform",
                 ));
@@ -62,7 +62,7 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
             let recipe = read_recipe(what)?;
             let chosen: Vec<Platform> = wanted.iter().map(|(platform, _)| platform.clone()).collect();
             if let Some(other) = chosen.iter().find(|platform| !recipe.platforms.contains(platform)) {
-                return Err(Trouble::usage(
+                return Err(CliError::usage(
                     format!("the recipe does not list this platform: {other}"),
                     format!("it lists {}", list(&recipe.platforms)),
                 ));
@@ -75,40 +75,40 @@ pub fn recipe(build: &Build, what: Option<&Path>, wanted: &[Wanted]) -> Result<R
         }
         Some(what) if at(what)?.is_none() => {
             let error = std::io::Error::from(std::io::ErrorKind::NotFound);
-            return Err(Trouble::Input(what.display().to_string(), error));
+            return Err(CliError::Input(what.display().to_string(), error));
         }
         what => rootfs(what, wanted, roots)?,
     };
     override_parts(&mut parts, &build.image)?;
-    Recipe::new(parts).map_err(|error| Trouble::Usage(error.to_string(), None))
+    Recipe::new(parts).map_err(|error| CliError::Usage(error.to_string(), None))
 }
 
 /// Whether a path is a recipe: a TOML file, or a folder that holds `recipe.toml`.
-fn is_recipe(path: &Path) -> Result<bool, Trouble> {
-    let is_file = |path: &Path| Ok::<_, Trouble>(at(path)?.is_some_and(|meta| meta.is_file()));
+fn is_recipe(path: &Path) -> Result<bool, CliError> {
+    let is_file = |path: &Path| Ok::<_, CliError>(at(path)?.is_some_and(|meta| meta.is_file()));
     Ok(path.extension().is_some_and(|extension| extension == "toml")
         || is_file(&path.join("recipe.toml"))?
         || is_file(path)?)
 }
 
 /// What is at a path, if anything is.
-fn at(path: &Path) -> Result<Option<std::fs::Metadata>, Trouble> {
-    host::metadata(path).map_err(|error| Trouble::Input(path.display().to_string(), error))
+fn at(path: &Path) -> Result<Option<std::fs::Metadata>, CliError> {
+    host::metadata(path).map_err(|error| CliError::Input(path.display().to_string(), error))
 }
 
 /// Reads a recipe; its faults are drawn, other errors told.
-pub fn read_recipe(path: &Path) -> Result<Recipe, Trouble> {
+pub fn read_recipe(path: &Path) -> Result<Recipe, CliError> {
     recipe::read(path).map_err(|error| match error {
-        RecipeError::Faults(faults) => Trouble::Faults(faults),
-        error => Trouble::Recipe(error),
+        RecipeError::Faults(faults) => CliError::Faults(faults),
+        error => CliError::Recipe(error),
     })
 }
 
 /// The parts of a recipe for plain root file systems.
-fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts, Trouble> {
+fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts, CliError> {
     let here = Path::new("");
     let source = |folder: &Path| {
-        Source::new(Origin::command_line(), HostPath::new(here.to_path_buf(), &*folder.to_string_lossy()))
+        Source::new(RuleOrigin::command_line(), HostPath::new(here.to_path_buf(), &*folder.to_string_lossy()))
     };
     let mut sources = Vec::new();
     match what {
@@ -121,14 +121,14 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
             }
         }
         _ => {
-            return Err(Trouble::usage(
+            return Err(CliError::usage(
                 "it is not clear which root file system belongs to which platform",
                 "give one folder and --platform PLATFORM, or --platform PLATFORM=DIR for each",
             ));
         }
     }
     if wanted.is_empty() {
-        return Err(Trouble::usage(
+        return Err(CliError::usage(
             "the platform of a root file system is required",
             "add --platform linux/amd64 or --platform linux/arm64: it is never detected from this machine",
         ));
@@ -137,7 +137,7 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
 }
 
 /// Overrides the recipe with the flags.
-pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), Trouble> {
+pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), CliError> {
     let (name, tags) = names(&image.identity.tag)?;
     if name.is_some() {
         parts.name = name;
@@ -146,7 +146,7 @@ pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), Troub
         parts.tags = tags;
     }
     if let Some(created) = &image.identity.created {
-        parts.created = Some(created.parse().map_err(|error| Trouble::Usage(format!("--created: {error}"), None))?);
+        parts.created = Some(created.parse().map_err(|error| CliError::Usage(format!("--created: {error}"), None))?);
     }
     for text in &image.config.annotation {
         let (key, value) = pair("--annotation", text)?;
@@ -177,7 +177,7 @@ pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), Troub
 }
 
 /// What the flags say about how a container is started.
-fn config(config: &Config) -> Result<Changes, Trouble> {
+fn config(config: &Config) -> Result<Changes, CliError> {
     Ok(Changes {
         user: config.user.clone(),
         env: config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?,
@@ -193,10 +193,10 @@ fn config(config: &Config) -> Result<Changes, Trouble> {
 }
 
 /// `NAME=VALUE`.
-pub fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
+pub fn pair(flag: &str, text: &str) -> Result<(String, String), CliError> {
     match text.split_once('=') {
         Some((key, value)) if !key.is_empty() => Ok((key.to_string(), value.to_string())),
-        _ => Err(Trouble::usage(
+        _ => Err(CliError::usage(
             format!("{flag} needs NAME=VALUE: {text}"),
             "sazare never copies values from this environment",
         )),
@@ -204,24 +204,24 @@ pub fn pair(flag: &str, text: &str) -> Result<(String, String), Trouble> {
 }
 
 /// A JSON array of words, or words split at blanks.
-fn words(flag: &str, text: &str) -> Result<Vec<String>, Trouble> {
+fn words(flag: &str, text: &str) -> Result<Vec<String>, CliError> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text)
-            .map_err(|error| Trouble::Usage(format!("{flag} is not a JSON array of words ({error}): {text}"), None));
+            .map_err(|error| CliError::Usage(format!("{flag} is not a JSON array of words ({error}): {text}"), None));
     }
     Ok(text.split_whitespace().map(str::to_string).collect())
 }
 
 /// Name and tags from `--tag` values, which must agree in the name.
-fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), Trouble> {
-    let wrong = |error| Trouble::Usage(format!("--tag: {error}"), None);
+fn names(texts: &[String]) -> Result<(Option<Repository>, Vec<Tag>), CliError> {
+    let wrong = |error| CliError::Usage(format!("--tag: {error}"), None);
     let mut name = None;
     let mut tags = Vec::new();
     for text in texts {
         let (repository, tag) = split_tag(text);
         let repository: Repository = repository.parse().map_err(wrong)?;
         if name.as_ref().is_some_and(|known| *known != repository) {
-            return Err(Trouble::usage(
+            return Err(CliError::usage(
                 format!("--tag has two image names: {text}"),
                 "an image has one name and any number of tags; copy it to another name afterwards",
             ));
@@ -243,27 +243,27 @@ pub fn fallback_name(what: Option<&Path>) -> Option<Repository> {
 }
 
 /// The date of the build: `SOURCE_DATE_EPOCH`, else the recipe's, else the fixed one.
-pub fn when(recipe: &Recipe) -> Result<Epoch, Trouble> {
+pub fn when(recipe: &Recipe) -> Result<Epoch, CliError> {
     match std::env::var("SOURCE_DATE_EPOCH") {
-        Ok(value) => Epoch::from_source_date_epoch(&value).map_err(|error| Trouble::Usage(error.to_string(), None)),
+        Ok(value) => Epoch::from_source_date_epoch(&value).map_err(|error| CliError::Usage(error.to_string(), None)),
         Err(std::env::VarError::NotPresent) => Ok(recipe.created.unwrap_or(Epoch::DEFAULT)),
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(Trouble::Usage("SOURCE_DATE_EPOCH is not a number of seconds since 1970".into(), None))
+            Err(CliError::Usage("SOURCE_DATE_EPOCH is not a number of seconds since 1970".into(), None))
         }
     }
 }
 
 /// How the flags ask for layers to be written.
-pub fn layers(flags: &Layers) -> Result<LayerOptions, Trouble> {
+pub fn layers(flags: &Layers) -> Result<LayerOptions, CliError> {
     let compression = compression(flags.compression, flags.compression_level)?;
     Ok(LayerOptions { compression, jobs: jobs(flags.jobs) })
 }
 
-fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, Trouble> {
+fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, CliError> {
     match (form, level) {
         (CompressionForm::None, None) => Ok(Compression::None),
         (CompressionForm::None, Some(_)) => {
-            Err(Trouble::Usage("--compression-level needs --compression gzip or zstd".into(), None))
+            Err(CliError::Usage("--compression-level needs --compression gzip or zstd".into(), None))
         }
         (CompressionForm::Gzip, None) => Ok(Compression::DEFAULT),
         (CompressionForm::Gzip, Some(level)) => Ok(Compression::Gzip(level)),
@@ -283,18 +283,18 @@ pub fn program(text: &str) -> Option<Arch> {
 }
 
 /// The root that a program is seen in, and its path there.
-pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), Trouble> {
-    let input = |error| Trouble::Input(text.to_string(), error);
+pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), CliError> {
+    let input = |error| CliError::Input(text.to_string(), error);
     let file = std::fs::canonicalize(text).map_err(input)?;
     let root = std::fs::canonicalize(root.unwrap_or(Path::new("/"))).map_err(input)?;
     let inside = file.strip_prefix(&root).map_err(|_| {
-        Trouble::usage(
+        CliError::usage(
             format!("not a file below {}: {text}", root.display()),
             "set --root to the root file system that has it",
         )
     })?;
     let path =
-        ImagePath::parse(inside.as_os_str().as_bytes()).map_err(|error| Trouble::Usage(error.to_string(), None))?;
+        ImagePath::parse(inside.as_os_str().as_bytes()).map_err(|error| CliError::Usage(error.to_string(), None))?;
     Ok((root, path))
 }
 
@@ -313,7 +313,7 @@ pub fn tool(word: &str) -> Option<PathBuf> {
 }
 
 /// Seconds, or a number with `ms`, `s`, `m` or `h`.
-pub fn duration(flag: &str, text: &str) -> Result<Duration, Trouble> {
+pub fn duration(flag: &str, text: &str) -> Result<Duration, CliError> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let unit = match unit {
@@ -325,7 +325,7 @@ pub fn duration(flag: &str, text: &str) -> Result<Duration, Trouble> {
     };
     match number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)) {
         Some(milliseconds) if milliseconds > 0 => Ok(Duration::from_millis(milliseconds)),
-        _ => Err(Trouble::usage(format!("{flag} is not a time: {text}"), "use 30s, 500ms or 2m")),
+        _ => Err(CliError::usage(format!("{flag} is not a time: {text}"), "use 30s, 500ms or 2m")),
     }
 }
 
@@ -337,8 +337,8 @@ pub fn environment(over: &[(String, String)]) -> Vec<Vec<u8>> {
 }
 
 /// The working directory, where relative paths start.
-pub fn here() -> Result<PathBuf, Trouble> {
-    std::env::current_dir().map_err(|error| Trouble::Input(".".into(), error))
+pub fn here() -> Result<PathBuf, CliError> {
+    std::env::current_dir().map_err(|error| CliError::Input(".".into(), error))
 }
 
 /// How many threads to use.
@@ -352,9 +352,9 @@ pub fn temporary() -> PathBuf {
 }
 
 /// How large temporary files may be in sum, in bytes.
-pub fn temporary_size(global: &Global) -> Result<u64, Trouble> {
+pub fn temporary_size(global: &Global) -> Result<u64, CliError> {
     recipe::size(&global.temporary_size).ok_or_else(|| {
-        Trouble::usage(
+        CliError::usage(
             format!("--temporary-size is not a size: {}", global.temporary_size),
             "use 500MB, 4GB or a number of bytes",
         )
@@ -362,7 +362,7 @@ pub fn temporary_size(global: &Global) -> Result<u64, Trouble> {
 }
 
 /// Temporary files in a private folder.
-pub fn scratch(private: &PrivateFolder, global: &Global) -> Result<Scratch, Trouble> {
+pub fn scratch(private: &PrivateFolder, global: &Global) -> Result<Scratch, CliError> {
     Ok(Scratch::with_limit(private.path(), temporary_size(global)?))
 }
 

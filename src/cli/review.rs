@@ -18,8 +18,8 @@ use sazare::trial::{Ended, Machine, Method, Trial, attempt};
 
 use super::args::BundleCheck;
 use super::console::Console;
+use super::error::CliError;
 use super::request;
-use super::trouble::Trouble;
 
 /// How long a test may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const OUTPUT_MAX: u64 = 64 << 20;
 
 /// Packs, then tests; whether the bundle is to be written. `trusted` says that a test may use a method that confines nothing.
-pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, Trouble> {
+pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, CliError> {
     if check.compress {
         let mut packed = Vec::new();
         for candidate in ready.candidates() {
@@ -45,31 +45,31 @@ fn pack(
     room: &Path,
     check: &BundleCheck,
     packed: &mut Vec<(Platform, ImagePath, Content)>,
-) -> Result<(), Trouble> {
+) -> Result<(), CliError> {
     let upx = request::tool(&check.upx).ok_or_else(|| {
-        Trouble::usage(
+        CliError::usage(
             format!("--compress needs UPX, and this program does not exist: {}", check.upx),
             "install it (Debian: upx-ucl), name it with --upx, or leave out --compress",
         )
     })?;
     let (plain, small) = (room.join("plain"), room.join("packed"));
-    let output = |error| Trouble::Output(room.display().to_string(), error);
+    let output = |error| CliError::Output(room.display().to_string(), error);
     for program in candidate.programs {
         let Ok(found) = candidate.tree.resolve(&ImagePath::root(), program.as_bytes(), Follow::Yes) else { continue };
         let Kind::File(content) = &candidate.tree.inode(found.id).kind else { continue };
         let mut reader =
-            content.open().map_err(|error| Trouble::Input(program.to_string(), std::io::Error::other(error)))?;
+            content.open().map_err(|error| CliError::Input(program.to_string(), std::io::Error::other(error)))?;
         let mut file = File::create(&plain).map_err(output)?;
         std::io::copy(&mut reader, &mut file).map_err(output)?;
         fs::set_permissions(&plain, PermissionsExt::from_mode(0o755)).map_err(output)?;
         drop(file);
         let mut command = Command::new(&upx);
         command.args(&check.upx_arg).arg("--no-progress").arg("-o").arg(&small).arg(&plain).stdin(Stdio::null());
-        let answer = command.output().map_err(|error| Trouble::Input(upx.display().to_string(), error))?;
+        let answer = command.output().map_err(|error| CliError::Input(upx.display().to_string(), error))?;
         if !answer.status.success() {
             let said = String::from_utf8_lossy(&answer.stderr);
             let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
-            return Err(Trouble::usage(format!("UPX cannot pack {program}: {line}"), "leave out --compress"));
+            return Err(CliError::usage(format!("UPX cannot pack {program}: {line}"), "leave out --compress"));
         }
         let file = File::open(&small).map_err(output)?;
         let size = file.metadata().map_err(output)?.len();
@@ -81,7 +81,7 @@ fn pack(
 }
 
 /// Runs the test in the tree of this machine's platform, else in the first one; whether it was a success.
-fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, Trouble> {
+fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, CliError> {
     let here = ready.candidates().position(|tree| Some(tree.platform.arch) == Machine::arch()).unwrap_or(0);
     let Some(candidate) = ready.candidates().nth(here) else { return Ok(true) };
     // The shell that is lent for the test is not written.
@@ -117,7 +117,7 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console
 }
 
 /// The words of the test.
-fn command(tree: &mut Tree, programs: &[ImagePath], check: &BundleCheck) -> Result<Vec<Vec<u8>>, Trouble> {
+fn command(tree: &mut Tree, programs: &[ImagePath], check: &BundleCheck) -> Result<Vec<Vec<u8>>, CliError> {
     let Some(text) = &check.test_command else {
         let first = programs.first().map(|program| program.as_bytes().to_vec());
         return Ok(first.into_iter().collect());
@@ -133,23 +133,23 @@ fn command(tree: &mut Tree, programs: &[ImagePath], check: &BundleCheck) -> Resu
 }
 
 /// Puts BusyBox into the tree as its shell, for the test only.
-fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), Trouble> {
+fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), CliError> {
     let busybox = request::tool(&check.busybox).ok_or_else(|| {
-        Trouble::usage(
+        CliError::usage(
             format!("--test-command needs a shell, and neither the bundle nor this machine has one: {}", check.busybox),
             "install BusyBox (Debian: busybox-static), name it with --busybox, or use words that need no shell",
         )
     })?;
-    let failed = |error| Trouble::Input(busybox.display().to_string(), error);
+    let failed = |error| CliError::Input(busybox.display().to_string(), error);
     let file = File::open(&busybox).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     let backing = Arc::new(Backing::new(file, busybox.display().to_string()));
     let meta = |mode: u32| Metadata::new(Mode::from_bits(mode), 0);
     let file = Inode { meta: meta(0o755).into(), kind: Kind::File(Content::Slice { backing, offset: 0, size }) };
     let (Ok(place), Ok(name)) = ("/bin".parse::<ImagePath>(), Name::new(b"sh")) else { return Ok(()) };
-    if let Ok(landing) = tree.landing(&place) {
-        let mut directory = landing.directory;
-        for missing in landing.missing {
+    if let Ok(destination) = tree.destination(&place) {
+        let mut directory = destination.directory;
+        for missing in destination.missing {
             directory = tree.insert(directory, missing, Inode::directory(meta(0o755)));
         }
         tree.insert(directory, name, file);
@@ -158,7 +158,7 @@ fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), Trouble> {
 }
 
 /// A file that gives a text to the test.
-fn input(text: &str, room: &Path) -> Result<File, Trouble> {
+fn input(text: &str, room: &Path) -> Result<File, CliError> {
     let path = room.join("stdin");
     let write = || {
         let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
@@ -167,5 +167,5 @@ fn input(text: &str, room: &Path) -> Result<File, Trouble> {
         fs::remove_file(&path)?;
         Ok(file)
     };
-    write().map_err(|error| Trouble::Output(path.display().to_string(), error))
+    write().map_err(|error| CliError::Output(path.display().to_string(), error))
 }

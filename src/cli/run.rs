@@ -6,13 +6,13 @@ use clap::FromArgMatches;
 
 use super::args::{self, Args, Verb};
 use super::console::{self, Console};
-use super::trouble::Trouble;
+use super::error::CliError;
 use super::{bug, build, bundle, doctor, generate, inspect, signals, trial, verify};
-use sazare::failure::Kind;
+use sazare::failure::FailureKind;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let code = bug::caught(run).unwrap_or(ExitCode::from(Kind::Bug.exit_code()));
+    let code = bug::caught(run).unwrap_or(ExitCode::from(FailureKind::Bug.exit_code()));
     signals::wait_if_ending();
     code
 }
@@ -23,7 +23,7 @@ fn run() -> ExitCode {
         // clap says by itself what is wrong, and knows where to print it.
         Err(error) if error.use_stderr() => {
             let _ = error.print();
-            return ExitCode::from(Kind::Usage.exit_code());
+            return ExitCode::from(FailureKind::Usage.exit_code());
         }
         Err(asked_for) => return console::print(&asked_for.render()),
     };
@@ -31,7 +31,7 @@ fn run() -> ExitCode {
         && let Err(error) = std::env::set_current_dir(folder)
     {
         let console = Console::new(&args.global);
-        return console.fail(&Trouble::Folder(folder.clone(), error));
+        return console.fail(&CliError::Folder(folder.clone(), error));
     }
     let console = Console::new(&args.global);
     // What forks must be the only thread, and has its own way to end.
@@ -55,6 +55,6 @@ fn run() -> ExitCode {
     signals::wait_if_ending();
     match result {
         Ok(code) => code,
-        Err(trouble) => console.fail(&trouble),
+        Err(error) => console.fail(&error),
     }
 }

@@ -13,18 +13,18 @@ use sazare::render::{self, Text};
 use sazare::transport::Place;
 use sazare::trial::{Ended, Method, TrialOutcome};
 
-use super::args::{Format, Global, MethodWord, Try};
+use super::args::{Format, Global, MethodWord, TryArgs};
 use super::console::Console;
+use super::error::{CliError, REFUSED};
 use super::request;
-use super::trouble::{REFUSED, Trouble};
 
 /// How many bytes of the command's standard output are kept to be compared.
 const OUTPUT_MAX: u64 = 64 << 20;
 
 /// Runs the verb.
-pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(args: &TryArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     if matches!(global.format, Format::Sarif | Format::Github) {
-        return Err(Trouble::usage(
+        return Err(CliError::usage(
             "`try` has no findings that this format could report",
             "use --format human or json",
         ));
@@ -66,7 +66,7 @@ pub fn run(args: &Try, global: &Global, console: &Console) -> Result<ExitCode, T
 }
 
 /// What was expected and is not so.
-fn problems(outcome: &TrialOutcome, args: &Try, expected: Option<&[u8]>) -> Vec<String> {
+fn problems(outcome: &TrialOutcome, args: &TryArgs, expected: Option<&[u8]>) -> Vec<String> {
     let mut problems = Vec::new();
     if outcome.ended != Ended::Status(args.expect_status) {
         let wanted = match (&outcome.ended, args.expect_status) {
@@ -91,9 +91,9 @@ fn shown(bytes: &[u8]) -> String {
 }
 
 /// A text, or with `@` before it the file that holds it.
-fn text(value: &str) -> Result<Vec<u8>, Trouble> {
+fn text(value: &str) -> Result<Vec<u8>, CliError> {
     match value.strip_prefix('@') {
-        Some(file) => read(file).map_err(|error| Trouble::Input(file.to_string(), error)),
+        Some(file) => read(file).map_err(|error| CliError::Input(file.to_string(), error)),
         None => Ok(value.as_bytes().to_vec()),
     }
 }
@@ -113,7 +113,7 @@ fn read(path: &str) -> io::Result<Vec<u8>> {
 }
 
 /// A file that gives a text to the command, and vanishes with it.
-fn input(value: &str, scratch: &Scratch) -> Result<File, Trouble> {
+fn input(value: &str, scratch: &Scratch) -> Result<File, CliError> {
     let bytes = text(value)?;
     let write = || {
         let mut file = scratch.file()?.into_file();
@@ -121,7 +121,7 @@ fn input(value: &str, scratch: &Scratch) -> Result<File, Trouble> {
         file.rewind()?;
         Ok(file)
     };
-    write().map_err(|error| Trouble::Output("a temporary file".into(), error))
+    write().map_err(|error| CliError::Output("a temporary file".into(), error))
 }
 
 impl MethodWord {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sazare::input;
 use sazare::link::{self, Allowance, Baseline, Policy};
-use sazare::pipeline::{self, Seen, Verdict};
+use sazare::pipeline::{self, PlaceContents, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
 use sazare::render::{self, Text};
@@ -13,13 +13,13 @@ use sazare::replace;
 use sazare::report::Report;
 use sazare::transport::Place;
 
-use super::args::{Format, Global, Verify};
+use super::args::{Format, Global, VerifyArgs};
 use super::console::Console;
+use super::error::{CliError, REFUSED};
 use super::request;
-use super::trouble::{REFUSED, Trouble};
 
 /// Runs the verb.
-pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCode, Trouble> {
+pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     if let Some(code) = &verify.explain {
         return explain(code, console);
     }
@@ -31,7 +31,7 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         threads: request::jobs(None),
         ..Policy::default()
     };
-    let init = verify.init.parse().map_err(|error| Trouble::Usage(format!("--init: {error}"), None))?;
+    let init = verify.init.parse().map_err(|error| CliError::Usage(format!("--init: {error}"), None))?;
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;
     let mut verdicts = Vec::new();
@@ -46,8 +46,8 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
         }
         let place = Place::for_reading(text)?;
         let seen = pipeline::read(&place, &wanted, &scratch, console)?;
-        if !matches!(seen, Seen::Image(..)) && wanted.is_empty() {
-            return Err(Trouble::usage(
+        if !matches!(seen, PlaceContents::Image(..)) && wanted.is_empty() {
+            return Err(CliError::usage(
                 format!("the platform of a root file system or initramfs is missing: {text}"),
                 "add --platform linux/amd64 or --platform linux/arm64: sazare never uses the platform of this \
                  machine",
@@ -57,9 +57,9 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
     }
     let report = pipeline::merged(&verdicts);
     if let Some(file) = &verify.write_baseline {
-        let found: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.judgement.report.findings).collect();
+        let found: Vec<_> = verdicts.iter().flat_map(|verdict| &verdict.verification.report.findings).collect();
         replace::write(file, Baseline::of(found.iter().copied()).to_string().as_bytes())
-            .map_err(|error| Trouble::Output(file.display().to_string(), error))?;
+            .map_err(|error| CliError::Output(file.display().to_string(), error))?;
         console.say(&Text::of(format_args!("wrote {}: {} known findings", file.display(), found.len())));
         return Ok(ExitCode::SUCCESS);
     }
@@ -77,12 +77,12 @@ pub fn run(verify: &Verify, global: &Global, console: &Console) -> Result<ExitCo
 
 /// Describes and judges one program, inside the root that `--root` names, else among this machine's own libraries.
 fn program(
-    verify: &Verify,
+    verify: &VerifyArgs,
     text: &str,
     platforms: &[Platform],
     policy: &Policy,
     console: &Console,
-) -> Result<(Text, Vec<Verdict>), Trouble> {
+) -> Result<(Text, Vec<Verdict>), CliError> {
     let (root, path) = request::in_root(text, verify.root.as_deref())?;
     let mut portraits = Text::new();
     let mut verdicts = Vec::new();
@@ -94,7 +94,7 @@ fn program(
     Ok((portraits, verdicts))
 }
 
-fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {
+fn explain(code: &str, console: &Console) -> Result<ExitCode, CliError> {
     match link::explain(code) {
         Some(page) => {
             console.print(&Text::page(page))?;
@@ -102,32 +102,32 @@ fn explain(code: &str, console: &Console) -> Result<ExitCode, Trouble> {
         }
         None => {
             let codes: Vec<&str> = link::CODES.iter().map(|entry| entry.code.0).collect();
-            Err(Trouble::usage(format!("unknown code: {code}"), format!("codes are {}", codes.join(", "))))
+            Err(CliError::usage(format!("unknown code: {code}"), format!("codes are {}", codes.join(", "))))
         }
     }
 }
 
 /// What `--allow` accepts.
-pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, Trouble> {
+pub fn allowances(texts: &[String]) -> Result<Vec<Allowance>, CliError> {
     texts.iter().map(|text| allowance(text)).collect()
 }
 
 /// The findings that a file lists; none without a file.
-pub fn baseline(file: Option<&Path>) -> Result<Baseline, Trouble> {
+pub fn baseline(file: Option<&Path>) -> Result<Baseline, CliError> {
     let Some(file) = file else { return Ok(Baseline::default()) };
     let read = input::read(file, input::TEXT_MAX).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|_| std::io::Error::new(std::io::ErrorKind::InvalidData, "it is not UTF-8"))
     });
     match read {
         Ok(text) => Ok(Baseline::parse(&text)),
-        Err(error) => Err(Trouble::Input(file.display().to_string(), error)),
+        Err(error) => Err(CliError::Input(file.display().to_string(), error)),
     }
 }
 
-fn allowance(text: &str) -> Result<Allowance, Trouble> {
+fn allowance(text: &str) -> Result<Allowance, CliError> {
     let (code, glob) = text.split_once(':').unwrap_or((text, ""));
     if !link::CODES.iter().any(|entry| entry.code.0 == code) {
-        return Err(Trouble::usage(
+        return Err(CliError::usage(
             format!("--allow: unknown code: {code}"),
             "the code is in brackets in the report, such as error[lib-missing]",
         ));
@@ -135,7 +135,7 @@ fn allowance(text: &str) -> Result<Allowance, Trouble> {
     if glob.is_empty() {
         return Ok(Allowance::new(code, "", None, |_| true));
     }
-    let globs = Globs::new([glob]).map_err(|error| Trouble::Usage(format!("--allow: {error}"), None))?;
+    let globs = Globs::new([glob]).map_err(|error| CliError::Usage(format!("--allow: {error}"), None))?;
     let matchers = Arch::ALL.map(|arch| globs.matcher(&Platform::new(arch)));
     Ok(Allowance::new(code, glob, None, move |path| matchers.iter().any(|matcher| matcher.covers(path))))
 }

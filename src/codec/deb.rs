@@ -8,7 +8,7 @@ use std::path::Path;
 use super::compress;
 use super::scratch::{Scratch, ScratchError};
 use super::tar::{TarError, read_tar_file};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::input;
 use crate::tree::Tree;
 
@@ -29,9 +29,9 @@ pub enum DebError {
 }
 
 impl Failure for DebError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            DebError::Io(..) => Kind::Input,
+            DebError::Io(..) => FailureKind::Input,
             DebError::Scratch(error) => error.kind(),
             DebError::Data(error) => error.kind(),
         }

@@ -21,7 +21,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use crate::failure::{Failure, Kind as FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::path::ImagePath;
 use crate::tree::{Content, ContentError, DeviceNumber, Inode, InodeId, Kind, Metadata, Tree};
 

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::retry_on_intr;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 
 /// How much is unpacked at most unless the caller says otherwise, in bytes.
 pub const SCRATCH_MAX: u64 = 64_000_000_000;
@@ -40,10 +40,10 @@ pub enum ScratchError {
 }
 
 impl Failure for ScratchError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            ScratchError::Io { .. } => Kind::Output,
-            ScratchError::Limit { .. } => Kind::Input,
+            ScratchError::Io { .. } => FailureKind::Output,
+            ScratchError::Limit { .. } => FailureKind::Input,
         }
     }
 
@@ -199,18 +199,18 @@ mod tests {
         files[1].write_all(&[0; 4]).unwrap();
         let error = io::copy(&mut [0; 1].as_slice(), &mut files[0]).unwrap_err();
         let error = ScratchError::of(error).unwrap();
-        assert_eq!(error.kind(), Kind::Input);
+        assert_eq!(error.kind(), FailureKind::Input);
         assert!(error.to_string().starts_with("the input needs more than 10 bytes"), "{error}");
 
         let full = Scratch::new(folder.path());
         let mut file = full.file().unwrap();
         file.file = File::options().write(true).open("/dev/full").unwrap();
         let error = ScratchError::of(file.write_all(b"x").unwrap_err()).unwrap();
-        assert_eq!(error.kind(), Kind::Output);
+        assert_eq!(error.kind(), FailureKind::Output);
         assert!(error.to_string().contains(folder.path().to_str().unwrap()), "{error}");
         assert!(error.hint().unwrap().contains("TMPDIR"));
         let gone = ScratchError::of(Scratch::new(folder.path().join("none")).file().unwrap_err()).unwrap();
-        assert_eq!(gone.kind(), Kind::Output);
+        assert_eq!(gone.kind(), FailureKind::Output);
         assert!(ScratchError::of(io::Error::other("of the input")).is_err());
     }
 }

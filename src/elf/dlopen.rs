@@ -7,7 +7,7 @@ pub(super) const NOTE_TYPE: u32 = 0x407c_0c0a;
 
 /// One feature, and the libraries of which one is enough for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Opened {
+pub struct DlopenFeature {
     /// The names, the best first.
     pub names: Vec<String>,
     /// What it is for; may be empty.
@@ -28,7 +28,7 @@ pub enum Priority {
 }
 
 /// Reads a note; what is not understood is left out.
-pub(super) fn read(desc: &[u8]) -> Vec<Opened> {
+pub(super) fn read(desc: &[u8]) -> Vec<DlopenFeature> {
     let Ok(Value::Array(features)) = serde_json::from_slice(super::bytes::cut_at_nul(desc)) else { return Vec::new() };
     let opened = features.iter().map(|feature| {
         let text = |key: &str| feature.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -39,7 +39,7 @@ pub(super) fn read(desc: &[u8]) -> Vec<Opened> {
             "suggested" => Priority::Suggested,
             _ => Priority::Recommended,
         };
-        Opened { names, feature: text("feature").to_string(), priority }
+        DlopenFeature { names, feature: text("feature").to_string(), priority }
     });
     opened.filter(|opened| !opened.names.is_empty()).collect()
 }

@@ -8,7 +8,7 @@ use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOA
 use serde::{Serialize, Serializer};
 
 use super::bytes::{contains, cut_at_nul, u16_at, u32_at, u64_at};
-use super::dlopen::{self, Opened};
+use super::dlopen::{self, DlopenFeature};
 use super::dynamic::Dynamic;
 use super::pages::Pages;
 use super::segments::{Segment, offset_of};
@@ -66,7 +66,7 @@ pub struct ElfFacts {
     /// baseline, from its GNU property note; 0 is the first.
     pub isa_level: Option<usize>,
     /// What it says it opens while it runs.
-    pub dlopen: Vec<Opened>,
+    pub dlopen: Vec<DlopenFeature>,
 }
 
 /// Why the kernel refuses program headers with `ENOEXEC`.

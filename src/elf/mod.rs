@@ -27,7 +27,7 @@ mod versions;
 pub(crate) mod forge;
 
 pub use bytes::{contains, cut_at_nul, find};
-pub use dlopen::{Opened, Priority};
+pub use dlopen::{DlopenFeature, Priority};
 pub use dynamic::Dynamic;
 pub use facts::{AndroidNote, ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
 pub use pages::Pages;

@@ -3,7 +3,7 @@
 use super::error::StoreError;
 use super::layer::Layer;
 use super::model::{Image, PlatformImage};
-use super::store::{Blobs, Staging};
+use super::store::{BlobStore, Blobs};
 use crate::epoch::Epoch;
 use crate::oci::{self, Annotations, Configuration, Descriptor, HistoryEntry, MediaType, Settings};
 use crate::platform::Platform;
@@ -25,21 +25,21 @@ pub struct Assembled<'a> {
     pub annotations: &'a Annotations,
 }
 
-/// Makes config and manifest of one platform and puts them, and the base's layers, into the staging.
+/// Makes config and manifest of one platform and puts them, and the base's layers, into the store.
 ///
 /// # Errors
 /// When they cannot be written, or a layer of the base cannot be read.
 pub fn assemble(
     assembled: Assembled<'_>,
     base_blobs: Option<&dyn Blobs>,
-    staging: &Staging,
+    store: &BlobStore,
 ) -> Result<PlatformImage, StoreError> {
     let Assembled { platform, base, layers, settings, created, annotations } = assembled;
     let mut configuration = base.map_or_else(|| Configuration::new(platform), |base| base.configuration.clone());
     let mut descriptors = Vec::new();
     if let (Some(base), Some(blobs)) = (base, base_blobs) {
         for descriptor in base.manifest.layers() {
-            staging.adopt(blobs, descriptor)?;
+            store.adopt(blobs, descriptor)?;
             descriptors.push(in_oci_words(descriptor));
         }
     }
@@ -48,9 +48,9 @@ pub fn assemble(
         descriptors.push(layer.descriptor);
     }
     let configuration = configuration.with_settings(settings).with_created(created);
-    let config = staging.put(&configuration.to_bytes())?.descriptor(MediaType::ImageConfig);
+    let config = store.put(&configuration.to_bytes())?.descriptor(MediaType::ImageConfig);
     let manifest = oci::manifest(config, descriptors, annotations);
-    let mut manifest_descriptor = staging.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
+    let mut manifest_descriptor = store.put(&oci::canonical(&manifest))?.descriptor(MediaType::ImageManifest);
     manifest_descriptor.set_platform(Some(oci::platform_of(platform)));
     Ok(PlatformImage { platform: platform.clone().into(), manifest_descriptor, manifest, configuration })
 }
@@ -83,11 +83,11 @@ fn in_oci_words(descriptor: &Descriptor) -> Descriptor {
 pub fn combine(
     platforms: Vec<PlatformImage>,
     annotations: &Annotations,
-    staging: &Staging,
+    store: &BlobStore,
 ) -> Result<Image, StoreError> {
     let children = platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
     let index = oci::index(children, annotations);
-    let root = staging.put(&oci::canonical(&index))?.descriptor(MediaType::ImageIndex);
+    let root = store.put(&oci::canonical(&index))?.descriptor(MediaType::ImageIndex);
     Ok(Image { root, index_annotations: annotations.clone(), platforms })
 }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::oci;
 use crate::private::PrivateError;
 
@@ -63,14 +63,14 @@ impl StoreError {
 }
 
 impl Failure for StoreError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
             StoreError::Private(error) => error.kind(),
-            StoreError::Write { .. } => Kind::Output,
+            StoreError::Write { .. } => FailureKind::Output,
             StoreError::Read { .. }
             | StoreError::Missing { .. }
             | StoreError::Descriptor(_)
-            | StoreError::TooLarge { .. } => Kind::Input,
+            | StoreError::TooLarge { .. } => FailureKind::Input,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::codec::compress;
 use crate::codec::tar::{self, TarError, Whiteouts};
 use crate::codec::{Scratch, ScratchError};
 use crate::digest::{Digest, Digesting};
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::tree::{Backing, Metadata, Mode, Tree};
 
 /// Why layers cannot be merged.
@@ -41,12 +41,12 @@ pub enum FlattenError {
 }
 
 impl Failure for FlattenError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
             FlattenError::Store(error) => error.kind(),
             FlattenError::Scratch(error) => error.kind(),
             FlattenError::Tar(error) => error.kind(),
-            FlattenError::Io(..) | FlattenError::DiffId { .. } => Kind::Input,
+            FlattenError::Io(..) | FlattenError::DiffId { .. } => FailureKind::Input,
         }
     }
 

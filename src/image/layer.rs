@@ -16,10 +16,10 @@ use super::error::StoreError;
 use super::plan::LayerPlan;
 use super::reuse::{Outline, Packed, Record, Reuse};
 use super::segment::{Segment, WhiteoutTooLong, cut};
-use super::store::{BlobWriter, Staging};
-use crate::codec::compress::{Coded, Compression, Packer, Spare};
+use super::store::{BlobStore, BlobWriter};
+use crate::codec::compress::{BufferPool, Coded, Compression, Packer};
 use crate::digest::{Digest, Hasher};
-use crate::failure::{Failure, Kind as FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::oci::{Descriptor, MediaType};
 use crate::parallel::{Threads, in_order};
 use crate::progress::{Event, Progress};
@@ -87,7 +87,7 @@ impl Failure for LayerError {
 /// What makes layers of one build.
 pub struct LayerWriter<'a> {
     /// Where blobs are put.
-    pub staging: &'a Staging,
+    pub store: &'a BlobStore,
     /// How they are made.
     pub options: &'a LayerOptions,
     /// What need not be made again.
@@ -132,12 +132,12 @@ struct Written {
 /// Buffers that are used again: for the bytes of segments, and for packed ones.
 #[derive(Default)]
 struct Buffers {
-    bytes: Spare,
-    packed: Spare,
+    bytes: BufferPool,
+    packed: BufferPool,
 }
 
 impl LayerWriter<'_> {
-    /// Writes the layer of a plan into the staging. `name` is what later builds know this layer by; it has no say in its bytes.
+    /// Writes the layer of a plan into the store. `name` is what later builds know this layer by; it has no say in its bytes.
     ///
     /// # Errors
     /// When a file cannot be read or changed since it was seen, or the blob cannot be written.
@@ -155,14 +155,14 @@ impl LayerWriter<'_> {
             return Ok(self.layer(&packed));
         }
         if let Some(outline) = outline.as_ref().filter(|outline| outline.is(&keys))
-            && self.reuse.take(&outline.packed.blob, self.staging)
+            && self.reuse.take(&outline.packed.blob, self.store)
         {
             return Ok(self.layer(&outline.packed));
         }
         let written = self.pack(tree, plan, outline.as_ref(), &keys)?;
         let lengths = written.lengths.clone();
         let outline = self.finish(written)?;
-        let blob = self.staging.blob_path(&outline.packed.blob.digest);
+        let blob = self.store.blob_path(&outline.packed.blob.digest);
         self.reuse.remember(name, compression, &outline, &blob, &lengths);
         Ok(self.layer(&outline.packed))
     }
@@ -209,7 +209,7 @@ impl LayerWriter<'_> {
             Ok(Task { segment, key, digest, after })
         });
         let (tar, size, records, lengths) = (Hasher::default(), 0, Vec::new(), Vec::new());
-        let mut written = Written { blob: self.staging.blob()?, tar, size, records, lengths };
+        let mut written = Written { blob: self.store.blob()?, tar, size, records, lengths };
         let buffers = Buffers::default();
         // The bound on memory: one segment at each thread and one being written, and as many waiting when they are small.
         let waiting = if compression.span() > LARGE { 0 } else { jobs };
@@ -279,7 +279,7 @@ impl LayerWriter<'_> {
         written.blob.write_all(next.packed.bytes()).map_err(|error| self.write_failed(error))?;
         written.lengths.push(next.packed.length);
         if let Some(digest) = next.digest {
-            written.records.push(Record { key: next.key, digest, after: written.tar.midway() });
+            written.records.push(Record { key: next.key, digest, after: written.tar.state() });
         }
         if let Some(buffer) = next.bytes {
             buffers.bytes.give(buffer);
@@ -295,9 +295,9 @@ impl LayerWriter<'_> {
         Ok(Outline { packed, records: written.records })
     }
 
-    /// A write error, which names its file when it came from the staging.
+    /// A write error, which names its file when it came from the store.
     fn write_failed(&self, error: std::io::Error) -> LayerError {
-        LayerError::Store(StoreError::from_write(&self.staging.scratch_folder(), error))
+        LayerError::Store(StoreError::from_write(&self.store.scratch_folder(), error))
     }
 }
 
@@ -342,13 +342,13 @@ mod tests {
 
     fn names(tree: &Tree, plan: &LayerPlan) -> Vec<String> {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::begin(folder.path()).unwrap();
+        let store = BlobStore::begin(folder.path()).unwrap();
         let options = LayerOptions { compression: Compression::None, jobs: 1 };
         let reuse = Reuse::new(None, std::time::UNIX_EPOCH, Vec::new(), 1);
-        let writer = LayerWriter { staging: &staging, options: &options, reuse: &reuse, progress: &Silent };
+        let writer = LayerWriter { store: &store, options: &options, reuse: &reuse, progress: &Silent };
         let layer = writer.write(tree, plan, "name").unwrap();
         assert_eq!(layer.descriptor.digest().to_string(), layer.diff_id.to_string());
-        let bytes = std::fs::read(staging.blob_path(&layer.diff_id)).unwrap();
+        let bytes = std::fs::read(store.blob_path(&layer.diff_id)).unwrap();
         assert_eq!(bytes.len() as u64, layer.size);
         let mut archive = tar::Archive::new(bytes.as_slice());
         let name = |entry: tar::Entry<'_, &[u8]>| {
@@ -401,11 +401,11 @@ mod tests {
         std::fs::create_dir(&source).unwrap();
         std::fs::write(source.join("file"), "text".repeat(1_000_000)).unwrap();
         let (one, other) = (host_tree(&source), host_tree(&source));
-        let staging = Staging::begin(folder.path()).unwrap();
+        let store = BlobStore::begin(folder.path()).unwrap();
         let options = LayerOptions { compression: Compression::DEFAULT, jobs: 2 };
         let later = std::time::UNIX_EPOCH + std::time::Duration::from_secs(5_000_000_000);
         let reuse = Reuse::new(None, later, Vec::new(), 2);
-        let writer = LayerWriter { staging: &staging, options: &options, reuse: &reuse, progress: &Silent };
+        let writer = LayerWriter { store: &store, options: &options, reuse: &reuse, progress: &Silent };
         let first = writer.write(&one, &plan_layers(&one, None, &[])[0], "one").unwrap();
         std::fs::remove_file(source.join("file")).unwrap();
         let second = writer.write(&other, &plan_layers(&other, None, &[])[0], "other").unwrap();

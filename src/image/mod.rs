@@ -28,4 +28,4 @@ pub use model::{Finished, Image, PlatformImage};
 pub use plan::{LayerPlan, plan_layers};
 pub use reuse::Reuse;
 pub use segment::WhiteoutTooLong;
-pub use store::{Blob, BlobWriter, Blobs, Staging, read_small};
+pub use store::{Blob, BlobStore, BlobWriter, Blobs, read_small};

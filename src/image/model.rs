@@ -31,7 +31,7 @@ pub struct PlatformImage {
 /// An image with the names it is to have where it is written.
 #[derive(Clone, Debug)]
 pub struct Finished {
-    /// The image. All its blobs and documents are in the staging it was made in.
+    /// The image. All its blobs and documents are in the store it was made in.
     pub image: Image,
     /// The repository, without which no engine can give the image its full name.
     pub name: Option<Repository>,

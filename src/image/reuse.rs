@@ -20,9 +20,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::cache::Cache;
 use super::segment::Segment;
-use super::store::{Blob, Staging};
+use super::store::{Blob, BlobStore};
 use crate::codec::compress::{Coded, Compression, writer_id};
-use crate::digest::{Digest, Hasher, Midway};
+use crate::digest::{Digest, Hasher, HasherState};
 use crate::input;
 use crate::tree::{Content, writeback_seconds};
 
@@ -82,7 +82,7 @@ pub(super) struct Record {
     /// The digest of its bytes.
     pub digest: Digest,
     /// Where the digest of the tar stands behind it.
-    pub after: Midway,
+    pub after: HasherState,
 }
 
 /// How a layer was packed, segment by segment.
@@ -213,9 +213,9 @@ impl<'a> Reuse<'a> {
         }
     }
 
-    /// Takes the blob of an earlier build into the staging, when one of the stores still holds it and its digest is right.
-    pub(super) fn take(&self, blob: &Blob, staging: &Staging) -> bool {
-        self.stores.iter().any(|store| staging.take(store, blob))
+    /// Takes the blob of an earlier build into the store, when one of the stores still holds it and its digest is right.
+    pub(super) fn take(&self, blob: &Blob, store: &BlobStore) -> bool {
+        self.stores.iter().any(|folder| store.copy_from(folder, blob))
     }
 }
 
@@ -261,7 +261,7 @@ impl Outline {
         while !bytes.is_empty() {
             let key = take(&mut bytes)?;
             let key = (key != [0; 32]).then(|| Digest::from_bytes(key));
-            let record = Record { key, digest: digest(&mut bytes)?, after: Midway::from_bytes(take(&mut bytes)?) };
+            let record = Record { key, digest: digest(&mut bytes)?, after: HasherState::from_bytes(take(&mut bytes)?) };
             // Another version of the library may put its state down in another form.
             Hasher::resume(&record.after)?;
             records.push(record);

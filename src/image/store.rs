@@ -1,6 +1,6 @@
 //! Blobs: checked whenever they are read, and seen by others only when they are whole.
 //!
-//! Whatever is made lies in a [`Staging`] first, in a private folder beside the output, so that publishing is a rename
+//! Whatever is made lies in a [`BlobStore`] first, in a private folder beside the output, so that publishing is a rename
 //! or a hard link and never a half-written file.
 
 use std::fs::{self, File, OpenOptions};
@@ -71,25 +71,25 @@ impl Blob {
 
 /// The blobs of an output that is being made. They are removed when it is dropped.
 #[derive(Debug)]
-pub struct Staging {
+pub struct BlobStore {
     private: PrivateFolder,
     blobs: PathBuf,
 }
 
-impl Staging {
+impl BlobStore {
     /// Makes a private folder for blobs in `folder`, which is made too when it does not exist. `folder` should be on the
     /// file system of the output: its own folder, or the layout itself.
     ///
     /// # Errors
     /// When the folder cannot be made.
-    pub fn begin(folder: &Path) -> Result<Staging, StoreError> {
+    pub fn begin(folder: &Path) -> Result<BlobStore, StoreError> {
         let private = PrivateFolder::make_in(folder)?;
         let blobs = private.path().join("blobs");
         fs::create_dir(&blobs).map_err(|error| StoreError::Write { path: blobs.clone(), error })?;
-        Ok(Staging { private, blobs })
+        Ok(BlobStore { private, blobs })
     }
 
-    /// A new blob. It is part of the staging when it is finished.
+    /// A new blob. It is part of the store when it is finished.
     ///
     /// # Errors
     /// When its file cannot be made.
@@ -142,8 +142,8 @@ impl Staging {
 
     /// Links a blob of another folder, where its name is its digest, if its bytes are the right ones. Both names are of one
     /// file then: nobody writes to a blob.
-    pub(super) fn take(&self, store: &Path, blob: &Blob) -> bool {
-        let there = store.join(blob.digest.hex());
+    pub(super) fn copy_from(&self, folder: &Path, blob: &Blob) -> bool {
+        let there = folder.join(blob.digest.hex());
         let Ok(file) = input::open_itself(&there) else { return false };
         let temporary = self.scratch_path();
         if fs::hard_link(&there, &temporary).is_err() {
@@ -159,7 +159,7 @@ impl Staging {
         whole
     }
 
-    /// Where a blob of this staging lies, whether it is there or not.
+    /// Where a blob of this store lies, whether it is there or not.
     pub fn blob_path(&self, digest: &Digest) -> PathBuf {
         self.blobs.join(digest.hex())
     }
@@ -175,25 +175,25 @@ impl Staging {
     }
 }
 
-impl Blobs for Staging {
+impl Blobs for BlobStore {
     fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError> {
         let path = self.blob_path(&blob.digest);
         match input::open_itself(&path) {
             Ok(file) => Ok(Box::new(Verifying::new(file, blob.digest, blob.size))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Missing {
                 blob: blob.digest.to_string(),
-                place: format!("the staging folder {}", self.blobs.display()),
+                place: format!("the temporary folder {}", self.blobs.display()),
             }),
             Err(error) => Err(StoreError::Read { what: path.display().to_string(), error }),
         }
     }
 }
 
-/// A blob that is being written. Dropped unfinished, it is no blob, and its file goes with the staging.
+/// A blob that is being written. Dropped unfinished, it is no blob, and its file goes with the store.
 pub struct BlobWriter {
     inner: Digesting<BufWriter<File>>,
     path: PathBuf,
-    /// Where finished blobs lie. Not the staging itself: a layer's blob is written by a thread of its own.
+    /// Where finished blobs lie. Not the store itself: a layer's blob is written by a thread of its own.
     blobs: PathBuf,
     /// How much was written since the disk was told.
     behind: usize,
@@ -279,27 +279,27 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::{Failure, Kind};
+    use crate::failure::{Failure, FailureKind};
 
     #[test]
     fn a_blob_is_named_by_its_digest_and_proved_when_it_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::begin(folder.path()).unwrap();
-        let blob = staging.put(b"abc").unwrap();
+        let store = BlobStore::begin(folder.path()).unwrap();
+        let blob = store.put(b"abc").unwrap();
         assert_eq!(blob, Blob { digest: Digest::of(b"abc"), size: 3 });
         let descriptor = blob.descriptor(MediaType::ImageConfig);
-        assert_eq!(read_small(&staging, &descriptor).unwrap(), b"abc");
-        fs::write(staging.blob_path(&blob.digest), b"abd").unwrap();
-        let error = read_small(&staging, &descriptor).unwrap_err();
+        assert_eq!(read_small(&store, &descriptor).unwrap(), b"abc");
+        fs::write(store.blob_path(&blob.digest), b"abd").unwrap();
+        let error = read_small(&store, &descriptor).unwrap_err();
         assert!(error.to_string().starts_with("cannot read blob sha256:ba7816bf"), "{error}");
         assert!(error.to_string().contains("digest mismatch"), "{error}");
-        assert_eq!(error.kind(), Kind::Input);
+        assert_eq!(error.kind(), FailureKind::Input);
     }
 
     #[test]
     fn a_blob_from_elsewhere_is_taken_only_when_it_is_the_right_one() {
         let folder = tempfile::tempdir().unwrap();
-        let (from, to) = (Staging::begin(folder.path()).unwrap(), Staging::begin(folder.path()).unwrap());
+        let (from, to) = (BlobStore::begin(folder.path()).unwrap(), BlobStore::begin(folder.path()).unwrap());
         let blob = from.put(b"abc").unwrap();
         let descriptor = blob.descriptor(MediaType::ImageConfig);
         assert_eq!(to.adopt(&from, &descriptor).unwrap(), blob);
@@ -313,20 +313,20 @@ mod tests {
     #[test]
     fn an_absent_blob_and_an_absurd_document_are_errors() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::begin(folder.path()).unwrap();
+        let store = BlobStore::begin(folder.path()).unwrap();
         let digest = Digest::of(b"x");
-        let error = read_small(&staging, &oci::descriptor(MediaType::ImageConfig, &digest, 1)).unwrap_err();
+        let error = read_small(&store, &oci::descriptor(MediaType::ImageConfig, &digest, 1)).unwrap_err();
         assert!(error.to_string().ends_with(&format!("does not contain the blob {digest}")), "{error}");
-        let error = read_small(&staging, &oci::descriptor(MediaType::ImageConfig, &digest, u64::MAX)).unwrap_err();
+        let error = read_small(&store, &oci::descriptor(MediaType::ImageConfig, &digest, u64::MAX)).unwrap_err();
         assert!(error.to_string().starts_with("a document of 18446744073709551615 bytes is larger"), "{error}");
     }
 
     #[test]
     fn nothing_is_left_when_nothing_was_published() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::begin(&folder.path().join("a/b")).unwrap();
-        staging.put(b"abc").unwrap();
-        drop(staging);
+        let store = BlobStore::begin(&folder.path().join("a/b")).unwrap();
+        store.put(b"abc").unwrap();
+        drop(store);
         assert!(!folder.path().join("a").exists());
     }
 
@@ -335,9 +335,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a file");
         fs::write(&path, b"").unwrap();
-        let error = Staging::begin(&path).unwrap_err();
+        let error = BlobStore::begin(&path).unwrap_err();
         assert!(error.to_string().contains("a file"), "{error}");
-        assert_eq!(error.kind(), Kind::Output);
+        assert_eq!(error.kind(), FailureKind::Output);
         let full = named(Path::new("/out/x"), io::Error::from(io::ErrorKind::StorageFull));
         let error = StoreError::from_write(Path::new("/elsewhere"), full);
         assert_eq!(error.to_string(), "cannot write /out/x: no storage space");

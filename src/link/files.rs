@@ -9,7 +9,7 @@ use super::user::ProcessUser;
 use crate::elf::{ElfFacts, Pages, Symbols, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
-use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Step, Tree};
+use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Tree, WalkEntry};
 
 /// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
 pub const HEAD: usize = 256;
@@ -209,7 +209,7 @@ impl<'t> Files<'t> {
         let names = self.names.get_or_init(|| {
             let mut names: BTreeMap<Box<[u8]>, Vec<ImagePath>> = BTreeMap::new();
             let mut walk = self.tree.walk();
-            while let Some(Step { path, inode, .. }) = walk.step() {
+            while let Some(WalkEntry { path, inode, .. }) = walk.step() {
                 if let (Some(name), Kind::File(_) | Kind::Symlink(_)) = (path.file_name(), &inode.kind) {
                     names.entry(name.as_bytes().into()).or_default().push(path.clone());
                 }

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use crate::path::ImagePath;
 use crate::report::{Code, Evidence};
-use crate::tree::{InodeId, Step, Tree};
+use crate::tree::{InodeId, Tree, WalkEntry};
 
 use super::draft::{Draft, Ending, ExecError};
 use super::files::{Refusal, words_of};
@@ -188,7 +188,7 @@ fn file_system(mount_point: &str) -> &'static str {
 pub(super) fn lost(tree: &Tree) -> Option<(ImagePath, Draft)> {
     let mut walk = tree.walk();
     let mut carriers = std::iter::from_fn(|| {
-        while let Some(Step { path, inode, .. }) = walk.step() {
+        while let Some(WalkEntry { path, inode, .. }) = walk.step() {
             if !inode.meta.xattrs.is_empty() {
                 return Some((path.clone(), inode));
             }

@@ -50,9 +50,9 @@ impl Sample {
     }
 
     fn parent(&mut self, path: &ImagePath) -> crate::tree::InodeId {
-        let landing = self.tree.landing(&path.parent().unwrap()).unwrap();
-        let mut directory = landing.directory;
-        for name in landing.missing {
+        let destination = self.tree.destination(&path.parent().unwrap()).unwrap();
+        let mut directory = destination.directory;
+        for name in destination.missing {
             directory = self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)));
         }
         directory

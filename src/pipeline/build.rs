@@ -13,7 +13,7 @@ use super::read::Verdict;
 use super::stage::{Bundled, Staged, stage};
 use crate::codec::Scratch;
 use crate::digest::Digest;
-use crate::image::{self, Blob, Finished, Image, LayerWriter, Reuse, Staging};
+use crate::image::{self, Blob, BlobStore, Finished, Image, LayerWriter, Reuse};
 use crate::link::{self, Purpose, Subject};
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::ImagePath;
@@ -70,7 +70,7 @@ pub fn build(order: &Order<'_>, stdout: &mut dyn Write, progress: &dyn Progress)
 pub struct Ready<'a> {
     order: &'a Order<'a>,
     targets: Vec<Target>,
-    staging: Staging,
+    store: BlobStore,
     scratch: Scratch,
     staged: Vec<Staged>,
     checked: Checked,
@@ -96,8 +96,8 @@ pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<
     let targets = order.targets()?;
     let folder = order.private_folder(&targets);
     order.outside_of_sources(&targets, &folder)?;
-    let staging = Staging::begin(&folder)?;
-    let scratch = Scratch::with_limit(staging.scratch_folder(), order.temporary_size);
+    let store = BlobStore::begin(&folder)?;
+    let scratch = Scratch::with_limit(store.scratch_folder(), order.temporary_size);
     // From here on there is a private folder beside the output. Whatever happens, it goes, and nothing else is changed.
 
     let notes = NotesOnce::new(progress);
@@ -110,7 +110,7 @@ pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<
     // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
 
     let checked = verify(order, &targets, &staged, progress)?;
-    Ok(Ready { order, targets, staging, scratch, staged, checked })
+    Ok(Ready { order, targets, store, scratch, staged, checked })
 }
 
 /// Verifies every tree of every platform.
@@ -125,7 +125,7 @@ fn verify(
         let policy = order.policy(&staged.platform, staged.programs());
         let verify = |tree, settings, purpose| {
             let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy };
-            link::verify(&subject).map(|judgement| Verdict { platform: staged.platform.clone(), judgement })
+            link::verify(&subject).map(|verification| Verdict { platform: staged.platform.clone(), verification })
         };
         let mut verdicts = Vec::new();
         if let Some(tree) = &staged.image {
@@ -197,7 +197,7 @@ impl Ready<'_> {
 
     /// A folder for files that go when this is dropped.
     pub fn scratch_folder(&self) -> PathBuf {
-        self.staging.scratch_folder()
+        self.store.scratch_folder()
     }
 
     /// The tree of each platform: that of images and root file systems, where there is one.
@@ -240,11 +240,11 @@ impl Ready<'_> {
     /// When a file cannot be read any more, a form cannot hold it, or an output cannot be written. When one of several
     /// places cannot be written to in the last step, the error names those that were.
     pub fn write(self, stdout: &mut dyn Write, progress: &dyn Progress) -> Result<Built, BuildError> {
-        let Ready { order, targets, staging, scratch, staged, checked } = self;
+        let Ready { order, targets, store, scratch, staged, checked } = self;
         // From here on every program of every platform would start.
 
         let image = match Uses::of(&targets).container {
-            true => Some(pack(order, &staged, &staging, progress)?),
+            true => Some(pack(order, &staged, &store, progress)?),
             false => None,
         };
         if let Some(cache) = order.cache {
@@ -258,7 +258,7 @@ impl Ready<'_> {
             match target {
                 Target::Image(place) => {
                     let Some(image) = &image else { continue };
-                    pending.push(transport::prepare_image(image, &staging, place, &order.write, progress)?);
+                    pending.push(transport::prepare_image(image, &store, place, &order.write, progress)?);
                 }
                 Target::Rootfs(number, folder) => {
                     let Some(tree) = tree(number, Output::Image) else { continue };
@@ -284,18 +284,18 @@ impl Ready<'_> {
 fn pack(
     order: &Order<'_>,
     staged: &[Staged],
-    staging: &Staging,
+    store: &BlobStore,
     progress: &dyn Progress,
 ) -> Result<Finished, BuildError> {
     let layers = order.platforms.len() * (order.recipe.layers.len() + 1);
     let shelves = order.places.iter().filter_map(Place::blobs).collect();
     let reuse = Reuse::new(order.cache, order.began, shelves, layers);
-    let writer = LayerWriter { staging, options: &order.layers, reuse: &reuse, progress };
+    let writer = LayerWriter { store, options: &order.layers, reuse: &reuse, progress };
     let mut platforms = Vec::new();
     for staged in staged {
         platforms.push(package(order, staged, &writer)?);
     }
-    let image = image::combine(platforms, &order.recipe.annotations, staging)?;
+    let image = image::combine(platforms, &order.recipe.annotations, store)?;
     Ok(Finished { image, name: order.name.clone(), tags: order.tags.clone() })
 }
 

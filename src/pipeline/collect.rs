@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
-use super::read::{Seen, read};
+use super::read::{PlaceContents, read};
 use crate::bundle::trace::Traced;
 use crate::bundle::{self, BundleError, BundleRequest, Collected};
 use crate::codec::Scratch;
@@ -114,10 +114,10 @@ pub fn bundle_platforms(
             found
         }
         _ => match read(&place, &[], scratch, progress)? {
-            Seen::Image(_, platforms) => {
+            PlaceContents::Image(_, platforms) => {
                 return Ok(platforms.iter().filter_map(|(image, _)| image.platform.known().cloned()).collect());
             }
-            Seen::Root(tree) | Seen::Initramfs(tree) => arch(&tree)?.0,
+            PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => arch(&tree)?.0,
         },
     };
     Ok(arch.map(Platform::new).into_iter().collect())
@@ -300,7 +300,7 @@ fn paths(texts: &[&str]) -> BTreeSet<ImagePath> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::{HostPath, Origin};
+    use crate::recipe::{HostPath, RuleOrigin};
 
     fn path(text: &str) -> ImagePath {
         text.parse().unwrap()
@@ -310,7 +310,7 @@ mod tests {
     fn only_the_places_where_something_may_be_are_read() {
         let rules = recipe::Bundle {
             include: recipe::Globs::new(["/usr/share/x/**/*.dat"]).unwrap(),
-            ..recipe::Bundle::new(Origin::command_line(), ["/srv/app/run".to_string()])
+            ..recipe::Bundle::new(RuleOrigin::command_line(), ["/srv/app/run".to_string()])
         };
         let platform = Platform::new(Arch::Amd64);
         let mut view = View::new(Path::new("/"), &rules, &platform);
@@ -338,7 +338,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(folder.path().join("srv/lib")).unwrap();
         let root = HostPath::new(Path::new(""), folder.path().to_str().unwrap());
-        let rules = recipe::Bundle { root: Some(root), ..recipe::Bundle::new(Origin::command_line(), ["x".into()]) };
+        let rules =
+            recipe::Bundle { root: Some(root), ..recipe::Bundle::new(RuleOrigin::command_line(), ["x".into()]) };
         let mut view = View::new(folder.path(), &rules, &Platform::new(Arch::Amd64));
         assert!(!view.keeps(&path("/srv/lib/a.so")));
         assert!(view.widen(&path("/srv/lib")).unwrap() && !view.widen(&path("/srv/lib")).unwrap());

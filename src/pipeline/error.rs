@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::bundle::BundleError;
 use crate::bundle::trace::TraceError;
 use crate::codec::dir::DirError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::image::{FlattenError, LayerError, StoreError};
 use crate::path::ImagePath;
 use crate::platform::{ImagePlatform, Platform};
@@ -113,10 +113,10 @@ impl BuildError {
 }
 
 impl Failure for BuildError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            BuildError::OutputInSource(..) | BuildError::OneArchive(_) => Kind::Usage,
-            other => other.inner().map_or(Kind::Input, Failure::kind),
+            BuildError::OutputInSource(..) | BuildError::OneArchive(_) => FailureKind::Usage,
+            other => other.inner().map_or(FailureKind::Input, Failure::kind),
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) fn package(
         created: order.when,
         annotations: &annotations,
     };
-    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.staging)?)
+    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.store)?)
 }
 
 /// What a layer is known by to later builds: where it comes from, which platform it is for, and which of the layers it is.

@@ -18,7 +18,7 @@ pub fn merged(verdicts: &[Verdict]) -> Report {
     for platform in platforms {
         let mut findings = Vec::new();
         for tree in verdicts.iter().filter(|verdict| verdict.platform == *platform) {
-            merge(&mut findings, &tree.judgement.report.findings, is_same_here, |known, finding| {
+            merge(&mut findings, &tree.verification.report.findings, is_same_here, |known, finding| {
                 known.severity = known.severity.max(finding.severity);
             });
         }
@@ -81,7 +81,10 @@ mod tests {
             also: Vec::new(),
         });
         let report = Report { findings: findings.collect() };
-        Verdict { platform: platform.parse().unwrap(), judgement: Verification { report, ..Verification::default() } }
+        Verdict {
+            platform: platform.parse().unwrap(),
+            verification: Verification { report, ..Verification::default() },
+        }
     }
 
     /// What is left: platform, path, severity and message of each.

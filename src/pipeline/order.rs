@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::error::BuildError;
 use crate::bundle::trace::Traced;
-use crate::codec::compress::Whole;
+use crate::codec::compress::FileCompression;
 use crate::epoch::Epoch;
 use crate::image::{Cache, LayerOptions};
 use crate::link::{self, Allowance, Baseline, Policy};
@@ -64,7 +64,7 @@ pub(super) enum Target {
     /// The root file system of one platform.
     Rootfs(usize, PathBuf),
     /// The initramfs of one platform.
-    Initramfs(usize, PathBuf, Whole),
+    Initramfs(usize, PathBuf, FileCompression),
 }
 
 impl Target {
@@ -130,20 +130,20 @@ impl Order<'_> {
         self.platforms.iter().map(fill).enumerate().collect::<Vec<_>>().into_iter()
     }
 
-    fn initramfs_form(&self) -> Option<Whole> {
+    fn initramfs_form(&self) -> Option<FileCompression> {
         self.recipe.initramfs.compression.map(|compression| match compression {
-            InitramfsCompression::None => Whole::None,
-            InitramfsCompression::Gzip => Whole::Gzip,
-            InitramfsCompression::Zstd => Whole::Zstd,
-            InitramfsCompression::Xz => Whole::Xz,
+            InitramfsCompression::None => FileCompression::None,
+            InitramfsCompression::Gzip => FileCompression::Gzip,
+            InitramfsCompression::Zstd => FileCompression::Zstd,
+            InitramfsCompression::Xz => FileCompression::Xz,
         })
     }
 
     /// Where private files lie: beside the first output, so that putting it in place is a rename.
     pub(super) fn private_folder(&self, targets: &[Target]) -> PathBuf {
         let beside = |target: &Target| match target {
-            Target::Image(place) => place.staging_folder(),
-            Target::Initramfs(_, file, _) => Place::Cpio(file.clone()).staging_folder(),
+            Target::Image(place) => place.temporary_folder(),
+            Target::Initramfs(_, file, _) => Place::Cpio(file.clone()).temporary_folder(),
             Target::Rootfs(..) => None,
         };
         targets.iter().find_map(beside).unwrap_or_else(|| self.temporary.to_path_buf())
@@ -152,8 +152,8 @@ impl Order<'_> {
     /// Refuses an output that lies in a source: what is written would be read as a part of the image, this time or the next.
     pub(super) fn outside_of_sources(&self, targets: &[Target], private: &Path) -> Result<(), BuildError> {
         let folder = |target: &Target| match target {
-            Target::Image(place) => place.staging_folder(),
-            Target::Initramfs(_, file, _) => Place::Cpio(file.clone()).staging_folder(),
+            Target::Image(place) => place.temporary_folder(),
+            Target::Initramfs(_, file, _) => Place::Cpio(file.clone()).temporary_folder(),
             Target::Rootfs(_, folder) => Some(folder.clone()),
         };
         let outputs = targets.iter().filter_map(folder);
@@ -202,8 +202,8 @@ impl Order<'_> {
         Policy {
             static_only: verify.r#static,
             libc: verify.libc.map(|libc| match libc {
-                recipe::Libc::Musl => link::Libc::Musl,
-                recipe::Libc::Glibc => link::Libc::Glibc,
+                recipe::RequiredLibc::Musl => link::Libc::Musl,
+                recipe::RequiredLibc::Glibc => link::Libc::Glibc,
             }),
             max_size: verify.max_size,
             allow: accepted.chain(self.allow.iter().cloned()).collect(),

@@ -36,7 +36,7 @@ pub fn verify_program(
     let portrait = link::describe(&tree, platform, program)?.ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
     let subject = Subject { tree: &tree, platform, settings: None, purpose, policy };
-    Ok((portrait, Verdict { platform: platform.clone(), judgement: link::verify(&subject)? }))
+    Ok((portrait, Verdict { platform: platform.clone(), verification: link::verify(&subject)? }))
 }
 
 /// Whether a loader of this program may look at a path: it is the program, on the way to it or beside it, or it is in

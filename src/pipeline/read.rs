@@ -17,12 +17,12 @@ pub struct Verdict {
     /// The platform.
     pub platform: Platform,
     /// Findings and programs.
-    pub judgement: Verification,
+    pub verification: Verification,
 }
 
 /// A place that was read.
 #[expect(clippy::large_enum_variant, reason = "there is one for each place that was named")]
-pub enum Seen {
+pub enum PlaceContents {
     /// An image, and the tree of each platform that was asked for.
     Image(Image, Vec<(PlatformImage, Tree)>),
     /// A root file system. It does not name its platform.
@@ -31,12 +31,12 @@ pub enum Seen {
     Initramfs(Tree),
 }
 
-impl Seen {
+impl PlaceContents {
     /// The trees, each with its image where it is one.
     pub fn trees(&self) -> Vec<(Option<&PlatformImage>, &Tree)> {
         match self {
-            Seen::Image(_, platforms) => platforms.iter().map(|(image, tree)| (Some(image), tree)).collect(),
-            Seen::Root(tree) | Seen::Initramfs(tree) => vec![(None, tree)],
+            PlaceContents::Image(_, platforms) => platforms.iter().map(|(image, tree)| (Some(image), tree)).collect(),
+            PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => vec![(None, tree)],
         }
     }
 }
@@ -50,7 +50,7 @@ pub fn read(
     wanted: &[Platform],
     scratch: &Scratch,
     progress: &dyn Progress,
-) -> Result<Seen, BuildError> {
+) -> Result<PlaceContents, BuildError> {
     progress.step(Step::new(Action::ReadPlace(place.to_string())));
     let note = |notes: &[String]| notes.iter().for_each(|note| progress.note(note));
     match transport::open(place, scratch)? {
@@ -69,15 +69,15 @@ pub fn read(
                     found: image.platforms.into_iter().map(|image| image.platform).collect(),
                 });
             }
-            Ok(Seen::Image(image, seen))
+            Ok(PlaceContents::Image(image, seen))
         }
         Opened::Tree { tree, notes } => {
             note(&notes);
-            Ok(Seen::Root(tree))
+            Ok(PlaceContents::Root(tree))
         }
         Opened::Initramfs { tree, notes } => {
             note(&notes);
-            Ok(Seen::Initramfs(tree))
+            Ok(PlaceContents::Initramfs(tree))
         }
     }
 }
@@ -88,7 +88,7 @@ pub fn read(
 /// # Errors
 /// When an image is for a platform whose loaders are not known, or a file cannot be read.
 pub fn verify(
-    seen: &Seen,
+    seen: &PlaceContents,
     wanted: &[Platform],
     init: &ImagePath,
     policy: &Policy,
@@ -97,18 +97,20 @@ pub fn verify(
     let judge = |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose| {
         progress.step(Step::new(Action::Verify).of(platform));
         let subject = Subject { tree, platform, settings, purpose, policy };
-        Ok(Verdict { platform: platform.clone(), judgement: link::verify(&subject)? })
+        Ok(Verdict { platform: platform.clone(), verification: link::verify(&subject)? })
     };
     match seen {
-        Seen::Image(_, platforms) => platforms
+        PlaceContents::Image(_, platforms) => platforms
             .iter()
             .map(|(image, tree)| {
                 let platform = known(image)?;
                 judge(tree, platform, Some(&image.configuration.settings()), Purpose::Container)
             })
             .collect(),
-        Seen::Root(tree) => wanted.iter().map(|platform| judge(tree, platform, None, Purpose::Plain)).collect(),
-        Seen::Initramfs(tree) => {
+        PlaceContents::Root(tree) => {
+            wanted.iter().map(|platform| judge(tree, platform, None, Purpose::Plain)).collect()
+        }
+        PlaceContents::Initramfs(tree) => {
             let purpose = || Purpose::Initramfs { init: init.clone() };
             wanted.iter().map(|platform| judge(tree, platform, None, purpose())).collect()
         }
@@ -134,7 +136,7 @@ pub struct Why {
 ///
 /// # Errors
 /// When a program of a tree cannot be read.
-pub fn why(seen: &Seen, path: &ImagePath) -> Result<Vec<Why>, BuildError> {
+pub fn why(seen: &PlaceContents, path: &ImagePath) -> Result<Vec<Why>, BuildError> {
     let mut answers = Vec::new();
     for (image, tree) in seen.trees() {
         let found = |follow| tree.resolve(&ImagePath::root(), path.as_bytes(), follow).ok();

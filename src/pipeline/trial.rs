@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::BuildError;
-use super::read::{Seen, known, read};
+use super::read::{PlaceContents, known, read};
 use crate::codec::Scratch;
 use crate::image::PlatformImage;
 use crate::platform::Platform;
@@ -95,12 +95,12 @@ fn choose(
         other => other,
     };
     match seen? {
-        Seen::Image(_, platforms) => {
+        PlaceContents::Image(_, platforms) => {
             let first = platforms.into_iter().next();
             let (image, tree) = first.ok_or_else(|| BuildError::NoImage(asked.place.to_string()))?;
             Ok((known(&image)?.clone(), Some(image), tree))
         }
-        Seen::Root(tree) | Seen::Initramfs(tree) => {
+        PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => {
             let platform = wanted.into_iter().next();
             Ok((platform.ok_or_else(|| BuildError::UnknownPlatform("of this machine".into()))?, None, tree))
         }

@@ -131,7 +131,7 @@ choice! {
 
 choice! {
     /// A C library.
-    pub enum Libc {
+    pub enum RequiredLibc {
         /// musl.
         "musl" => Musl,
         /// glibc.
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn each_c_library_is_called_by_its_name() {
-        check(&[("musl", Libc::Musl), ("glibc", Libc::Glibc)]);
+        check(&[("musl", RequiredLibc::Musl), ("glibc", RequiredLibc::Glibc)]);
     }
 
     #[test]

@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::choice::{LinkKind, Modes, Output, PathKind, SourceXattrs};
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Position};
 use super::glob::Globs;
 use super::keys::{ID_MAX, PATH_KEYS, PATH_TYPES, PathType};
 use super::model::{Base, Group, LayerRule, LinkNames, Links, Owner, Source, SourceKind, User};
 use super::nearest::nearest;
-use super::path_rule::{Action, Attributes, FileContent, Id, PathRule};
+use super::path_rule::{Attributes, FileContent, Id, PathAction, PathRule};
 use super::section::{Placed, Section};
 use super::template::{HostPath, Template};
 use super::values::{attribute_value, is_account_name, owner};
@@ -155,9 +155,9 @@ pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRu
             if written.value.as_str().trim_matches('/').is_empty() {
                 section.fault(Fault::new(&written.place, "the root of the image cannot be removed"));
             }
-            Action::Remove { paths }
+            PathAction::Remove { paths }
         } else {
-            Action::Permissions { paths, recursive, attributes }
+            PathAction::Permissions { paths, recursive, attributes }
         };
         return Some(rule(section, written.value, action, outputs, platforms));
     }
@@ -169,25 +169,25 @@ pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRu
         section.fault(Fault::new(&written.place, format!("the root of the image cannot be a {}", kind.word())));
     }
     let action = match kind {
-        PathKind::Directory => Action::Directory(attributes),
+        PathKind::Directory => PathAction::Directory(attributes),
         PathKind::File => {
             let content = match (text, source) {
                 (Some(text), _) => FileContent::Text(text),
                 (None, Some(source)) => FileContent::Source(host_path(folders, &source, source.value.as_str())),
                 (None, None) => return None,
             };
-            Action::File(content, attributes)
+            PathAction::File(content, attributes)
         }
-        PathKind::EmptyFile => Action::File(FileContent::Empty, attributes),
-        PathKind::Symlink => Action::Symlink(target?.value, attributes),
+        PathKind::EmptyFile => PathAction::File(FileContent::Empty, attributes),
+        PathKind::Symlink => PathAction::Symlink(target?.value, attributes),
         PathKind::Hardlink => {
             let target = target?;
             section.check_image_path(&target);
-            Action::Hardlink(target.value)
+            PathAction::Hardlink(target.value)
         }
-        PathKind::Char => Action::Char(device, attributes),
-        PathKind::Block => Action::Block(device, attributes),
-        PathKind::Fifo => Action::Fifo(attributes),
+        PathKind::Char => PathAction::Char(device, attributes),
+        PathKind::Block => PathAction::Block(device, attributes),
+        PathKind::Fifo => PathAction::Fifo(attributes),
         // Made above.
         PathKind::Permissions | PathKind::Remove => return None,
     };
@@ -197,19 +197,19 @@ pub(crate) fn path(section: &Section<'_>, folders: Folders<'_>) -> Option<PathRu
 fn rule(
     section: &Section<'_>,
     path: Template,
-    action: Action,
+    action: PathAction,
     outputs: Option<BTreeSet<Output>>,
     platforms: Vec<crate::platform::Platform>,
 ) -> PathRule {
     let outputs = outputs.unwrap_or_else(|| match action {
-        Action::Char(..) | Action::Block(..) => BTreeSet::from([Output::Initramfs]),
-        Action::Directory(_)
-        | Action::File(..)
-        | Action::Symlink(..)
-        | Action::Hardlink(_)
-        | Action::Fifo(_)
-        | Action::Permissions { .. }
-        | Action::Remove { .. } => BTreeSet::from([Output::Image, Output::Initramfs]),
+        PathAction::Char(..) | PathAction::Block(..) => BTreeSet::from([Output::Initramfs]),
+        PathAction::Directory(_)
+        | PathAction::File(..)
+        | PathAction::Symlink(..)
+        | PathAction::Hardlink(_)
+        | PathAction::Fifo(_)
+        | PathAction::Permissions { .. }
+        | PathAction::Remove { .. } => BTreeSet::from([Output::Image, Output::Initramfs]),
     });
     PathRule { origin: section.origin(), path, action, outputs, platforms }
 }
@@ -340,7 +340,7 @@ fn id(section: &Section<'_>, name: &'static str) -> Option<Id> {
     account(section, &text.place, text.value).map(Id::Name)
 }
 
-fn account(section: &Section<'_>, place: &Place, text: &str) -> Option<String> {
+fn account(section: &Section<'_>, place: &Position, text: &str) -> Option<String> {
     if !is_account_name(text) {
         let fault = Fault::new(place, format!("not a name of a user or group: {text:?}"));
         section.fault(fault.help("up to 32 letters, digits, `_`, `-` and `.`, and a letter or `_` first"));
@@ -424,7 +424,7 @@ pub(crate) fn check_different(sections: &[Section<'_>], name: &'static str) {
         Some(number) => Some((number.value.to_string(), number.place)),
         None => section.text(name).map(|text| (text.value.to_string(), text.place)),
     };
-    let mut seen: BTreeMap<String, Place> = BTreeMap::new();
+    let mut seen: BTreeMap<String, Position> = BTreeMap::new();
     for section in sections {
         let Some((value, place)) = value(section) else { continue };
         match seen.entry(value) {

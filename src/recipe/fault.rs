@@ -6,7 +6,7 @@ use std::ops::{Range, RangeInclusive};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::path::display_bytes;
 
 /// One file of a recipe.
@@ -42,7 +42,7 @@ impl SourceFile {
 
 /// Bytes of one file of a recipe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     /// Which of [`Faults::files`].
     pub file: usize,
     /// Byte offsets.
@@ -53,7 +53,7 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     /// Where.
-    pub place: Place,
+    pub place: Position,
     /// What is wrong, as a sentence without its end.
     pub message: String,
     /// What stands beside the marked bytes; empty for nothing.
@@ -61,12 +61,12 @@ pub struct Fault {
     /// What to do, where it is known.
     pub help: Option<String>,
     /// A second place that belongs to it, and what stands beside it.
-    pub related: Option<(Place, String)>,
+    pub related: Option<(Position, String)>,
 }
 
 impl Fault {
     /// A fault with nothing but its place and its message.
-    pub fn new(place: &Place, message: impl Into<String>) -> Fault {
+    pub fn new(place: &Position, message: impl Into<String>) -> Fault {
         let message = display_bytes(message.into().as_bytes());
         Fault { place: place.clone(), message, label: String::new(), help: None, related: None }
     }
@@ -84,7 +84,7 @@ impl Fault {
     }
 
     /// The same fault with a second place.
-    pub fn related(mut self, place: &Place, label: impl Into<String>) -> Fault {
+    pub fn related(mut self, place: &Position, label: impl Into<String>) -> Fault {
         self.related = Some((place.clone(), display_bytes(label.into().as_bytes())));
         self
     }
@@ -127,10 +127,10 @@ pub enum RecipeError {
 }
 
 impl Failure for RecipeError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            RecipeError::Read(..) => Kind::Input,
-            RecipeError::Faults(_) => Kind::Recipe,
+            RecipeError::Read(..) => FailureKind::Input,
+            RecipeError::Faults(_) => FailureKind::Recipe,
         }
     }
 

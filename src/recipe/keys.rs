@@ -4,7 +4,7 @@
 //! the JSON schema and the tables of `docs/recipe.md` are made from it. So none of them can differ from another.
 
 use super::choice::{
-    Choice, Extra, InitramfsCompression, Libc, LinkKind, Modes, Output, PathKind, SourceXattrs, Times,
+    Choice, Extra, InitramfsCompression, LinkKind, Modes, Output, PathKind, RequiredLibc, SourceXattrs, Times,
 };
 
 /// A table of a recipe.
@@ -444,7 +444,7 @@ pub(crate) static VERIFY: Table = Table {
     description: "Settings of the verification.",
     keys: &[
         key("static", Shape::Flag, "Whether to refuse programs that are dynamically linked. Default: false."),
-        key("libc", Shape::Choice(Libc::WORDS), "Refuse programs that need another C library."),
+        key("libc", Shape::Choice(RequiredLibc::WORDS), "Refuse programs that need another C library."),
         key(
             "max-size",
             Shape::NumberOrText(u64::MAX),

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::fault::{Fault, Place, SourceFile};
+use super::fault::{Fault, Position, SourceFile};
 use super::raw::{self, Node, Value};
 use crate::path::display_bytes;
 
@@ -40,7 +40,7 @@ pub(crate) struct Loaded {
 
 /// Reads a recipe's bytes, and the files that it includes through `loader`.
 pub(crate) fn load(bytes: &[u8], path: &Path, loader: Loader<'_>) -> Loaded {
-    let nothing = Node { place: Place { file: 0, span: 0..0 }, value: Value::Table(Default::default()) };
+    let nothing = Node { place: Position { file: 0, span: 0..0 }, value: Value::Table(Default::default()) };
     let mut loaded = Loaded {
         files: Vec::new(),
         opened: Vec::new(),
@@ -64,7 +64,7 @@ impl Loaded {
         if let Err(error) = std::str::from_utf8(bytes) {
             // Up to here the lossy text has the same offsets.
             let at = error.valid_up_to();
-            let place = Place { file, span: at..at + char::REPLACEMENT_CHARACTER.len_utf8() };
+            let place = Position { file, span: at..at + char::REPLACEMENT_CHARACTER.len_utf8() };
             self.form.push(
                 Fault::new(&place, "a recipe must be UTF-8")
                     .label(format!("byte 0x{:02x}", bytes.get(at).copied().unwrap_or_default())),
@@ -96,7 +96,13 @@ impl Loaded {
         })
     }
 
-    fn include(&mut self, path: &Path, place: &Place, loader: Loader<'_>, including: &mut Vec<usize>) -> Option<Node> {
+    fn include(
+        &mut self,
+        path: &Path,
+        place: &Position,
+        loader: Loader<'_>,
+        including: &mut Vec<usize>,
+    ) -> Option<Node> {
         let path = plain(path);
         let known = self.opened.iter().position(|opened| opened.path == path);
         if let Some(known) = known {
@@ -133,7 +139,7 @@ impl Loaded {
 }
 
 /// The texts of `include`. Whatever has another type is told by the check of all types.
-fn includes(own: &Node) -> Vec<(&str, Place)> {
+fn includes(own: &Node) -> Vec<(&str, Position)> {
     let Some(field) = own.field("include") else { return Vec::new() };
     let Value::List(list) = &field.node.value else { return Vec::new() };
     list.iter()

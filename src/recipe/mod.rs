@@ -28,8 +28,8 @@ mod settings;
 
 mod parse;
 
-pub use choice::{Extra, InitramfsCompression, Libc, LinkKind, Modes, Output, Times};
-pub use fault::{Fault, Faults, Place, RecipeError, SourceFile};
+pub use choice::{Extra, InitramfsCompression, LinkKind, Modes, Output, RequiredLibc, Times};
+pub use fault::{Fault, Faults, Position, RecipeError, SourceFile};
 pub use glob::{GlobError, Globs, Matcher};
 pub use load::Loader;
 pub use model::{
@@ -37,7 +37,7 @@ pub use model::{
     Source, SourceKind, User, Verify,
 };
 pub use parse::{parse, read};
-pub use path_rule::{Action, Attributes, FileContent, Id, PathRule};
+pub use path_rule::{Attributes, FileContent, Id, PathAction, PathRule};
 pub use schema::schema;
-pub use template::{HostPath, Origin, Template};
+pub use template::{HostPath, RuleOrigin, Template};
 pub use values::size;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use super::choice::{Extra, InitramfsCompression, Libc, LinkKind, Modes, Times};
+use super::choice::{Extra, InitramfsCompression, LinkKind, Modes, RequiredLibc, Times};
 use super::glob::{Globs, Matcher};
 use super::path_rule::{Id, PathRule, is_among};
-use super::template::{HostPath, Origin, Template};
+use super::template::{HostPath, RuleOrigin, Template};
 use crate::epoch::Epoch;
 use crate::oci::{Annotations, Changes, Healthcheck};
 use crate::path::ImagePath;
@@ -127,7 +127,7 @@ impl Deref for Recipe {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Base {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// `oci`, `oci-archive` or `docker-archive`.
     pub scheme: &'static str,
     /// The directory or file, still with `:TAG` behind it where one was given.
@@ -145,7 +145,7 @@ impl Base {
 #[derive(Clone, Debug)]
 pub struct Bundle {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// Paths in the root, or names that are looked up in its PATH.
     pub programs: Vec<Template>,
     /// The place of the root; without, this machine's own.
@@ -164,7 +164,7 @@ pub struct Bundle {
 
 impl Bundle {
     /// These programs of this machine, and nothing but what they need.
-    pub fn new(origin: Origin, programs: impl IntoIterator<Item = String>) -> Bundle {
+    pub fn new(origin: RuleOrigin, programs: impl IntoIterator<Item = String>) -> Bundle {
         Bundle {
             origin,
             programs: programs.into_iter().map(Template::new).collect(),
@@ -182,7 +182,7 @@ impl Bundle {
 #[derive(Clone, Debug)]
 pub struct Source {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// The directory or archive.
     pub from: HostPath,
     /// What it is.
@@ -207,7 +207,7 @@ pub struct Source {
 
 impl Source {
     /// A whole tree, copied to `/` by the default rules.
-    pub fn new(origin: Origin, from: HostPath) -> Source {
+    pub fn new(origin: RuleOrigin, from: HostPath) -> Source {
         Source {
             origin,
             from,
@@ -258,7 +258,7 @@ pub enum Owner {
 #[derive(Clone, Debug)]
 pub struct Links {
     /// Where they were asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// The program.
     pub target: Template,
     /// Its names.
@@ -280,7 +280,7 @@ pub enum LinkNames {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// Name.
     pub name: String,
     /// Number.
@@ -301,7 +301,7 @@ pub struct User {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// Name.
     pub name: String,
     /// Number.
@@ -314,7 +314,7 @@ pub struct Group {
 #[derive(Clone, Debug)]
 pub struct LayerRule {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// What the history calls it.
     pub name: Option<String>,
     /// What it takes.
@@ -350,7 +350,7 @@ pub struct Verify {
     /// Nothing may need a loader.
     pub r#static: bool,
     /// Nothing may need another C library.
-    pub libc: Option<Libc>,
+    pub libc: Option<RequiredLibc>,
     /// The largest size of the uncompressed tree, in bytes.
     pub max_size: Option<u64>,
     /// Findings that are accepted.
@@ -361,7 +361,7 @@ pub struct Verify {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Allow {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// Its code, such as `lib-missing`.
     pub code: String,
     /// On which paths; empty stands for all.
@@ -387,7 +387,7 @@ mod tests {
     fn parts() -> Parts {
         Parts {
             platforms: vec![Platform::new(Arch::Amd64), Platform::new(Arch::Arm64)],
-            sources: vec![Source::new(Origin::command_line(), HostPath::new(PathBuf::from("."), "root"))],
+            sources: vec![Source::new(RuleOrigin::command_line(), HostPath::new(PathBuf::from("."), "root"))],
             ..Parts::default()
         }
     }
@@ -422,7 +422,7 @@ mod tests {
     #[test]
     fn a_layer_takes_directories_with_what_they_hold() {
         let rule = LayerRule {
-            origin: Origin::command_line(),
+            origin: RuleOrigin::command_line(),
             name: None,
             include: Globs::new(["/usr/lib", "bin/*"]).unwrap(),
             exclude: Globs::new(["**/*.py"]).unwrap(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entries::{self, Read};
-use super::fault::{Fault, Faults, Place, RecipeError};
+use super::fault::{Fault, Faults, Position, RecipeError};
 use super::keys;
 use super::load::{Loader, load};
 use super::model::{Parts, Recipe};
@@ -47,7 +47,7 @@ pub fn parse(bytes: &[u8], path: &Path, loader: Loader<'_>) -> Result<Recipe, Fa
     let parts = parts(&recipe, &folders);
     let meaning = reader.into_faults();
 
-    let line = |place: &Place| (place.file, loaded.files.get(place.file).map(|file| file.line(place.span.start)));
+    let line = |place: &Position| (place.file, loaded.files.get(place.file).map(|file| file.line(place.span.start)));
     let misformed: BTreeSet<_> = loaded.form.iter().map(|fault| line(&fault.place)).collect();
     // On a line with a fault in its form, what was understood of it is a guess.
     let mut faults: Vec<Fault> = meaning.into_iter().filter(|fault| !misformed.contains(&line(&fault.place))).collect();
@@ -58,7 +58,7 @@ pub fn parse(bytes: &[u8], path: &Path, loader: Loader<'_>) -> Result<Recipe, Fa
     if faults.is_empty() {
         match Recipe::new(parts) {
             Ok(recipe) => return Ok(recipe),
-            Err(error) => faults.push(Fault::new(&Place { file: 0, span: 0..0 }, error.to_string())),
+            Err(error) => faults.push(Fault::new(&Position { file: 0, span: 0..0 }, error.to_string())),
         }
     }
     faults.sort_by_key(|fault| (fault.place.file, fault.place.span.start, fault.place.span.end));
@@ -120,8 +120,8 @@ mod tests {
     use super::*;
     use crate::platform::{Arch, Platform};
     use crate::recipe::{
-        Action, FileContent, Id, InitramfsCompression, Libc, LinkKind, LinkNames, Modes, Output, Owner, SourceKind,
-        Times,
+        FileContent, Id, InitramfsCompression, LinkKind, LinkNames, Modes, Output, Owner, PathAction, RequiredLibc,
+        SourceKind, Times,
     };
 
     const HEAD: &str = "platforms = ['linux/amd64', 'linux/arm64']\nsource = [{ from = 'x' }]\n";
@@ -540,18 +540,18 @@ compression = "zstd"
         assert_eq!((archive.kind, archive.owner), (SourceKind::Tar, Owner::Ids { uid: 0, gid: 0 }));
 
         let [motd, srv, etc, null, sh] = &recipe.paths[..] else { panic!("{:?}", recipe.paths) };
-        let Action::File(FileContent::Text(text), attributes) = &motd.action else { panic!("{motd:?}") };
+        let PathAction::File(FileContent::Text(text), attributes) = &motd.action else { panic!("{motd:?}") };
         assert_eq!(text.fill_in(amd64), "amd64 ${arch}\n");
         assert_eq!(attributes.uid, Some(Id::Name("app".into())));
         assert_eq!(attributes.xattrs.len(), 2);
-        assert!(matches!(&srv.action, Action::File(FileContent::Source(_), _)));
+        assert!(matches!(&srv.action, PathAction::File(FileContent::Source(_), _)));
         assert!(srv.is_for(amd64, Output::Image) && !srv.is_for(arm64, Output::Image));
-        let Action::Permissions { paths, recursive: true, attributes } = &etc.action else { panic!("{etc:?}") };
+        let PathAction::Permissions { paths, recursive: true, attributes } = &etc.action else { panic!("{etc:?}") };
         assert!(paths.matcher(amd64).matches(&"/etc/x/y".parse().unwrap()));
         assert_eq!(attributes.uid, Some(Id::Number(12)));
         assert!(!etc.is_for(amd64, Output::Initramfs));
         assert!(!null.is_for(amd64, Output::Image) && null.is_for(amd64, Output::Initramfs));
-        assert!(matches!(&sh.action, Action::Symlink(target, _) if target.as_str() == "busybox"));
+        assert!(matches!(&sh.action, PathAction::Symlink(target, _) if target.as_str() == "busybox"));
 
         assert!(matches!(&recipe.links[0].names, LinkNames::List(names) if names.len() == 1));
         assert_eq!(recipe.links[0].kind, LinkKind::Hardlink);
@@ -570,7 +570,7 @@ compression = "zstd"
         assert_eq!(bundle.programs[1].fill_in(&recipe.platforms[1]), "/usr/bin/arm64");
         assert_eq!(bundle.with.iter().map(|extra| extra.word()).collect::<Vec<_>>(), ["nss", "ca"]);
         assert_eq!(recipe.annotations.len(), 1);
-        assert_eq!((recipe.verify.libc, recipe.verify.max_size), (Some(Libc::Glibc), Some(5_000_000)));
+        assert_eq!((recipe.verify.libc, recipe.verify.max_size), (Some(RequiredLibc::Glibc), Some(5_000_000)));
         assert_eq!(recipe.verify.allow[0].reason.as_deref(), Some("plugin"));
         assert_eq!(recipe.initramfs.init.as_ref().unwrap().to_string(), "/sbin/init");
         assert_eq!(recipe.initramfs.compression, Some(InitramfsCompression::Zstd));
@@ -615,13 +615,13 @@ compression = "zstd"
 
     #[test]
     fn a_recipe_that_is_not_there_is_a_missing_input_and_a_wrong_one_is_not() {
-        use crate::failure::{Failure, Kind};
+        use crate::failure::{Failure, FailureKind};
         let folder = tempfile::tempdir().unwrap();
         let error = read(folder.path()).unwrap_err();
-        assert_eq!(error.kind(), Kind::Input);
+        assert_eq!(error.kind(), FailureKind::Input);
         assert_eq!(error.hint().as_deref(), Some("a recipe is a .toml file, or a directory with a recipe.toml"));
         std::fs::write(folder.path().join("recipe.toml"), "x = 1").unwrap();
-        assert_eq!(read(folder.path()).unwrap_err().kind(), Kind::Recipe);
+        assert_eq!(read(folder.path()).unwrap_err().kind(), FailureKind::Recipe);
         std::fs::write(folder.path().join("recipe.toml"), HEAD).unwrap();
         let recipe = read(folder.path()).unwrap();
         let platform = Platform::new(Arch::Arm64);

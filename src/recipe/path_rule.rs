@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::choice::Output;
 use super::glob::Globs;
-use super::template::{HostPath, Origin, Template};
+use super::template::{HostPath, RuleOrigin, Template};
 use crate::platform::Platform;
 use crate::tree::{DeviceNumber, Mode, Xattrs};
 
@@ -12,11 +12,11 @@ use crate::tree::{DeviceNumber, Mode, Xattrs};
 #[derive(Clone, Debug)]
 pub struct PathRule {
     /// Where it was asked for.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// The path; for `Permissions` and `Remove` a glob.
     pub path: Template,
     /// What happens there.
-    pub action: Action,
+    pub action: PathAction,
     /// The outputs that it is for.
     pub outputs: BTreeSet<Output>,
     /// The platforms that it is for; empty stands for all.
@@ -32,7 +32,7 @@ impl PathRule {
 
 /// What a `[[path]]` does.
 #[derive(Clone, Debug)]
-pub enum Action {
+pub enum PathAction {
     /// Makes a directory, or changes one that is there.
     Directory(Attributes),
     /// Makes a file.

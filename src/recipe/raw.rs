@@ -9,12 +9,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Position};
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) place: Place,
+    pub(crate) place: Position,
     pub(crate) value: Value,
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum Value {
 /// A key of a table with its value.
 #[derive(Clone, Debug)]
 pub(crate) struct Field {
-    pub(crate) key: Place,
+    pub(crate) key: Position,
     pub(crate) node: Node,
 }
 
@@ -43,7 +43,7 @@ pub(crate) struct Field {
 /// meaning can be told together with those in its form.
 pub(crate) fn read(file: usize, text: &str) -> (Node, Vec<Fault>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let place = |span: Range<usize>| Place { file, span: span.start.min(text.len())..span.end.min(text.len()) };
+    let place = |span: Range<usize>| Position { file, span: span.start.min(text.len())..span.end.min(text.len()) };
     let faults = errors.iter().map(|error| {
         let fault = Fault::new(&place(error.span().unwrap_or_default()), error.message());
         match error.message() {
@@ -61,7 +61,7 @@ pub(crate) fn read(file: usize, text: &str) -> (Node, Vec<Fault>) {
 
 fn fields(file: usize, table: &DeTable<'_>) -> Value {
     let field = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Field {
-        key: Place { file, span: key.span() },
+        key: Position { file, span: key.span() },
         node: node(file, value),
     };
     Value::Table(table.iter().map(|(key, value)| (key.get_ref().to_string(), field((key, value)))).collect())
@@ -77,7 +77,7 @@ fn node(file: usize, value: &Spanned<DeValue<'_>>) -> Node {
         DeValue::Array(list) => Value::List(list.iter().map(|value| node(file, value)).collect()),
         DeValue::Table(table) => fields(file, table),
     };
-    Node { place: Place { file, span: value.span() }, value: read }
+    Node { place: Position { file, span: value.span() }, value: read }
 }
 
 impl Node {

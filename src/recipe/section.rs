@@ -8,11 +8,11 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::choice::Choice;
-use super::fault::{Fault, Place, SourceFile};
+use super::fault::{Fault, Position, SourceFile};
 use super::keys::{Key, Shape, Table};
 use super::nearest::nearest;
 use super::raw::{Field, Node, Value};
-use super::template::Origin;
+use super::template::RuleOrigin;
 use crate::path::display_bytes;
 
 /// Where all faults of a recipe meet.
@@ -29,7 +29,7 @@ pub(crate) struct Reader<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
-    pub(crate) place: Place,
+    pub(crate) place: Position,
 }
 
 /// One table of the recipe.
@@ -61,15 +61,15 @@ impl<'a> Reader<'a> {
     }
 
     /// The line of a place, as things made from it remember it.
-    pub(crate) fn origin(&self, place: &Place) -> Origin {
+    pub(crate) fn origin(&self, place: &Position) -> RuleOrigin {
         match self.files.get(place.file) {
-            Some(file) => Origin::line(Arc::clone(&file.name), file.line(place.span.start)),
-            None => Origin::command_line(),
+            Some(file) => RuleOrigin::line(Arc::clone(&file.name), file.line(place.span.start)),
+            None => RuleOrigin::command_line(),
         }
     }
 
     /// The value, or a fault at its place.
-    pub(crate) fn good<T, E: Display>(&self, place: &Place, result: Result<T, E>) -> Option<T> {
+    pub(crate) fn good<T, E: Display>(&self, place: &Position, result: Result<T, E>) -> Option<T> {
         result.map_err(|error| self.fault(Fault::new(place, error.to_string()))).ok()
     }
 
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
         });
     }
 
-    fn check_choice(&self, key: &'static Key, place: &Place, words: &'static [&'static str], text: &str) {
+    fn check_choice(&self, key: &'static Key, place: &Position, words: &'static [&'static str], text: &str) {
         if !words.contains(&text) {
             let fault = Fault::new(place, format!("`{}` is one of {}", key.name, words.join(", ")));
             self.fault(match nearest(text, words.iter().copied()) {
@@ -216,7 +216,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn check_number(&self, key: &'static Key, place: &Place, max: u64, number: Option<i128>) {
+    fn check_number(&self, key: &'static Key, place: &Position, max: u64, number: Option<i128>) {
         if !number.is_some_and(|number| (0..=i128::from(max)).contains(&number)) {
             self.fault(Fault::new(place, format!("`{}` is a number from 0 to {max}", key.name)));
         }
@@ -247,17 +247,17 @@ impl<'a> Section<'a> {
     }
 
     /// Where the key stands, if it is there, whatever its value.
-    pub(crate) fn key(&self, name: &'static str) -> Option<&'a Place> {
+    pub(crate) fn key(&self, name: &'static str) -> Option<&'a Position> {
         self.field(name).map(|field| &field.key)
     }
 
     /// Where the table stands.
-    pub(crate) fn place(&self) -> &'a Place {
+    pub(crate) fn place(&self) -> &'a Position {
         &self.node.place
     }
 
     /// The line of the table.
-    pub(crate) fn origin(&self) -> Origin {
+    pub(crate) fn origin(&self) -> RuleOrigin {
         self.reader.origin(&self.node.place)
     }
 
@@ -329,7 +329,7 @@ impl<'a> Section<'a> {
 
     /// The texts of a list, each read as a `T`; one that is there twice is a fault.
     pub(crate) fn parsed_list<T: FromStr<Err: Display> + Ord + Clone>(&self, name: &'static str) -> Option<Vec<T>> {
-        let (mut values, mut seen): (Vec<T>, BTreeMap<T, Place>) = Default::default();
+        let (mut values, mut seen): (Vec<T>, BTreeMap<T, Position>) = Default::default();
         for text in self.texts(name)? {
             let Some(value) = self.reader.good(&text.place, text.value.parse::<T>()) else { continue };
             match seen.entry(value) {
@@ -348,7 +348,7 @@ impl<'a> Section<'a> {
     }
 
     /// The texts of a table with free keys: place of the key, the key, its text.
-    pub(crate) fn map(&self, name: &'static str) -> Vec<(&'a Place, &'a str, Placed<&'a str>)> {
+    pub(crate) fn map(&self, name: &'static str) -> Vec<(&'a Position, &'a str, Placed<&'a str>)> {
         let fields = self.field(name).map(|field| field.node.fields());
         fields
             .into_iter()

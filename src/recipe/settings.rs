@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::{Folders, host_path};
-use super::fault::{Fault, Place};
+use super::fault::{Fault, Position};
 use super::glob::Globs;
 use super::model::{Allow, Bundle, Initramfs, Verify};
 use super::section::{Placed, Section};
@@ -67,7 +67,7 @@ fn user(section: &Section<'_>, text: &Placed<&str>) -> Option<String> {
     good.then(|| text.value.to_string())
 }
 
-fn absolute(section: &Section<'_>, place: &Place, text: &str) -> Option<String> {
+fn absolute(section: &Section<'_>, place: &Position, text: &str) -> Option<String> {
     if !text.starts_with('/') {
         section.fault(Fault::new(place, format!("not an absolute path: {text:?}")).help("start it with `/`"));
         return None;

@@ -61,21 +61,21 @@ impl HostPath {
 
 /// Where something was asked for: a file and a line of it, or the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin(Option<(Arc<str>, usize)>);
+pub struct RuleOrigin(Option<(Arc<str>, usize)>);
 
-impl Origin {
+impl RuleOrigin {
     /// A line of a file, counted from 1.
-    pub fn line(file: Arc<str>, line: usize) -> Origin {
-        Origin(Some((file, line)))
+    pub fn line(file: Arc<str>, line: usize) -> RuleOrigin {
+        RuleOrigin(Some((file, line)))
     }
 
     /// The command line.
-    pub fn command_line() -> Origin {
-        Origin(None)
+    pub fn command_line() -> RuleOrigin {
+        RuleOrigin(None)
     }
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for RuleOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some((file, line)) => write!(f, "{file}:{line}"),

@@ -4,7 +4,7 @@ use super::text::Text;
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use crate::recipe::{Fault, Faults, Place, SourceFile};
+use crate::recipe::{Fault, Faults, Position, SourceFile};
 
 /// How wide a drawing is where nobody knows the width of the terminal, in columns.
 const WIDTH: usize = 120;
@@ -44,7 +44,7 @@ fn snippets<'a>(fault: &'a Fault, files: &'a [SourceFile]) -> Vec<Snippet<'a, an
     let primary = (AnnotationKind::Primary, &fault.place, fault.label.as_str());
     let Some((place, label)) = &fault.related else { return vec![snippet(file, &[primary])] };
     let second = (AnnotationKind::Context, place, label.as_str());
-    let line = |place: &Place| file.line(place.span.start);
+    let line = |place: &Position| file.line(place.span.start);
     if place.file == fault.place.file && line(place).abs_diff(line(&fault.place)) < FAR {
         return vec![snippet(file, &[primary, second])];
     }
@@ -55,9 +55,9 @@ fn snippets<'a>(fault: &'a Fault, files: &'a [SourceFile]) -> Vec<Snippet<'a, an
 /// Marks in a file. Only the lines with marks are handed over: the renderer reads all that it gets, for every fault anew.
 fn snippet<'a>(
     file: &'a SourceFile,
-    marks: &[(AnnotationKind, &Place, &'a str)],
+    marks: &[(AnnotationKind, &Position, &'a str)],
 ) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
-    let end = |place: &Place| place.span.end.min(file.text.len());
+    let end = |place: &Position| place.span.end.min(file.text.len());
     let first = marks.iter().map(|(_, place, _)| file.line(place.span.start.min(end(place)))).min().unwrap_or(1);
     let last = marks.iter().map(|(_, place, _)| file.line(end(place))).max().unwrap_or(1);
     let shown = file.lines(first..=last);

@@ -114,7 +114,7 @@ fn counts(report: &Report) -> String {
 pub fn programs(verdicts: &[Verdict]) -> Text {
     let mut rows = vec![["program", "linked", "libc", "size", "names", ""].map(str::to_string)];
     for verdict in verdicts {
-        for program in &verdict.judgement.programs {
+        for program in &verdict.verification.programs {
             rows.push([
                 if verdicts.len() > 1 {
                     format!("{} {}", verdict.platform, program.path)
@@ -149,7 +149,7 @@ pub fn programs(verdicts: &[Verdict]) -> Text {
         out.line(line);
     }
     for verdict in verdicts {
-        let required = verdict.judgement.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
+        let required = verdict.verification.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
         if let Some(most) = required.max_by_key(|required| &required.version) {
             out.line(format_args!(
                 "{}: glibc {} or later is needed: {} uses {}",
@@ -207,8 +207,8 @@ pub fn json(report: &Report, verdicts: &[Verdict]) -> String {
         .map(|verdict| {
             json!({
                 "platform": verdict.platform.to_string(),
-                "accepted": verdict.judgement.accepted,
-                "programs": verdict.judgement.programs,
+                "accepted": verdict.verification.accepted,
+                "programs": verdict.verification.programs,
             })
         })
         .collect();
@@ -383,8 +383,8 @@ mod tests {
                 symbol: "y".into(),
             }),
         };
-        let judgement = Verification { programs: vec![program], ..Verification::default() };
-        vec![Verdict { platform: "linux/arm64".parse().unwrap(), judgement }]
+        let verification = Verification { programs: vec![program], ..Verification::default() };
+        vec![Verdict { platform: "linux/arm64".parse().unwrap(), verification }]
     }
 
     #[test]
@@ -499,11 +499,11 @@ mod tests {
         assert_eq!(programs(&[]), "");
         let mut verdicts = verdicts();
         for (number, symbol) in [("2.9", "a"), ("2.34", "__libc_start_main"), ("2.4", "b")] {
-            let mut program = verdicts[0].judgement.programs[0].clone();
+            let mut program = verdicts[0].verification.programs[0].clone();
             let required =
                 link::GlibcRequirement { version: version(number), file: "/bin/x".into(), symbol: symbol.into() };
             program.needs_glibc = Some(required);
-            verdicts[0].judgement.programs.push(program);
+            verdicts[0].verification.programs.push(program);
         }
         let table = programs(&verdicts);
         assert_eq!(

@@ -18,7 +18,7 @@ pub struct Ability {
 
 /// Something else that a verb needs of the machine.
 #[derive(Clone, Debug)]
-pub struct Need {
+pub struct Requirement {
     /// What, in words.
     pub what: &'static str,
     /// The verbs and flags that need it.
@@ -73,7 +73,7 @@ pub fn json(outcome: &TrialOutcome, problems: &[String]) -> String {
 }
 
 /// What a machine allows, for people.
-pub fn doctor(abilities: &[Ability], needs: &[Need]) -> Text {
+pub fn doctor(abilities: &[Ability], needs: &[Requirement]) -> Text {
     let mut out =
         Text::of("sazare try uses the first available method; chroot and loader confine nothing and need --trust:");
     for ability in abilities {
@@ -95,7 +95,7 @@ fn verdict(result: &Result<(), String>) -> String {
 }
 
 /// What a machine allows, as JSON.
-pub fn doctor_json(abilities: &[Ability], needs: &[Need]) -> String {
+pub fn doctor_json(abilities: &[Ability], needs: &[Requirement]) -> String {
     let row = |result: &Result<(), String>| (result.is_ok(), result.clone().err());
     let methods: Vec<Value> = abilities
         .iter()

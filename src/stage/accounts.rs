@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::builder::TreeBuilder;
 use super::error::{Problem, StageError};
-use super::ground::Ground;
 use crate::path::{ImagePath, display_bytes};
-use crate::recipe::{Group, Id, Origin, User};
+use crate::recipe::{Group, Id, RuleOrigin, User};
 use crate::tree::{Content, Follow, Inode, InodeId, Kind, Metadata, Mode};
 
 /// The largest file of accounts that is read, in bytes.
@@ -32,13 +32,13 @@ pub(crate) struct Lines {
 
 impl Lines {
     /// Reads a file of the tree, through links.
-    pub(crate) fn read(ground: &Ground, path: &str, origin: &Origin) -> Result<Lines, StageError> {
+    pub(crate) fn read(builder: &TreeBuilder, path: &str, origin: &RuleOrigin) -> Result<Lines, StageError> {
         let path: ImagePath = path.parse().map_err(StageError::path(origin))?;
-        let Ok(found) = ground.tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes) else {
+        let Ok(found) = builder.tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes) else {
             return Ok(Lines::new(path, None));
         };
         let form = || StageError::at(origin, Problem::AccountsForm(path.clone()));
-        let Kind::File(content) = &ground.tree.inode(found.id).kind else { return Err(form()) };
+        let Kind::File(content) = &builder.tree.inode(found.id).kind else { return Err(form()) };
         if content.size() > SIZE_MAX {
             return Err(form());
         }
@@ -120,25 +120,26 @@ impl Lines {
     }
 
     /// Writes the file back, with the owner and mode it had.
-    fn write(self, ground: &mut Ground, origin: &Origin) -> Result<Option<(ImagePath, InodeId)>, StageError> {
+    fn write(self, builder: &mut TreeBuilder, origin: &RuleOrigin) -> Result<Option<(ImagePath, InodeId)>, StageError> {
         if !self.changed {
             return Ok(None);
         }
         let bytes = self.lines.concat();
         let place = StageError::place(origin);
-        let mut meta = ground.meta(Mode::FILE);
-        if let Some(id) = ground.tree.get(&self.path) {
-            meta = Metadata::clone(&ground.tree.inode(id).meta);
-            meta.mtime = ground.when.seconds();
+        let mut meta = builder.meta(Mode::FILE);
+        if let Some(id) = builder.tree.get(&self.path) {
+            meta = Metadata::clone(&builder.tree.inode(id).meta);
+            meta.mtime = builder.when.seconds();
         }
         // A dangling link is followed, as an editor would.
-        let landing = ground.tree.landing(&self.path).ok().filter(|landing| !landing.missing.is_empty());
-        let path = match landing {
-            Some(landing) => landing.missing.iter().fold(landing.path, |path, name| path.join(name)),
+        let destination =
+            builder.tree.destination(&self.path).ok().filter(|destination| !destination.missing.is_empty());
+        let path = match destination {
+            Some(destination) => destination.missing.iter().fold(destination.path, |path, name| path.join(name)),
             None => self.path,
         };
-        let (directory, name) = ground.place(&path).map_err(place)?;
-        let id = ground.tree.insert(
+        let (directory, name) = builder.place(&path).map_err(place)?;
+        let id = builder.tree.insert(
             directory,
             name,
             Inode { meta: meta.into(), kind: Kind::File(Content::Bytes(bytes.into())) },
@@ -169,17 +170,17 @@ impl<'a> Row<'a> {
 
 /// Adds the groups and users of a recipe. Tells which files were written, to prove later that they are still there.
 pub(crate) fn add(
-    ground: &mut Ground,
+    builder: &mut TreeBuilder,
     groups: &[Group],
     users: &[User],
 ) -> Result<Vec<(ImagePath, InodeId)>, StageError> {
     let Some(origin) = groups.first().map(|group| &group.origin).or(users.first().map(|user| &user.origin)) else {
         return Ok(Vec::new());
     };
-    let mut passwd = Lines::read(ground, "/etc/passwd", origin)?;
-    let mut group_file = Lines::read(ground, "/etc/group", origin)?;
-    let mut shadow = Lines::read(ground, "/etc/shadow", origin)?;
-    let mut gshadow = Lines::read(ground, "/etc/gshadow", origin)?;
+    let mut passwd = Lines::read(builder, "/etc/passwd", origin)?;
+    let mut group_file = Lines::read(builder, "/etc/group", origin)?;
+    let mut shadow = Lines::read(builder, "/etc/shadow", origin)?;
+    let mut gshadow = Lines::read(builder, "/etc/gshadow", origin)?;
     for group in groups {
         add_group(&mut group_file, &mut gshadow, &group.name, group.gid, &group.origin)?;
         for member in &group.members {
@@ -210,16 +211,22 @@ pub(crate) fn add(
     }
     let mut written = Vec::new();
     for lines in [passwd, group_file, shadow, gshadow] {
-        written.extend(lines.write(ground, origin)?);
+        written.extend(lines.write(builder, origin)?);
     }
     Ok(written)
 }
 
-fn taken(origin: &Origin, what: String, row: &Row<'_>) -> StageError {
+fn taken(origin: &RuleOrigin, what: String, row: &Row<'_>) -> StageError {
     StageError::at(origin, Problem::AccountTaken(what, display_bytes(row.line)))
 }
 
-fn add_group(lines: &mut Lines, shadow: &mut Lines, name: &str, gid: u32, origin: &Origin) -> Result<(), StageError> {
+fn add_group(
+    lines: &mut Lines,
+    shadow: &mut Lines,
+    name: &str,
+    gid: u32,
+    origin: &RuleOrigin,
+) -> Result<(), StageError> {
     if let Some(row) = lines.named(name) {
         return if row.number(2) == Some(gid) { Ok(()) } else { Err(taken(origin, format!("group {name}"), &row)) };
     }

@@ -5,21 +5,21 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::ground::PlaceError;
+use super::builder::InsertError;
 use crate::capability::CapabilityError;
 use crate::codec::deb::DebError;
 use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::path::{ImagePath, PathError};
-use crate::recipe::Origin;
+use crate::recipe::RuleOrigin;
 use crate::tree::ContentError;
 
 /// Why a recipe cannot be staged, and which line of it.
 #[derive(Debug)]
 pub struct StageError {
     /// The line.
-    pub origin: Origin,
+    pub origin: RuleOrigin,
     /// What went wrong.
     pub problem: Box<Problem>,
 }
@@ -44,7 +44,7 @@ pub enum Problem {
     /// A file carries capabilities that cannot be understood.
     Capabilities(ImagePath, CapabilityError),
     /// Something cannot be placed.
-    Place(PlaceError),
+    Place(InsertError),
     /// A path, with its placeholders filled in, is none.
     Path(PathError),
     /// A rule matches nothing.
@@ -73,17 +73,17 @@ pub enum Problem {
 
 impl StageError {
     /// A problem at a line.
-    pub(crate) fn at(origin: &Origin, problem: Problem) -> StageError {
+    pub(crate) fn at(origin: &RuleOrigin, problem: Problem) -> StageError {
         StageError { origin: origin.clone(), problem: Box::new(problem) }
     }
 
     /// Something that cannot be placed.
-    pub(crate) fn place(origin: &Origin) -> impl Fn(PlaceError) -> StageError {
+    pub(crate) fn place(origin: &RuleOrigin) -> impl Fn(InsertError) -> StageError {
         |error| StageError::at(origin, Problem::Place(error))
     }
 
     /// A path that is none.
-    pub(crate) fn path(origin: &Origin) -> impl Fn(PathError) -> StageError {
+    pub(crate) fn path(origin: &RuleOrigin) -> impl Fn(PathError) -> StageError {
         |error| StageError::at(origin, Problem::Path(error))
     }
 }
@@ -91,7 +91,7 @@ impl StageError {
 impl fmt::Display for StageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What the command line asked for needs no place: the user has just typed it.
-        if self.origin == Origin::command_line() {
+        if self.origin == RuleOrigin::command_line() {
             return self.problem.fmt(f);
         }
         write!(f, "{}: {}", self.origin, self.problem)
@@ -165,7 +165,7 @@ impl Error for StageError {
 }
 
 impl Failure for StageError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match &*self.problem {
             Problem::Directory(error) => error.kind(),
             Problem::Tar(error) => error.kind(),
@@ -177,7 +177,7 @@ impl Failure for StageError {
             | Problem::IncludeMatchesNothing(..)
             | Problem::Capabilities(..)
             | Problem::LinkName(..)
-            | Problem::NoLinkNames(_) => Kind::Input,
+            | Problem::NoLinkNames(_) => FailureKind::Input,
             Problem::Place(_)
             | Problem::Path(_)
             | Problem::RuleMatchesNothing(_)
@@ -187,7 +187,7 @@ impl Failure for StageError {
             | Problem::UnknownAccount(..)
             | Problem::AccountTaken(..)
             | Problem::AccountsForm(_)
-            | Problem::AccountsLost(_) => Kind::Recipe,
+            | Problem::AccountsLost(_) => FailureKind::Recipe,
         }
     }
 

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use super::builder::TreeBuilder;
 use super::error::{Problem, StageError};
-use super::ground::Ground;
 use crate::input;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::Platform;
@@ -15,7 +15,7 @@ const SHOWN: usize = 3;
 
 /// Makes the names.
 pub(crate) fn make(
-    ground: &mut Ground,
+    builder: &mut TreeBuilder,
     links: &Links,
     platform: &Platform,
     notes: &mut Vec<String>,
@@ -23,11 +23,11 @@ pub(crate) fn make(
     let at = |problem| StageError::at(&links.origin, problem);
     let text = links.target.fill_in(platform);
     let target: ImagePath = text.parse().map_err(StageError::path(&links.origin))?;
-    let program = ground
+    let program = builder
         .tree
         .resolve(&ImagePath::root(), target.as_bytes(), Follow::Yes)
         .ok()
-        .filter(|found| matches!(ground.tree.inode(found.id).kind, Kind::File(_)))
+        .filter(|found| matches!(builder.tree.inode(found.id).kind, Kind::File(_)))
         .ok_or_else(|| at(Problem::LinkTarget(target.to_string())))?;
     let names = match &links.names {
         LinkNames::List(names) => names
@@ -46,9 +46,9 @@ pub(crate) fn make(
     };
     let mut taken = Vec::new();
     for path in names {
-        let resolved = ground.tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::No);
+        let resolved = builder.tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::No);
         if let Ok(there) = resolved {
-            let same = ground
+            let same = builder
                 .tree
                 .resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes)
                 .is_ok_and(|found| found.id == program.id);
@@ -57,13 +57,13 @@ pub(crate) fn make(
             }
             continue;
         }
-        let (directory, name) = ground.place(&path).map_err(StageError::place(&links.origin))?;
+        let (directory, name) = builder.place(&path).map_err(StageError::place(&links.origin))?;
         match links.kind {
-            LinkKind::Hardlink => ground.tree.link(directory, name, program.id),
+            LinkKind::Hardlink => builder.tree.link(directory, name, program.id),
             LinkKind::Symlink => {
-                let meta = Metadata::new(Mode::SYMLINK, ground.when.seconds());
+                let meta = Metadata::new(Mode::SYMLINK, builder.when.seconds());
                 let kind = Kind::Symlink(target.as_bytes().into());
-                ground.tree.insert(directory, name, Inode { meta: meta.into(), kind });
+                builder.tree.insert(directory, name, Inode { meta: meta.into(), kind });
             }
         }
     }

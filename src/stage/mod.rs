@@ -19,12 +19,12 @@
 //! - A rule, an `include` or a source that matches nothing is an error: it says what the writer believes to be there.
 //! - A name of `[[links]]` that is taken stays what it is, as `busybox --install` leaves it; that is noted.
 
-mod ground;
+mod builder;
 
 mod error;
 
 mod accounts;
-mod graft;
+mod merge;
 
 mod links;
 mod paths;
@@ -32,6 +32,6 @@ mod sources;
 
 mod staging;
 
+pub use builder::InsertError;
 pub use error::{Problem, StageError};
-pub use ground::PlaceError;
 pub use staging::{Request, Staged, stage};

@@ -6,55 +6,55 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::accounts::Lines;
+use super::builder::{InsertError, TreeBuilder};
 use super::error::{Problem, StageError};
-use super::ground::{Ground, PlaceError};
 use crate::capability;
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::recipe::{Action, Attributes, FileContent, Globs, Id, Origin, PathRule};
+use crate::recipe::{Attributes, FileContent, Globs, Id, PathAction, PathRule, RuleOrigin};
 use crate::tree::{Content, Follow, HostFile, Inode, InodeId, Kind, Metadata, Mode, Stamp};
 
 /// Mode of devices that are given none: as devtmpfs makes them, for root alone.
 const DEVICE: u32 = 0o600;
 
 /// Applies one `[[path]]`.
-pub(crate) fn apply(ground: &mut Ground, rule: &PathRule, platform: &Platform) -> Result<(), StageError> {
+pub(crate) fn apply(builder: &mut TreeBuilder, rule: &PathRule, platform: &Platform) -> Result<(), StageError> {
     let origin = &rule.origin;
     let place = StageError::place(origin);
     match &rule.action {
-        Action::Permissions { paths, recursive, attributes } => {
-            return permissions(ground, origin, paths, platform, *recursive, attributes);
+        PathAction::Permissions { paths, recursive, attributes } => {
+            return permissions(builder, origin, paths, platform, *recursive, attributes);
         }
-        Action::Remove { paths } => return remove(ground, origin, paths, platform),
-        Action::Directory(_)
-        | Action::File(..)
-        | Action::Symlink(..)
-        | Action::Hardlink(_)
-        | Action::Char(..)
-        | Action::Block(..)
-        | Action::Fifo(_) => {}
+        PathAction::Remove { paths } => return remove(builder, origin, paths, platform),
+        PathAction::Directory(_)
+        | PathAction::File(..)
+        | PathAction::Symlink(..)
+        | PathAction::Hardlink(_)
+        | PathAction::Char(..)
+        | PathAction::Block(..)
+        | PathAction::Fifo(_) => {}
     }
     let path: ImagePath = rule.path.fill_in(platform).parse().map_err(StageError::path(origin))?;
     let (attributes, mode, kind) = match &rule.action {
-        Action::Directory(attributes) => return directory(ground, origin, &path, attributes),
-        Action::Hardlink(target) => return hardlink(ground, origin, &path, &target.fill_in(platform)),
-        Action::File(content, attributes) => {
+        PathAction::Directory(attributes) => return directory(builder, origin, &path, attributes),
+        PathAction::Hardlink(target) => return hardlink(builder, origin, &path, &target.fill_in(platform)),
+        PathAction::File(content, attributes) => {
             let (content, mode) = file(origin, content, platform)?;
             (attributes, mode, Kind::File(content))
         }
-        Action::Symlink(target, attributes) => {
+        PathAction::Symlink(target, attributes) => {
             (attributes, Mode::SYMLINK, Kind::Symlink(target.fill_in(platform).into_bytes().into()))
         }
-        Action::Char(number, attributes) => (attributes, Mode::from_bits(DEVICE), Kind::CharDevice(*number)),
-        Action::Block(number, attributes) => (attributes, Mode::from_bits(DEVICE), Kind::BlockDevice(*number)),
-        Action::Fifo(attributes) => (attributes, Mode::FILE, Kind::Fifo),
-        Action::Permissions { .. } | Action::Remove { .. } => return Ok(()),
+        PathAction::Char(number, attributes) => (attributes, Mode::from_bits(DEVICE), Kind::CharDevice(*number)),
+        PathAction::Block(number, attributes) => (attributes, Mode::from_bits(DEVICE), Kind::BlockDevice(*number)),
+        PathAction::Fifo(attributes) => (attributes, Mode::FILE, Kind::Fifo),
+        PathAction::Permissions { .. } | PathAction::Remove { .. } => return Ok(()),
     };
-    let attributes = resolve(ground, origin, attributes)?;
-    let (directory, name) = ground.place(&path).map_err(place)?;
-    let mut meta = ground.meta(mode);
+    let attributes = resolve(builder, origin, attributes)?;
+    let (directory, name) = builder.place(&path).map_err(place)?;
+    let mut meta = builder.meta(mode);
     attributes.give(&mut meta);
-    ground.tree.insert(directory, name, Inode { meta: meta.into(), kind });
+    builder.tree.insert(directory, name, Inode { meta: meta.into(), kind });
     Ok(())
 }
 
@@ -79,11 +79,15 @@ impl Given<'_> {
     }
 }
 
-fn resolve<'a>(ground: &Ground, origin: &Origin, attributes: &'a Attributes) -> Result<Given<'a>, StageError> {
+fn resolve<'a>(
+    builder: &TreeBuilder,
+    origin: &RuleOrigin,
+    attributes: &'a Attributes,
+) -> Result<Given<'a>, StageError> {
     let number = |id: &Option<Id>, kind: &'static str, file: &str| match id {
         None => Ok(None),
         Some(Id::Number(number)) => Ok(Some(*number)),
-        Some(Id::Name(name)) => match Lines::read(ground, file, origin)?.number_of(name) {
+        Some(Id::Name(name)) => match Lines::read(builder, file, origin)?.number_of(name) {
             Some(number) => Ok(Some(number)),
             None => Err(StageError::at(origin, Problem::UnknownAccount(kind, name.clone()))),
         },
@@ -94,38 +98,38 @@ fn resolve<'a>(ground: &Ground, origin: &Origin, attributes: &'a Attributes) -> 
 }
 
 fn directory(
-    ground: &mut Ground,
-    origin: &Origin,
+    builder: &mut TreeBuilder,
+    origin: &RuleOrigin,
     path: &ImagePath,
     attributes: &Attributes,
 ) -> Result<(), StageError> {
     let place = StageError::place(origin);
-    let given = resolve(ground, origin, attributes)?;
+    let given = resolve(builder, origin, attributes)?;
     let id = match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => {
-            let parent = ground.directory(&parent).map_err(&place)?;
-            let meta = ground.meta(Mode::DIRECTORY);
-            ground.directory_in(parent, &name, path, &meta).map_err(&place)?.0
+            let parent = builder.directory(&parent).map_err(&place)?;
+            let meta = builder.meta(Mode::DIRECTORY);
+            builder.directory_in(parent, &name, path, &meta).map_err(&place)?.0
         }
-        _ => ground.tree.root(),
+        _ => builder.tree.root(),
     };
-    given.give(ground.tree.meta_mut(id));
+    given.give(builder.tree.meta_mut(id));
     Ok(())
 }
 
-fn hardlink(ground: &mut Ground, origin: &Origin, path: &ImagePath, target: &str) -> Result<(), StageError> {
+fn hardlink(builder: &mut TreeBuilder, origin: &RuleOrigin, path: &ImagePath, target: &str) -> Result<(), StageError> {
     let wrong = || StageError::at(origin, Problem::Hardlink(path.clone(), target.to_string()));
-    let found = ground.tree.resolve(&ImagePath::root(), target.as_bytes(), Follow::No).map_err(|_| wrong())?;
-    if ground.tree.inode(found.id).is_directory() || found.path == *path {
+    let found = builder.tree.resolve(&ImagePath::root(), target.as_bytes(), Follow::No).map_err(|_| wrong())?;
+    if builder.tree.inode(found.id).is_directory() || found.path == *path {
         return Err(wrong());
     }
-    let (directory, name) = ground.place(path).map_err(StageError::place(origin))?;
-    ground.tree.link(directory, name, found.id);
+    let (directory, name) = builder.place(path).map_err(StageError::place(origin))?;
+    builder.tree.link(directory, name, found.id);
     Ok(())
 }
 
 /// The contents of a declared file, and the mode that it gets without being told.
-fn file(origin: &Origin, content: &FileContent, platform: &Platform) -> Result<(Content, Mode), StageError> {
+fn file(origin: &RuleOrigin, content: &FileContent, platform: &Platform) -> Result<(Content, Mode), StageError> {
     match content {
         FileContent::Empty => Ok((Content::Bytes([].into()), Mode::FILE)),
         FileContent::Text(text) => Ok((Content::Bytes(text.fill_in(platform).into_bytes().into()), Mode::FILE)),
@@ -158,14 +162,14 @@ fn host_file(host: &Path) -> Result<(Content, Mode), Problem> {
 
 /// Everything that globs name. A pattern without anything special in it is a path, and the links on its way are
 /// followed, the last one too where the tools of the command line follow it.
-fn named(ground: &Ground, paths: &Globs, platform: &Platform, follow: Follow) -> Vec<(ImagePath, InodeId)> {
+fn named(builder: &TreeBuilder, paths: &Globs, platform: &Platform, follow: Follow) -> Vec<(ImagePath, InodeId)> {
     let matcher = paths.matcher(platform);
     if let Some(literal) = matcher.literal() {
         let path = [b"/", literal.as_bytes()].concat();
-        let found = ground.tree.resolve(&ImagePath::root(), &path, follow);
+        let found = builder.tree.resolve(&ImagePath::root(), &path, follow);
         return found.into_iter().map(|found| (found.path, found.id)).collect();
     }
-    let entries = ground.tree.walk().filter(|entry| matcher.matches(&entry.path));
+    let entries = builder.tree.walk().filter(|entry| matcher.matches(&entry.path));
     entries.map(|entry| (entry.path, entry.id)).collect()
 }
 
@@ -174,15 +178,15 @@ fn patterns(paths: &Globs) -> String {
 }
 
 fn permissions(
-    ground: &mut Ground,
-    origin: &Origin,
+    builder: &mut TreeBuilder,
+    origin: &RuleOrigin,
     paths: &Globs,
     platform: &Platform,
     recursive: bool,
     attributes: &Attributes,
 ) -> Result<(), StageError> {
-    let given = resolve(ground, origin, attributes)?;
-    let named = named(ground, paths, platform, Follow::Yes);
+    let given = resolve(builder, origin, attributes)?;
+    let named = named(builder, paths, platform, Follow::Yes);
     if named.is_empty() {
         return Err(StageError::at(origin, Problem::RuleMatchesNothing(patterns(paths))));
     }
@@ -198,16 +202,16 @@ fn permissions(
             })
             .any(|path| tops.contains(&path))
         };
-        ids.extend(ground.tree.walk().filter(|entry| below(&entry.path)).map(|entry| entry.id));
+        ids.extend(builder.tree.walk().filter(|entry| below(&entry.path)).map(|entry| entry.id));
     }
     let mut changed = false;
     for id in ids {
-        let (symlink, regular) = match ground.tree.inode(id).kind {
+        let (symlink, regular) = match builder.tree.inode(id).kind {
             Kind::Symlink(_) => (true, false),
             Kind::File(_) => (false, true),
             Kind::Directory(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => (false, false),
         };
-        let meta = ground.tree.meta_mut(id);
+        let meta = builder.tree.meta_mut(id);
         given.give_owner(meta);
         changed |= given.uid.is_some() || given.gid.is_some();
         if let (Some(mode), false) = (attributes.mode, symlink) {
@@ -225,18 +229,23 @@ fn permissions(
     if changed { Ok(()) } else { Err(StageError::at(origin, Problem::RuleChangesNothing(patterns(paths)))) }
 }
 
-fn remove(ground: &mut Ground, origin: &Origin, paths: &Globs, platform: &Platform) -> Result<(), StageError> {
-    let named = named(ground, paths, platform, Follow::No);
+fn remove(
+    builder: &mut TreeBuilder,
+    origin: &RuleOrigin,
+    paths: &Globs,
+    platform: &Platform,
+) -> Result<(), StageError> {
+    let named = named(builder, paths, platform, Follow::No);
     if named.is_empty() {
         return Err(StageError::at(origin, Problem::RuleMatchesNothing(patterns(paths))));
     }
     for (path, _) in named {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(StageError::at(origin, Problem::Place(PlaceError::Root)));
+            return Err(StageError::at(origin, Problem::Place(InsertError::Root)));
         };
         // What is below a directory that is gone is gone too.
-        if let Some(parent) = ground.tree.get(&parent) {
-            ground.tree.remove(parent, name.as_bytes());
+        if let Some(parent) = builder.tree.get(&parent) {
+            builder.tree.remove(parent, name.as_bytes());
         }
     }
     Ok(())

@@ -7,9 +7,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::builder::TreeBuilder;
 use super::error::{Problem, StageError};
-use super::graft::{Taken, adopt, graft};
-use super::ground::Ground;
+use super::merge::{Taken, adopt, merge};
 use crate::capability::{self, Capabilities};
 use crate::codec::dir::{ScanOptions, Skip, scan};
 use crate::codec::{Scratch, deb, tar};
@@ -17,7 +17,7 @@ use crate::input;
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::recipe::{self, HostPath, Matcher, Modes, Output, Owner, Source, SourceKind, Times};
-use crate::tree::{Inode, Kind, Metadata, Mode, Step, Tree, Xattrs};
+use crate::tree::{Inode, Kind, Metadata, Mode, Tree, WalkEntry, Xattrs};
 
 /// What is needed to bring sources in.
 pub(crate) struct Sources<'a> {
@@ -46,7 +46,7 @@ impl Sources<'_> {
     /// Brings one source in.
     pub(crate) fn bring(
         &self,
-        ground: &mut Ground,
+        builder: &mut TreeBuilder,
         source: &Source,
         notes: &mut Vec<String>,
     ) -> Result<(), StageError> {
@@ -59,14 +59,14 @@ impl Sources<'_> {
         let taken = self.choose(source, &host, &found.tree, &exclude, notes).map_err(at)?;
         let times = source.times.unwrap_or(found.times);
         let lists = RefCell::new(0_usize);
-        let when = ground.when.seconds();
+        let when = builder.when.seconds();
         let meta = |inode: &Inode| {
             let (meta, list) = metadata(inode, source, times, when);
             *lists.borrow_mut() += usize::from(list);
             meta
         };
-        if let Err(tree) = adopt(ground, found.tree, &to, &taken, &meta) {
-            graft(ground, &tree, &to, &taken, &meta).map_err(StageError::place(&source.origin))?;
+        if let Err(tree) = adopt(builder, found.tree, &to, &taken, &meta) {
+            merge(builder, &tree, &to, &taken, &meta).map_err(StageError::place(&source.origin))?;
         }
         let lists = lists.into_inner();
         if lists > 0 {
@@ -78,15 +78,15 @@ impl Sources<'_> {
     /// Brings in what was bundled, by the rules of a source that says nothing about owners, modes and times.
     pub(crate) fn bring_bundle(
         &self,
-        ground: &mut Ground,
+        builder: &mut TreeBuilder,
         tree: &Tree,
         rules: &recipe::Bundle,
     ) -> Result<(), StageError> {
         let source = Source::new(rules.origin.clone(), HostPath::new(Path::new(""), "/"));
-        let when = ground.when.seconds();
+        let when = builder.when.seconds();
         let meta = |inode: &Inode| metadata(inode, &source, Times::Epoch, when).0;
         let all = Taken::AllBut(BTreeSet::new());
-        graft(ground, tree, &ImagePath::root(), &all, &meta).map_err(StageError::place(&rules.origin))
+        merge(builder, tree, &ImagePath::root(), &all, &meta).map_err(StageError::place(&rules.origin))
     }
 
     fn read(&self, source: &Source, host: &Path, exclude: &Matcher) -> Result<Found, Problem> {
@@ -161,7 +161,7 @@ impl Sources<'_> {
         let plain = !includes && !excludes && !tree.ids().any(|id| special(tree.inode(id)));
         let mut count = if plain { tree.walk_ids().skip(1).count() } else { 0 };
         let mut walk = tree.walk();
-        while !plain && let Some(Step { path, inode, .. }) = walk.step() {
+        while !plain && let Some(WalkEntry { path, inode, .. }) = walk.step() {
             // What is below an excluded directory follows it directly.
             if above.as_ref().is_some_and(|above| path.starts_with(above)) {
                 continue;

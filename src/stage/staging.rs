@@ -1,8 +1,8 @@
 //! The whole of it, in order.
 
 use super::accounts;
+use super::builder::TreeBuilder;
 use super::error::{Problem, StageError};
-use super::ground::Ground;
 use super::links;
 use super::paths;
 use super::sources::Sources;
@@ -51,30 +51,30 @@ pub struct Staged {
 pub fn stage(request: Request<'_>) -> Result<Staged, StageError> {
     let Request { recipe, platform, output, when, scratch, base, bundle, threads, progress } = request;
     let tree = base.unwrap_or_else(|| Tree::new(Metadata::new(Mode::DIRECTORY, when.seconds())));
-    let mut ground = Ground { tree, when };
+    let mut builder = TreeBuilder { tree, when };
     let mut notes = Vec::new();
 
     let sources = Sources { platform, output, scratch, threads };
     if let (Some(tree), Some(rules)) = (bundle, &recipe.bundle) {
-        sources.bring_bundle(&mut ground, tree, rules)?;
+        sources.bring_bundle(&mut builder, tree, rules)?;
     }
     for source in recipe.sources.iter().filter(|source| source.is_for(platform)) {
         progress.step(Step::new(Action::ReadSource(source.from.for_platform(platform))).of(platform));
-        sources.bring(&mut ground, source, &mut notes)?;
+        sources.bring(&mut builder, source, &mut notes)?;
     }
     // From here on, everything that comes from elsewhere is there.
     for link in &recipe.links {
-        links::make(&mut ground, link, platform, &mut notes)?;
+        links::make(&mut builder, link, platform, &mut notes)?;
     }
-    let accounts = accounts::add(&mut ground, &recipe.groups, &recipe.users)?;
+    let accounts = accounts::add(&mut builder, &recipe.groups, &recipe.users)?;
     // Names of users and groups mean something now.
     for rule in recipe.paths.iter().filter(|rule| rule.is_for(platform, output)) {
-        paths::apply(&mut ground, rule, platform)?;
-        if let Some((path, _)) = accounts.iter().find(|(path, id)| ground.tree.get(path) != Some(*id)) {
+        paths::apply(&mut builder, rule, platform)?;
+        if let Some((path, _)) = accounts.iter().find(|(path, id)| builder.tree.get(path) != Some(*id)) {
             return Err(StageError::at(&rule.origin, Problem::AccountsLost(path.clone())));
         }
     }
-    Ok(Staged { tree: ground.tree, notes })
+    Ok(Staged { tree: builder.tree, notes })
 }
 
 #[cfg(test)]
@@ -86,7 +86,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use super::*;
-    use crate::failure::{Failure, Kind as FailureKind};
+    use crate::failure::{Failure, FailureKind};
     use crate::path::display_bytes;
     use crate::platform::Arch;
     use crate::progress::Silent;

@@ -12,7 +12,7 @@ use tar::{EntryType, Header};
 
 use super::error::TransportError;
 use super::layout::copy_proved;
-use crate::image::{Blob, Blobs, PlatformImage, Staging};
+use crate::image::{Blob, BlobStore, Blobs, PlatformImage};
 use crate::oci::{self, Annotations, Descriptor};
 use crate::progress::Progress;
 
@@ -29,7 +29,7 @@ pub(super) struct Contents {
 /// Writes the archive. `target` is what messages call the output.
 pub(super) fn write(
     contents: Contents,
-    staging: &Staging,
+    store: &BlobStore,
     target: &Path,
     writer: &mut dyn Write,
     progress: &dyn Progress,
@@ -57,7 +57,7 @@ pub(super) fn write(
             Member::Directory => {}
             Member::Bytes(bytes) => writer.write_all(bytes).map_err(failed)?,
             Member::Blob(blob) => {
-                let mut reader = staging.open(blob)?;
+                let mut reader = store.open(blob)?;
                 copy_proved(&mut *reader, writer, target, blob, progress)?;
             }
         }

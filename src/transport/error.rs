@@ -8,7 +8,7 @@ use crate::codec::ScratchError;
 use crate::codec::cpio::{CpioError, CpioReadError};
 use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::image::StoreError;
 use crate::tree::ContentError;
 
@@ -105,7 +105,7 @@ fn list(names: &[String]) -> String {
 }
 
 impl Failure for TransportError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
             TransportError::Place(error) => error.kind(),
             TransportError::Store(error) => error.kind(),
@@ -118,12 +118,12 @@ impl Failure for TransportError {
             TransportError::Write(..)
             | TransportError::Occupied(_)
             | TransportError::NotEmpty(_)
-            | TransportError::Layout { .. } => Kind::Output,
+            | TransportError::Layout { .. } => FailureKind::Output,
             TransportError::Read(..)
             | TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
-            | TransportError::Several { .. } => Kind::Input,
-            TransportError::Usage(_) | TransportError::Registry(_) => Kind::Usage,
+            | TransportError::Several { .. } => FailureKind::Input,
+            TransportError::Usage(_) | TransportError::Registry(_) => FailureKind::Usage,
         }
     }
 

@@ -8,7 +8,7 @@ use super::layout;
 use super::naming::Names;
 use super::pending::{LastStep, Pending, Renamed, Written, WrittenImage, is_stream, new_file};
 use super::place::Place;
-use crate::image::{Blob, Finished, PlatformImage, Staging};
+use crate::image::{Blob, BlobStore, Finished, PlatformImage};
 use crate::oci::{MediaType, REF_NAME};
 use crate::platform::{Arch, Platform};
 use crate::progress::{Action, Progress, Step};
@@ -43,13 +43,13 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
     }
 }
 
-/// Prepares an image for a place. The blobs stay in the staging: further places may follow.
+/// Prepares an image for a place. The blobs stay in the store: further places may follow.
 ///
 /// # Errors
 /// When the place cannot be written to, or holds something that is not a layout.
 pub fn prepare_image<'a>(
     image: &Finished,
-    staging: &'a Staging,
+    store: &'a BlobStore,
     place: &Place,
     options: &WriteOptions,
     progress: &dyn Progress,
@@ -81,7 +81,7 @@ pub fn prepare_image<'a>(
     let step = if let Place::Layout { folder, .. } = place {
         // A flat image takes the tag's nested index away: the tag would go on naming the old image.
         let obsolete = if options.flat_index { names.tags() } else { Vec::new() };
-        LastStep::Layout(layout::prepare(folder, staging, &blobs, descriptors, obsolete, progress)?)
+        LastStep::Layout(layout::prepare(folder, store, &blobs, descriptors, obsolete, progress)?)
     } else {
         written.notes.extend(notes(image));
         let docker = docker_image(manifests, options.docker_platform.as_ref())?;
@@ -91,14 +91,14 @@ pub fn prepare_image<'a>(
             Place::Archive { file, .. } if !is_stream(file) => {
                 let (renamed, ()) = Renamed::new(file, |temporary| {
                     new_file(file, temporary, |mut writer| {
-                        archive::write(contents, staging, file, &mut writer, progress)?;
+                        archive::write(contents, store, file, &mut writer, progress)?;
                         Ok((writer, ()))
                     })
                 })?;
                 LastStep::Rename(renamed)
             }
-            Place::Archive { file, .. } => LastStep::Archive { contents, staging, to: Some(file.clone()) },
-            _ => LastStep::Archive { contents, staging, to: None },
+            Place::Archive { file, .. } => LastStep::Archive { contents, store, to: Some(file.clone()) },
+            _ => LastStep::Archive { contents, store, to: None },
         }
     };
     Ok(Pending { step, written: Written::Image(written) })

@@ -10,7 +10,7 @@ use std::path::Path;
 use super::error::TransportError;
 use super::pending::{LastStep, Pending, Renamed, Written, WrittenInitramfs, is_stream, new_file};
 use super::place::Place;
-use crate::codec::compress::{Whole, WholeCompressor};
+use crate::codec::compress::{FileCompression, FileCompressor};
 use crate::codec::cpio::{CpioError, write_cpio};
 use crate::codec::{Scratch, ScratchError};
 use crate::digest::Digesting;
@@ -21,18 +21,18 @@ use crate::tree::Tree;
 ///
 /// # Errors
 /// When name and recipe contradict each other, or the name asks for a form that is not written.
-pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, TransportError> {
+pub fn archive_form(file: &Path, asked: Option<FileCompression>) -> Result<FileCompression, TransportError> {
     let ending = file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let (named, word) = match ending {
-        "gz" => (Whole::Gzip, "gzip"),
-        "zst" => (Whole::Zstd, "zstd"),
-        "xz" => (Whole::Xz, "xz"),
-        "cpio" => return Ok(asked.unwrap_or(Whole::None)),
+        "gz" => (FileCompression::Gzip, "gzip"),
+        "zst" => (FileCompression::Zstd, "zstd"),
+        "xz" => (FileCompression::Xz, "xz"),
+        "cpio" => return Ok(asked.unwrap_or(FileCompression::None)),
         "lz4" | "bz2" | "lzma" | "lzo" => {
             let text = format!("an initramfs is written uncompressed or with gzip, zstd or xz: {}", file.display());
             return Err(TransportError::Usage(text));
         }
-        _ => return Ok(asked.unwrap_or(Whole::Gzip)),
+        _ => return Ok(asked.unwrap_or(FileCompression::Gzip)),
     };
     if asked.is_none_or(|asked| asked == named) {
         return Ok(named);
@@ -48,7 +48,7 @@ pub fn archive_form(file: &Path, asked: Option<Whole>) -> Result<Whole, Transpor
 pub fn prepare_initramfs(
     tree: &Tree,
     file: &Path,
-    form: Whole,
+    form: FileCompression,
     jobs: usize,
     scratch: &Scratch,
     progress: &dyn Progress,
@@ -61,7 +61,7 @@ pub fn prepare_initramfs(
         _ => TransportError::Write(unwritable.to_path_buf(), error),
     };
     let fill = |writer: BufWriter<File>| {
-        let mut compressor = WholeCompressor::new(Digesting::new(writer), form, jobs).map_err(failed)?;
+        let mut compressor = FileCompressor::new(Digesting::new(writer), form, jobs).map_err(failed)?;
         let unpacked = write_cpio(tree, &mut compressor, progress).map_err(|error| match error {
             CpioError::Write(error) => failed(error),
             error => TransportError::Cpio(error),
@@ -93,20 +93,20 @@ mod tests {
     fn name_and_recipe_say_how_and_must_agree() {
         let form = |name: &str, asked| archive_form(Path::new(name), asked).map_err(|error| error.to_string());
         for (name, asked, expected) in [
-            ("a.cpio", None, Whole::None),
-            ("a.cpio", Some(Whole::Zstd), Whole::Zstd),
-            ("a.cpio.gz", None, Whole::Gzip),
-            ("a.cpio.gz", Some(Whole::Gzip), Whole::Gzip),
-            ("a.cpio.zst", None, Whole::Zstd),
-            ("a.cpio.xz", None, Whole::Xz),
-            ("a.img", None, Whole::Gzip),
-            ("a.img", Some(Whole::None), Whole::None),
-            ("initrd", Some(Whole::Xz), Whole::Xz),
+            ("a.cpio", None, FileCompression::None),
+            ("a.cpio", Some(FileCompression::Zstd), FileCompression::Zstd),
+            ("a.cpio.gz", None, FileCompression::Gzip),
+            ("a.cpio.gz", Some(FileCompression::Gzip), FileCompression::Gzip),
+            ("a.cpio.zst", None, FileCompression::Zstd),
+            ("a.cpio.xz", None, FileCompression::Xz),
+            ("a.img", None, FileCompression::Gzip),
+            ("a.img", Some(FileCompression::None), FileCompression::None),
+            ("initrd", Some(FileCompression::Xz), FileCompression::Xz),
         ] {
             assert_eq!(form(name, asked), Ok(expected), "{name} {asked:?}");
         }
         let expected = "the name ends like gzip, but the recipe's `initramfs.compression` differs: a.cpio.gz";
-        assert_eq!(form("a.cpio.gz", Some(Whole::Zstd)), Err(expected.into()));
+        assert_eq!(form("a.cpio.gz", Some(FileCompression::Zstd)), Err(expected.into()));
         assert_eq!(
             form("a.cpio.lz4", None),
             Err("an initramfs is written uncompressed or with gzip, zstd or xz: a.cpio.lz4".into())
@@ -120,7 +120,8 @@ mod tests {
         std::fs::write(&file, b"old").unwrap();
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, -1));
         let scratch = Scratch::new(folder.path());
-        let prepare = |tree: &Tree, file: &Path| prepare_initramfs(tree, file, Whole::None, 1, &scratch, &Silent);
+        let prepare =
+            |tree: &Tree, file: &Path| prepare_initramfs(tree, file, FileCompression::None, 1, &scratch, &Silent);
         let error = prepare(&tree, &file).err().unwrap();
         assert!(error.to_string().starts_with("an initramfs can store only dates from 1970"), "{error}");
         assert_eq!(std::fs::read(&file).unwrap(), b"old");
@@ -140,7 +141,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
         let null = Path::new("/dev/null");
-        let pending = prepare_initramfs(&tree, null, Whole::Gzip, 1, &Scratch::new(folder.path()), &Silent).unwrap();
+        let pending =
+            prepare_initramfs(&tree, null, FileCompression::Gzip, 1, &Scratch::new(folder.path()), &Silent).unwrap();
         assert!(pending.is_stream());
         pending.publish(&mut Vec::new(), &Silent).unwrap();
     }

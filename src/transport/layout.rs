@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::error::TransportError;
 use crate::digest::Verifying;
-use crate::image::{Blob, Blobs, Staging, StoreError};
+use crate::image::{Blob, BlobStore, Blobs, StoreError};
 use crate::input;
 use crate::oci::{self, Annotations, Descriptor, REF_NAME};
 use crate::progress::{Event, Progress};
@@ -54,7 +54,7 @@ pub(super) fn check(folder: &Path) -> Result<(), TransportError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let entries = host::names(folder).map_err(|error| TransportError::Read(folder.to_path_buf(), error))?;
-            // A mount point of its own has `lost+found`; our own staging folders are there and will go.
+            // A mount point of its own has `lost+found`; our own private folders are there and will go.
             let ours = |name: &str| name.starts_with(".sazare-") || name == "lost+found";
             let occupied = entries.iter().any(|name| !name.to_str().is_some_and(ours));
             // Another run may have begun a layout while we looked.
@@ -78,7 +78,7 @@ pub(super) fn check_blobs(folder: &Path) -> Result<(), TransportError> {
 
 /// An image whose blobs are complete inside a layout, and that the layout does not name yet.
 pub(super) struct Pending {
-    private: Staging,
+    private: BlobStore,
     folder: PathBuf,
     /// The blobs that the layout does not have, in the private folder, with the names that they get.
     blobs: Vec<(PathBuf, String)>,
@@ -90,19 +90,19 @@ pub(super) struct Pending {
 /// into `index.json`, in the place of those of the same name and of those named in `obsolete`.
 pub(super) fn prepare(
     folder: &Path,
-    staging: &Staging,
+    store: &BlobStore,
     blobs: &[Blob],
     descriptors: Vec<Descriptor>,
     obsolete: Vec<String>,
     progress: &dyn Progress,
 ) -> Result<Pending, TransportError> {
-    let private = Staging::begin(folder)?;
+    let private = BlobStore::begin(folder)?;
     check(folder)?;
     let there = folder.join("blobs/sha256");
     let mut new = Vec::new();
     for blob in blobs {
-        if !is_whole(&there.join(blob.digest.hex()), &staging.blob_path(&blob.digest), blob) {
-            new.push((fetch(&private, staging, blob, progress)?, blob.digest.hex()));
+        if !is_whole(&there.join(blob.digest.hex()), &store.blob_path(&blob.digest), blob) {
+            new.push((fetch(&private, store, blob, progress)?, blob.digest.hex()));
         }
     }
     Ok(Pending { private, folder: folder.to_path_buf(), blobs: new, descriptors, obsolete })
@@ -161,15 +161,15 @@ fn updated_index(path: &Path, descriptors: &[Descriptor], obsolete: &[String]) -
 
 /// Brings one blob into the private folder: as a link where that is possible, else as a copy.
 fn fetch(
-    private: &Staging,
-    staging: &Staging,
+    private: &BlobStore,
+    store: &BlobStore,
     blob: &Blob,
     progress: &dyn Progress,
 ) -> Result<PathBuf, TransportError> {
     let temporary = private.scratch_path();
-    if fs::hard_link(staging.blob_path(&blob.digest), &temporary).is_err() {
+    if fs::hard_link(store.blob_path(&blob.digest), &temporary).is_err() {
         // Another file system, or one without hard links.
-        copy(staging, blob, &temporary, progress)?;
+        copy(store, blob, &temporary, progress)?;
     } else {
         progress.event(Event::Bytes(blob.size));
     }
@@ -186,8 +186,8 @@ fn is_whole(path: &Path, staged: &Path, blob: &Blob) -> bool {
     meta.len() == blob.size && io::copy(&mut Verifying::new(file, blob.digest, blob.size), &mut io::sink()).is_ok()
 }
 
-fn copy(staging: &Staging, blob: &Blob, to: &Path, progress: &dyn Progress) -> Result<(), TransportError> {
-    let mut reader = staging.open(blob)?;
+fn copy(store: &BlobStore, blob: &Blob, to: &Path, progress: &dyn Progress) -> Result<(), TransportError> {
+    let mut reader = store.open(blob)?;
     let mut writer = File::create(to).map_err(|error| TransportError::Write(to.to_path_buf(), error))?;
     copy_proved(&mut *reader, &mut writer, to, blob, progress)?;
     writer.sync_all().map_err(|error| TransportError::Write(to.to_path_buf(), error))
@@ -217,7 +217,7 @@ pub(super) fn copy_proved(
 }
 
 /// Replaces a file by one with these bytes, which are on the disk before it has the name.
-fn put(private: &Staging, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
+fn put(private: &BlobStore, path: &Path, bytes: &[u8]) -> Result<(), TransportError> {
     let temporary = private.scratch_path();
     let write = || -> io::Result<()> {
         let mut file = File::create_new(&temporary)?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::error::TransportError;
 use crate::codec::Budget;
-use crate::codec::tar::{Entries, TarKind};
+use crate::codec::tar::{TarEntries, TarKind};
 use crate::digest::Digest;
 use crate::oci;
 use crate::path::{ImagePath, display_bytes};
@@ -38,7 +38,7 @@ impl Members {
         let backing = Arc::new(Backing::new(file, place));
         let mut members = BTreeMap::new();
         let mut budget = Budget::of_names();
-        for entry in Entries::new(backing.file(), size) {
+        for entry in TarEntries::new(backing.file(), size) {
             let entry = entry.map_err(|error| malformed(error.to_string()))?;
             let path = ImagePath::parse(&entry.name).map_err(|error| malformed(error.to_string()))?;
             let member = match entry.kind {

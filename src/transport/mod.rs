@@ -15,7 +15,7 @@
 //!   it. It is not compressed outside, where skopeo and podman of Debian 12 lose data.
 //! - Replacing a tag leaves the old blobs in a layout. Unreferenced blobs are legal, and somebody may be reading them.
 
-mod look;
+mod detect;
 
 mod place;
 

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use super::archive::{self, Contents};
 use super::error::TransportError;
 use super::layout;
-use crate::codec::compress::Whole;
+use crate::codec::compress::FileCompression;
 use crate::digest::Digest;
-use crate::image::Staging;
+use crate::image::BlobStore;
 use crate::progress::{Action, Progress, Step};
 use crate::replace::{self, folder_of};
 
@@ -32,7 +32,7 @@ pub(super) enum LastStep<'a> {
     /// A file is copied to what cannot be renamed to.
     Copy { from: File, to: PathBuf },
     /// An image archive is written to what cannot be renamed to; `None` is standard output.
-    Archive { contents: Contents, staging: &'a Staging, to: Option<PathBuf> },
+    Archive { contents: Contents, store: &'a BlobStore, to: Option<PathBuf> },
 }
 
 /// What was written to one place.
@@ -65,7 +65,7 @@ pub struct WrittenInitramfs {
     /// The file.
     pub file: PathBuf,
     /// How it is compressed.
-    pub form: Whole,
+    pub form: FileCompression,
     /// The digest of the file.
     pub digest: Digest,
     /// Its size, in bytes.
@@ -125,12 +125,12 @@ impl Pending<'_> {
                 from.rewind().and_then(|()| io::copy(&mut from, &mut stream)).map_err(failed)?;
                 stream.flush().map_err(failed)?;
             }
-            LastStep::Archive { contents, staging, to: Some(to) } => {
+            LastStep::Archive { contents, store, to: Some(to) } => {
                 let mut stream = BufWriter::new(open_stream(&to)?);
-                archive::write(contents, staging, &to, &mut stream, progress)?;
+                archive::write(contents, store, &to, &mut stream, progress)?;
             }
-            LastStep::Archive { contents, staging, to: None } => {
-                archive::write(contents, staging, Path::new("standard output"), stdout, progress)?;
+            LastStep::Archive { contents, store, to: None } => {
+                archive::write(contents, store, Path::new("standard output"), stdout, progress)?;
             }
         }
         Ok(self.written)
@@ -149,7 +149,7 @@ pub(super) fn is_stream(file: &Path) -> bool {
 /// A file or folder that is complete, in a private folder beside its place.
 pub(super) struct Renamed {
     /// Holds the folder, which goes with it.
-    _private: Staging,
+    _private: BlobStore,
     temporary: PathBuf,
     target: PathBuf,
 }
@@ -162,7 +162,7 @@ impl Renamed {
     ) -> Result<(Renamed, T), TransportError> {
         // What a link leads to is replaced, not the link.
         let target = replace::target(place).map_err(|error| TransportError::Write(place.to_path_buf(), error))?;
-        let private = Staging::begin(folder_of(&target))?;
+        let private = BlobStore::begin(folder_of(&target))?;
         let temporary = private.scratch_path();
         let result = fill(&temporary)?;
         Ok((Renamed { _private: private, temporary, target }, result))

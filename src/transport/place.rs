@@ -6,8 +6,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::look::{Look, look};
-use crate::failure::{Failure, Kind};
+use super::detect::{Detected, detect};
+use crate::failure::{Failure, FailureKind};
 
 /// A place. Texts such as `{arch}` in a path are kept as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,11 +69,11 @@ pub enum PlaceError {
 }
 
 impl Failure for PlaceError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            PlaceError::Unknown(_) | PlaceError::Unreadable(..) => Kind::Input,
+            PlaceError::Unknown(_) | PlaceError::Unreadable(..) => FailureKind::Input,
             PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) | PlaceError::Unclear(_) | PlaceError::ReadOnly(_) => {
-                Kind::Usage
+                FailureKind::Usage
             }
         }
     }
@@ -181,13 +181,13 @@ impl Place {
             return Ok(place);
         }
         let path = PathBuf::from(text);
-        match look(&path).map_err(|error| PlaceError::Unreadable(text.into(), error.to_string()))? {
-            Look::Layout => Ok(Place::Layout { folder: path, reference: None }),
-            Look::Folder => Ok(Place::Rootfs(path)),
-            Look::Image => Ok(Place::Archive { file: path, reference: None }),
-            Look::Tar => Ok(Place::Tar(path)),
-            Look::Cpio => Ok(Place::Cpio(path)),
-            Look::Unknown => Err(PlaceError::Unknown(text.into())),
+        match detect(&path).map_err(|error| PlaceError::Unreadable(text.into(), error.to_string()))? {
+            Detected::Layout => Ok(Place::Layout { folder: path, reference: None }),
+            Detected::Folder => Ok(Place::Rootfs(path)),
+            Detected::Image => Ok(Place::Archive { file: path, reference: None }),
+            Detected::Tar => Ok(Place::Tar(path)),
+            Detected::Cpio => Ok(Place::Cpio(path)),
+            Detected::Unknown => Err(PlaceError::Unknown(text.into())),
         }
     }
 
@@ -218,7 +218,7 @@ impl Place {
 
     /// The folder in which what goes to this place should be staged, so that publishing is a rename: the layout itself,
     /// or the folder of the file. `None` where there is no file: the caller names a folder with room.
-    pub fn staging_folder(&self) -> Option<PathBuf> {
+    pub fn temporary_folder(&self) -> Option<PathBuf> {
         match self {
             Place::Layout { folder, .. } => Some(folder.clone()),
             Place::Archive { file, .. } | Place::Cpio(file) | Place::Tar(file) => {
@@ -308,7 +308,7 @@ mod tests {
             let error = Place::for_writing(text).unwrap_err();
             assert_eq!(error.to_string(), message);
             assert!(error.hint().unwrap().contains("oci:DIR"), "{text}");
-            assert_eq!(error.kind(), Kind::Usage);
+            assert_eq!(error.kind(), FailureKind::Usage);
         }
     }
 
@@ -319,7 +319,7 @@ mod tests {
         let text = path.to_str().unwrap();
         let error = Place::for_reading(text).unwrap_err();
         assert!(error.to_string().starts_with(&format!("cannot read {text}: No such file")), "{error}");
-        assert_eq!(error.kind(), Kind::Input);
+        assert_eq!(error.kind(), FailureKind::Input);
         std::fs::write(&path, b"\x7fELF").unwrap();
         let error = Place::for_reading(text).unwrap_err();
         assert_eq!(error.to_string(), format!("not an image, a tar, an initramfs or a directory: {text}"));
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn staging_lies_beside_the_output() {
-        let folder = |text| Place::for_writing(text).unwrap().staging_folder();
+        let folder = |text| Place::for_writing(text).unwrap().temporary_folder();
         assert_eq!(folder("dist/"), Some("dist/".into()));
         assert_eq!(folder("x.tar"), Some(".".into()));
         assert_eq!(folder("oci-archive:/nowhere/x"), Some("/nowhere".into()));

@@ -16,7 +16,7 @@ use rustix::fs::{Mode as OpenMode, OFlags};
 use rustix::io::retry_on_intr;
 
 use super::clock;
-use crate::failure::{Failure, Kind, system_words};
+use crate::failure::{Failure, FailureKind, system_words};
 
 /// Where the bytes of a regular file are.
 #[derive(Clone, Debug)]
@@ -159,8 +159,8 @@ pub enum ContentError {
 }
 
 impl Failure for ContentError {
-    fn kind(&self) -> Kind {
-        Kind::Input
+    fn kind(&self) -> FailureKind {
+        FailureKind::Input
     }
 
     fn hint(&self) -> Option<String> {

@@ -255,7 +255,7 @@ impl Tree {
 
     /// The inodes that have more than one name.
     pub fn linked(&self) -> BTreeSet<InodeId> {
-        let mut seen = Seen::of(self);
+        let mut seen = InodeSet::of(self);
         self.walk_ids().filter(|id| !seen.is_new(*id)).collect()
     }
 
@@ -308,12 +308,12 @@ impl Tree {
 }
 
 /// Which inodes of a tree came by: a bit for each.
-pub struct Seen(Vec<u64>);
+pub struct InodeSet(Vec<u64>);
 
-impl Seen {
+impl InodeSet {
     /// None of the tree's yet.
-    pub fn of(tree: &Tree) -> Seen {
-        Seen(vec![0; tree.inodes.len().div_ceil(64)])
+    pub fn of(tree: &Tree) -> InodeSet {
+        InodeSet(vec![0; tree.inodes.len().div_ceil(64)])
     }
 
     /// Whether this one, which must be of the tree, comes for the first time.
@@ -357,7 +357,7 @@ pub struct Walk<'a> {
 }
 
 /// One name, with a path that is only lent.
-pub struct Step<'w, 'a> {
+pub struct WalkEntry<'w, 'a> {
     /// Its path.
     pub path: &'w ImagePath,
     /// Which inode it names.
@@ -368,7 +368,7 @@ pub struct Step<'w, 'a> {
 
 impl<'a> Walk<'a> {
     /// The next name.
-    pub fn step(&mut self) -> Option<Step<'_, 'a>> {
+    pub fn step(&mut self) -> Option<WalkEntry<'_, 'a>> {
         let id = match self.begun {
             false => {
                 self.begun = true;
@@ -397,7 +397,7 @@ impl<'a> Walk<'a> {
                 self.inside = true
             }
         }
-        Some(Step { path: &self.path, id, inode })
+        Some(WalkEntry { path: &self.path, id, inode })
     }
 }
 
@@ -405,7 +405,7 @@ impl<'a> Iterator for Walk<'a> {
     type Item = Entry<'a>;
 
     fn next(&mut self) -> Option<Entry<'a>> {
-        self.step().map(|Step { path, id, inode }| Entry { path: path.clone(), id, inode })
+        self.step().map(|WalkEntry { path, id, inode }| Entry { path: path.clone(), id, inode })
     }
 }
 

@@ -20,6 +20,6 @@ mod resolve;
 pub use clock::writeback_seconds;
 pub use content::{Backing, Content, ContentError, ContentReader, HostFile, HostFolder, Origin, Stamp};
 pub use entries::{Entries, EntriesIter, InodeId};
-pub use inodes::{DeviceNumber, Entry, Inode, Kind, Seen, Step, Tree, Walk};
+pub use inodes::{DeviceNumber, Entry, Inode, InodeSet, Kind, Tree, Walk, WalkEntry};
 pub use metadata::{Metadata, Mode, ModeError, Shared, Xattrs};
-pub use resolve::{Errno, Follow, LINKS_MAX, Landing, ResolveError, Resolved};
+pub use resolve::{Destination, Errno, Follow, LINKS_MAX, ResolveError, Resolved};

@@ -79,7 +79,7 @@ impl Error for ResolveError {}
 
 /// Where a new entry would land: the deepest directory that exists, and what is still missing below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Landing {
+pub struct Destination {
     /// The directory that exists.
     pub directory: InodeId,
     /// Its path without links.
@@ -120,11 +120,11 @@ impl Tree {
     ///
     /// # Errors
     /// On loops, and when a parent is no directory; also when a missing part is followed by `..`.
-    pub fn landing(&self, path: &ImagePath) -> Result<Landing, ResolveError> {
+    pub fn destination(&self, path: &ImagePath) -> Result<Destination, ResolveError> {
         match self.walk_path(&ImagePath::root(), path.as_bytes(), Follow::Yes)? {
             End::Found(found) => {
                 if self.inode(found.id).is_directory() {
-                    return Ok(Landing { directory: found.id, path: found.path, missing: Vec::new() });
+                    return Ok(Destination { directory: found.id, path: found.path, missing: Vec::new() });
                 }
                 Err(ResolveError { errno: Errno::NotADirectory, at: found.path, links: found.links })
             }
@@ -137,7 +137,7 @@ impl Tree {
                         Err(_) => return Err(ResolveError { errno: Errno::NotFound, at: path, links }),
                     }
                 }
-                Ok(Landing { directory, path, missing })
+                Ok(Destination { directory, path, missing })
             }
         }
     }
@@ -311,15 +311,15 @@ mod tests {
     #[test]
     fn new_entries_land_behind_links() {
         let tree = tree(&["usr/", "usr/lib/", "lib -> usr/lib", "opt -> usr/opt", "file"]);
-        let landing = |path: &str| {
-            tree.landing(&path.parse().unwrap()).map(|landing| {
-                let missing: Vec<String> = landing.missing.iter().map(|name| name.to_string()).collect();
-                format!("{} + {}", landing.path, missing.join("/"))
+        let destination = |path: &str| {
+            tree.destination(&path.parse().unwrap()).map(|destination| {
+                let missing: Vec<String> = destination.missing.iter().map(|name| name.to_string()).collect();
+                format!("{} + {}", destination.path, missing.join("/"))
             })
         };
-        assert_eq!(landing("/lib/x/y").unwrap(), "/usr/lib + x/y");
-        assert_eq!(landing("/lib").unwrap(), "/usr/lib + ");
-        assert_eq!(landing("/opt/x").unwrap(), "/usr + opt/x");
-        assert_eq!(landing("/file/x").unwrap_err().errno, Errno::NotADirectory);
+        assert_eq!(destination("/lib/x/y").unwrap(), "/usr/lib + x/y");
+        assert_eq!(destination("/lib").unwrap(), "/usr/lib + ");
+        assert_eq!(destination("/opt/x").unwrap(), "/usr + opt/x");
+        assert_eq!(destination("/file/x").unwrap_err().errno, Errno::NotADirectory);
     }
 }

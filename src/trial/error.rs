@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::method::{Method, Refusal};
 use crate::codec::folder::FolderError;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 use crate::link::UnknownUser;
 use crate::path::display_bytes;
 use crate::tree::ContentError;
@@ -59,11 +59,11 @@ fn no_method(refused: &[Refusal], only_trusted: &[Method]) -> String {
 }
 
 impl Failure for TrialError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            TrialError::NoCommand | TrialError::Nul(_) | TrialError::User(_) => Kind::Usage,
+            TrialError::NoCommand | TrialError::Nul(_) | TrialError::User(_) => FailureKind::Usage,
             TrialError::NoMethod { .. } | TrialError::NoExec(_) | TrialError::StillRunning | TrialError::System(..) => {
-                Kind::Output
+                FailureKind::Output
             }
             TrialError::Content(error) => error.kind(),
             TrialError::Folder(error) => error.kind(),

@@ -30,8 +30,8 @@ mod copy;
 mod launch;
 mod mounts;
 
+mod descendants;
 mod enter;
-mod family;
 mod ready;
 
 mod supervisor;

@@ -17,8 +17,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork};
 
 use super::confine::{PROCESSES_MAX, processes};
+use super::descendants;
 use super::enter::{Refused, Step, enter};
-use super::family;
 use super::launch::Launch;
 
 /// How often the supervisor looks around, in milliseconds.
@@ -212,7 +212,7 @@ fn watch(task: &Task<'_>) -> Result<(), Refused> {
         let _ = kill(child, Signal::SIGKILL);
     }
     // Of a process namespace everything ends with its first process.
-    if !family::end(unshared.is_ok()) {
+    if !descendants::end(unshared.is_ok()) {
         Message::StillRunning.write(&task.report);
     } else if let End::Report(message) = end {
         message.write(&task.report);
@@ -277,7 +277,7 @@ fn wait(child: Pid, init: bool, task: &Task<'_>, signals: &SignalFd) -> End {
             return End::Report(Message::TimedOut);
         }
         // The kernel limits the processes of users, but not those of root. To count them is work, so only when there are many.
-        if processes() > before + PROCESSES_MAX && family::count() > PROCESSES_MAX {
+        if processes() > before + PROCESSES_MAX && descendants::count() > PROCESSES_MAX {
             return End::Report(Message::TooMany);
         }
         let mut lines =
@@ -292,7 +292,7 @@ fn wait(child: Pid, init: bool, task: &Task<'_>, signals: &SignalFd) -> End {
             if interrupted {
                 return End::Report(Message::Signalled(signal as i32));
             }
-            family::signal(signal);
+            descendants::signal(signal);
             interrupted = true;
         }
     }

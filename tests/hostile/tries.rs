@@ -160,14 +160,14 @@ fn tree(files: &[(&str, &[u8])]) -> Tree {
     let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
     for (name, bytes) in files {
         let name = path(name);
-        let mut landing = tree.landing(&name.parent().unwrap()).unwrap();
-        for missing in landing.missing {
+        let mut destination = tree.destination(&name.parent().unwrap()).unwrap();
+        for missing in destination.missing {
             let directory = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
-            landing.directory = tree.insert(landing.directory, missing, directory);
+            destination.directory = tree.insert(destination.directory, missing, directory);
         }
         let kind = Kind::File(Content::Bytes((*bytes).into()));
         let meta = Metadata::new(Mode::from_bits(0o755), 0);
-        tree.insert(landing.directory, name.file_name().unwrap(), Inode { meta: meta.into(), kind });
+        tree.insert(destination.directory, name.file_name().unwrap(), Inode { meta: meta.into(), kind });
     }
     tree
 }

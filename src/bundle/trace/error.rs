@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, FailureKind};
 
 /// Why a program cannot be traced.
 #[derive(Debug, thiserror::Error)]
@@ -28,12 +28,12 @@ pub enum TraceError {
 }
 
 impl Failure for TraceError {
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> FailureKind {
         match self {
-            TraceError::Nul(_) => Kind::Usage,
-            TraceError::System(..) => Kind::Output,
+            TraceError::Nul(_) => FailureKind::Usage,
+            TraceError::System(..) => FailureKind::Output,
             TraceError::Forbidden(_) | TraceError::Start(..) | TraceError::Failed(_) | TraceError::TimedOut(_) => {
-                Kind::Input
+                FailureKind::Input
             }
         }
     }

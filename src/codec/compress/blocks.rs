@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use super::coder::{Coded, Coder};
-use super::spare::Spare;
+use super::pool::BufferPool;
 
 /// The length of a block, in bytes. Part of what the output depends on.
 pub(super) const BLOCK: usize = 1 << 20;
@@ -20,7 +20,7 @@ type Work = (Vec<u8>, SyncSender<io::Result<Coded>>);
 /// Cuts a stream into blocks and compresses them side by side.
 pub struct Blocks<W> {
     block: Vec<u8>,
-    blocks: Spare,
+    blocks: BufferPool,
     cut_any: bool,
     work: Option<SyncSender<Work>>,
     order: Option<SyncSender<Promise>>,
@@ -37,7 +37,7 @@ impl<W: Write + Send + 'static> Blocks<W> {
         let (order, promises) = sync_channel::<Promise>(2 * jobs);
         let work_receiver = Arc::new(Mutex::new(work_receiver));
         let mut workers = Vec::new();
-        let (blocks, coded) = (Spare::default(), Spare::default());
+        let (blocks, coded) = (BufferPool::default(), BufferPool::default());
         for _ in 0..jobs {
             let mut coder = coder()?;
             let receiver = work_receiver.clone();
@@ -121,11 +121,11 @@ impl<W: Write + Send + 'static> Write for Blocks<W> {
     }
 }
 
-fn collect<W: Write>(mut out: W, promises: Receiver<Promise>, spare: &Spare) -> io::Result<W> {
+fn collect<W: Write>(mut out: W, promises: Receiver<Promise>, pool: &BufferPool) -> io::Result<W> {
     for promise in promises {
         let coded = promise.recv().map_err(|_| io::Error::other("a compression thread failed"))??;
         out.write_all(coded.bytes())?;
-        spare.give(coded.buffer);
+        pool.give(coded.buffer);
     }
     Ok(out)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::io::Write;
 
 use super::coder::{Coded, Coder};
-use super::noise::is_noise;
+use super::incompressible::is_incompressible;
 
 /// Makes gzip members: of noise such as hold it as it is.
 pub(super) struct MemberWriter {
@@ -34,7 +34,7 @@ impl MemberWriter {
 impl Coder for MemberWriter {
     fn code(&mut self, block: &[u8], buffer: Vec<u8>) -> io::Result<Coded> {
         let (quick, room) = (&mut self.quick, &mut self.trial);
-        let noise = is_noise(block, |part| {
+        let noise = is_incompressible(block, |part| {
             let coded = quick.member(part, std::mem::take(room))?;
             *room = coded.buffer;
             Ok(coded.length)

@@ -5,7 +5,7 @@
 //! - Layers are packed in parts ([`Packer`]), each a gzip member of its own (RFC 1952 §2.2: "a gzip file consists of a series of
 //!   members") or a zstd frame of its own (RFC 8878 §3: frames may be concatenated). Every container engine reads that, and a part that is
 //!   the same as before need not be packed again. Members have no name and no time, and hold noise as it is; frames have their size and a checksum.
-//! - A kernel wants an initramfs in one piece ([`Whole`]): one gzip member, made of blocks that are compressed side by side,
+//! - A kernel wants an initramfs in one piece ([`FileCompression`]): one gzip member, made of blocks that are compressed side by side,
 //!   or one zstd frame, made by libzstd's own workers, which cut the stream the same way for any number of workers of one or more.
 //!
 //! With the feature `native`, gzip is made by libdeflate, which is smaller and faster at once; without it by zlib-rs,
@@ -14,10 +14,10 @@
 mod coder;
 mod deflate;
 mod form;
+mod incompressible;
 mod library;
 mod lz4;
-mod noise;
-mod spare;
+mod pool;
 
 mod blocks;
 mod member;
@@ -31,6 +31,6 @@ pub use coder::{Coded, Coder};
 pub use form::{Form, decompressed, form, form_of, reader};
 pub use library::{LIBDEFLATE, LIBZSTD, LZMA_RUST2, ZLIB_RS};
 pub use piece::Piece;
-pub use spare::Spare;
-pub use whole::{Whole, WholeCompressor};
+pub use pool::BufferPool;
+pub use whole::{FileCompression, FileCompressor};
 pub use writer::{Compression, Packer, writer_id};

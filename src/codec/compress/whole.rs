@@ -19,7 +19,7 @@ use super::writer::ZSTD_JOB;
 
 /// How a file is compressed in one piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whole {
+pub enum FileCompression {
     /// Not at all.
     None,
     /// One gzip member.
@@ -50,20 +50,20 @@ const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 /// The end of the compressed bytes: a block with nothing in it, marked as the last one.
 const DEFLATE_END: [u8; 2] = [3, 0];
 
-impl Whole {
+impl FileCompression {
     /// The code that makes the compressed bytes: they are promised to be the same as long as this is.
     pub fn writer_id(self) -> String {
         match self {
-            Whole::None => "none".into(),
-            Whole::Gzip => format!("gzip:{}:{GZIP_LEVEL}:one-member", library::gzip()),
-            Whole::Zstd => format!("zstd:libzstd-{LIBZSTD}:{ZSTD_LEVEL}"),
-            Whole::Xz => format!("xz:lzma-rust2-{LZMA_RUST2}:{}:{}MiB", XZ.0, XZ.1 >> 20),
+            FileCompression::None => "none".into(),
+            FileCompression::Gzip => format!("gzip:{}:{GZIP_LEVEL}:one-member", library::gzip()),
+            FileCompression::Zstd => format!("zstd:libzstd-{LIBZSTD}:{ZSTD_LEVEL}"),
+            FileCompression::Xz => format!("xz:lzma-rust2-{LZMA_RUST2}:{}:{}MiB", XZ.0, XZ.1 >> 20),
         }
     }
 }
 
 /// A writer that compresses into one piece.
-pub enum WholeCompressor<W: Write + Send + 'static> {
+pub enum FileCompressor<W: Write + Send + 'static> {
     /// Passes everything through.
     None(W),
     /// One gzip member.
@@ -75,40 +75,40 @@ pub enum WholeCompressor<W: Write + Send + 'static> {
     Xz(Box<lzma_rust2::XzWriter<W>>),
 }
 
-impl<W: Write + Send + 'static> WholeCompressor<W> {
+impl<W: Write + Send + 'static> FileCompressor<W> {
     /// Compresses into `out` on `jobs` threads, as many as the form allows. The bytes do not depend on it.
     ///
     /// # Errors
     /// When this build cannot write that form (`Unsupported`), or `out` fails.
-    pub fn new(mut out: W, form: Whole, jobs: usize) -> io::Result<WholeCompressor<W>> {
+    pub fn new(mut out: W, form: FileCompression, jobs: usize) -> io::Result<FileCompressor<W>> {
         Ok(match form {
-            Whole::None => WholeCompressor::None(out),
-            Whole::Gzip => {
+            FileCompression::None => FileCompressor::None(out),
+            FileCompression::Gzip => {
                 out.write_all(&GZIP_HEADER)?;
-                WholeCompressor::Gzip(Blocks::new(out, jobs, PartWriter::new)?, flate2::Crc::new())
+                FileCompressor::Gzip(Blocks::new(out, jobs, PartWriter::new)?, flate2::Crc::new())
             }
-            Whole::Zstd => WholeCompressor::zstd(out, jobs)?,
-            Whole::Xz => {
+            FileCompression::Zstd => FileCompressor::zstd(out, jobs)?,
+            FileCompression::Xz => {
                 let mut options = lzma_rust2::XzOptions::with_preset(XZ.0);
                 options.lzma_options.dict_size = XZ.1;
                 options.set_check_sum_type(lzma_rust2::CheckType::Crc32);
-                WholeCompressor::Xz(Box::new(lzma_rust2::XzWriter::new(out, options)?))
+                FileCompressor::Xz(Box::new(lzma_rust2::XzWriter::new(out, options)?))
             }
         })
     }
 
     #[cfg(feature = "native")]
-    fn zstd(out: W, jobs: usize) -> io::Result<WholeCompressor<W>> {
+    fn zstd(out: W, jobs: usize) -> io::Result<FileCompressor<W>> {
         let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
         // As for layers: never without workers, and with jobs of one size.
         encoder.multithread(u32::try_from(jobs.max(1)).unwrap_or(1))?;
         encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
         encoder.include_checksum(true)?;
-        Ok(WholeCompressor::Zstd(Box::new(encoder)))
+        Ok(FileCompressor::Zstd(Box::new(encoder)))
     }
 
     #[cfg(not(feature = "native"))]
-    fn zstd(_out: W, _jobs: usize) -> io::Result<WholeCompressor<W>> {
+    fn zstd(_out: W, _jobs: usize) -> io::Result<FileCompressor<W>> {
         let text = "this build cannot write zstd: it was built without the feature `native`";
         Err(io::Error::new(io::ErrorKind::Unsupported, text))
     }
@@ -119,8 +119,8 @@ impl<W: Write + Send + 'static> WholeCompressor<W> {
     /// When the inner writer fails.
     pub fn finish(self) -> io::Result<W> {
         match self {
-            WholeCompressor::None(out) => Ok(out),
-            WholeCompressor::Gzip(blocks, crc) => {
+            FileCompressor::None(out) => Ok(out),
+            FileCompressor::Gzip(blocks, crc) => {
                 let mut out = blocks.finish()?;
                 out.write_all(&DEFLATE_END)?;
                 out.write_all(&crc.sum().to_le_bytes())?;
@@ -129,24 +129,24 @@ impl<W: Write + Send + 'static> WholeCompressor<W> {
                 Ok(out)
             }
             #[cfg(feature = "native")]
-            WholeCompressor::Zstd(encoder) => encoder.finish(),
-            WholeCompressor::Xz(writer) => writer.finish(),
+            FileCompressor::Zstd(encoder) => encoder.finish(),
+            FileCompressor::Xz(writer) => writer.finish(),
         }
     }
 }
 
-impl<W: Write + Send + 'static> Write for WholeCompressor<W> {
+impl<W: Write + Send + 'static> Write for FileCompressor<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            WholeCompressor::None(out) => out.write(bytes),
-            WholeCompressor::Gzip(blocks, crc) => {
+            FileCompressor::None(out) => out.write(bytes),
+            FileCompressor::Gzip(blocks, crc) => {
                 let count = blocks.write(bytes)?;
                 crc.update(&bytes[..count]);
                 Ok(count)
             }
             #[cfg(feature = "native")]
-            WholeCompressor::Zstd(encoder) => encoder.write(bytes),
-            WholeCompressor::Xz(writer) => writer.write(bytes),
+            FileCompressor::Zstd(encoder) => encoder.write(bytes),
+            FileCompressor::Xz(writer) => writer.write(bytes),
         }
     }
 
@@ -222,18 +222,18 @@ mod tests {
         (0..length).map(|_| step()).collect()
     }
 
-    fn compressed(bytes: &[u8], form: Whole, jobs: usize, chunk: usize) -> Vec<u8> {
-        let mut compressor = WholeCompressor::new(Vec::new(), form, jobs).unwrap();
+    fn compressed(bytes: &[u8], form: FileCompression, jobs: usize, chunk: usize) -> Vec<u8> {
+        let mut compressor = FileCompressor::new(Vec::new(), form, jobs).unwrap();
         for part in bytes.chunks(chunk.max(1)) {
             compressor.write_all(part).unwrap();
         }
         compressor.finish().unwrap()
     }
 
-    fn forms() -> Vec<Whole> {
-        let mut forms = vec![Whole::None, Whole::Gzip, Whole::Xz];
+    fn forms() -> Vec<FileCompression> {
+        let mut forms = vec![FileCompression::None, FileCompression::Gzip, FileCompression::Xz];
         if cfg!(feature = "native") {
-            forms.push(Whole::Zstd);
+            forms.push(FileCompression::Zstd);
         }
         forms
     }
@@ -242,7 +242,7 @@ mod tests {
     fn bytes_depend_on_neither_threads_nor_write_sizes() {
         for form in forms() {
             // xz has no threads, and takes its time.
-            let bytes = sample(if form == Whole::Xz { 100_000 } else { BLOCK + 12345 });
+            let bytes = sample(if form == FileCompression::Xz { 100_000 } else { BLOCK + 12345 });
             let first = compressed(&bytes, form, 1, bytes.len());
             assert!(compressed(&bytes, form, 3, 70_001) == first, "{form:?}");
         }
@@ -252,7 +252,7 @@ mod tests {
     fn gzip_is_one_member_whatever_its_size() {
         for length in [0, 1, BLOCK, BLOCK + 1] {
             let bytes = sample(length);
-            let packed = compressed(&bytes, Whole::Gzip, 2, 4096);
+            let packed = compressed(&bytes, FileCompression::Gzip, 2, 4096);
             // A decoder that knows one member only, and its input must be used up.
             let mut decoder = flate2::bufread::GzDecoder::new(packed.as_slice());
             let mut out = Vec::new();

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::codec::scratch::ScratchError;
-use crate::failure::{Failure, Kind as FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::path::PathError;
 
 /// Why an initramfs cannot be read. Each names the file.

@@ -438,13 +438,13 @@ impl Root<'_> {
     /// The directory of an entry, through links. Two are there before any archive: the kernel brings them along
     /// (`usr/default_cpio_list`).
     fn directory(&mut self, path: &ImagePath) -> Option<InodeId> {
-        let landing = self.tree.landing(path).ok()?;
-        let missing: &[Name] = &landing.missing;
+        let destination = self.tree.destination(path).ok()?;
+        let missing: &[Name] = &destination.missing;
         match missing {
-            [] => Some(landing.directory),
-            [only] if landing.path.is_root() && matches!(only.as_bytes(), b"dev" | b"root") => {
+            [] => Some(destination.directory),
+            [only] if destination.path.is_root() && matches!(only.as_bytes(), b"dev" | b"root") => {
                 let meta = Metadata::new(Mode::DIRECTORY, 0);
-                Some(self.tree.insert(landing.directory, only.clone(), Inode::directory(meta)))
+                Some(self.tree.insert(destination.directory, only.clone(), Inode::directory(meta)))
             }
             _ => None,
         }
@@ -480,8 +480,8 @@ impl Root<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::compress::{Whole, WholeCompressor};
-    use crate::failure::{Failure as _, Kind as FailureKind};
+    use crate::codec::compress::{FileCompression, FileCompressor};
+    use crate::failure::{Failure as _, FailureKind};
 
     /// An entry: name, type and mode, inode number, link count, contents.
     fn entry(name: &str, mode: u32, (ino, nlink): (u32, u32), contents: &[u8]) -> Vec<u8> {
@@ -515,8 +515,8 @@ mod tests {
         [entries.concat(), entry("TRAILER!!!", 0, (0, 1), b"")].concat()
     }
 
-    fn packed(bytes: &[u8], form: Whole) -> Vec<u8> {
-        let mut compressor = WholeCompressor::new(Vec::new(), form, 1).unwrap();
+    fn packed(bytes: &[u8], form: FileCompression) -> Vec<u8> {
+        let mut compressor = FileCompressor::new(Vec::new(), form, 1).unwrap();
         compressor.write_all(bytes).unwrap();
         compressor.finish().unwrap()
     }
@@ -550,9 +550,9 @@ mod tests {
         let first = archive(&[directory("a"), file("a/x", "old"), file("a/y", "kept")]);
         let second = archive(&[directory("a"), file("a/x", "new"), entry("l", 0o120_777, (0, 1), b"a/x")]);
         let expected = ["/a", "/a/x=new", "/a/y=kept", "/l -> a/x"];
-        let mut forms = vec![Whole::None, Whole::Gzip, Whole::Xz];
+        let mut forms = vec![FileCompression::None, FileCompression::Gzip, FileCompression::Xz];
         if cfg!(feature = "native") {
-            forms.push(Whole::Zstd);
+            forms.push(FileCompression::Zstd);
         }
         for one in &forms {
             for other in &forms {
@@ -568,7 +568,7 @@ mod tests {
             let joined = packed(&[first.clone(), vec![0; 4], second.clone()].concat(), *one);
             assert_eq!(listing(&read(&joined).unwrap()), expected);
         }
-        let gzip = [packed(&first, Whole::Gzip), packed(&second, Whole::Gzip)].concat();
+        let gzip = [packed(&first, FileCompression::Gzip), packed(&second, FileCompression::Gzip)].concat();
         assert_eq!(listing(&read(&gzip).unwrap()), expected);
     }
 
@@ -576,7 +576,8 @@ mod tests {
     fn an_archive_that_is_cut_into_pieces_is_refused_as_the_kernel_refuses_it() {
         let whole = archive(&[directory("a"), file("a/x", "contents")]);
         let (first, second) = whole.split_at(whole.len() / 2);
-        let error = read(&[packed(first, Whole::Gzip), packed(second, Whole::Gzip)].concat()).unwrap_err();
+        let error =
+            read(&[packed(first, FileCompression::Gzip), packed(second, FileCompression::Gzip)].concat()).unwrap_err();
         let expected =
             "at byte 112 of the data that is compressed from byte 0 on: the piece ends in the middle of an archive";
         assert_eq!(error.to_string(), format!("cannot read x: {expected}"));
@@ -632,7 +633,7 @@ mod tests {
             refused(&archive(&[entry("a", 0o150_000, (0, 1), b"")])),
             "cannot read x: at byte 0: an entry of unknown type: /a"
         );
-        let mut xz = packed(&archive(&[file("a", "text")]), Whole::Xz);
+        let mut xz = packed(&archive(&[file("a", "text")]), FileCompression::Xz);
         assert!(read(&xz).is_ok());
         xz[7] = 4;
         assert_eq!(
@@ -651,7 +652,7 @@ mod tests {
     #[test]
     fn no_damage_makes_it_panic() {
         let whole = archive(&[directory("a"), file("a/x", "contents"), entry("l", 0o120_777, (0, 1), b"a/x")]);
-        for bytes in [whole.clone(), packed(&whole, Whole::Gzip), packed(&whole, Whole::Xz)] {
+        for bytes in [whole.clone(), packed(&whole, FileCompression::Gzip), packed(&whole, FileCompression::Xz)] {
             for at in 0..bytes.len() {
                 let _ = read(&bytes[..at]);
                 let mut flipped = bytes.clone();

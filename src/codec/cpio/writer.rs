@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::format::{BLOCK, FILE_MAX, Header, NAME_MAX, TRAILER, padding, types};
-use crate::failure::{Failure, Kind as FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::path::ImagePath;
 use crate::progress::{Event, Progress};
 use crate::tree::{Content, ContentError, DeviceNumber, Entry, Kind, Tree};

@@ -64,7 +64,7 @@ pub enum TarKind {
 }
 
 /// Iterates over the entries of a plain tar file.
-pub struct Entries<'a> {
+pub struct TarEntries<'a> {
     file: &'a File,
     size: u64,
     at: u64,
@@ -87,10 +87,10 @@ struct Overrides {
     held: usize,
 }
 
-impl<'a> Entries<'a> {
+impl<'a> TarEntries<'a> {
     /// Reads the headers of `file`, a plain tar of `size` bytes.
-    pub fn new(file: &'a File, size: u64) -> Entries<'a> {
-        Entries { file, size, at: 0, global: Overrides::default(), budget: Budget::of_entries(), ended: false }
+    pub fn new(file: &'a File, size: u64) -> TarEntries<'a> {
+        TarEntries { file, size, at: 0, global: Overrides::default(), budget: Budget::of_entries(), ended: false }
     }
 
     fn block(&self, at: u64) -> io::Result<[u8; BLOCK]> {
@@ -316,7 +316,7 @@ fn malformed(offset: u64, text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("at byte {offset}: {text}"))
 }
 
-impl Iterator for Entries<'_> {
+impl Iterator for TarEntries<'_> {
     type Item = io::Result<TarEntry>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -337,7 +337,7 @@ mod tests {
     fn entries(bytes: &[u8]) -> Result<Vec<TarEntry>, String> {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        Entries::new(&file, bytes.len() as u64).collect::<io::Result<_>>().map_err(|error| error.to_string())
+        TarEntries::new(&file, bytes.len() as u64).collect::<io::Result<_>>().map_err(|error| error.to_string())
     }
 
     fn archive(name: &str, contents: &[u8]) -> Vec<u8> {

@@ -17,7 +17,7 @@ mod writer;
 
 mod unpack;
 
-pub use entries::{Entries, TarEntry, TarKind};
+pub use entries::{TarEntries, TarEntry, TarKind};
 pub use format::{begins_archive, padding};
 pub use unpack::{TarError, Whiteouts, apply, read_tar, read_tar_file};
 pub use writer::{Body, END, header};

@@ -8,12 +8,12 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::entries::{Entries, TarEntry, TarKind};
+use super::entries::{TarEntries, TarEntry, TarKind};
 use crate::codec::budget::Budget;
 use crate::codec::compress::{self, Form};
 use crate::codec::scratch::{Scratch, ScratchError};
 use crate::codec::whiteout::{self, Meaning};
-use crate::failure::{Failure, Kind as FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::input;
 use crate::path::{ImagePath, Name, PathError, display_bytes};
 use crate::tree::{Backing, Content, Follow, Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
@@ -127,11 +127,11 @@ pub fn apply(tree: &mut Tree, backing: &Arc<Backing>, name: &str, whiteouts: Whi
     let mut unpack = Unpack { tree, backing, archive: name, whiteouts, budget: Budget::of_entries() };
     if whiteouts == Whiteouts::Apply {
         // Deletions speak of the layers below only, so all of them come first, wherever they stand in the archive.
-        for entry in Entries::new(backing.file(), size) {
+        for entry in TarEntries::new(backing.file(), size) {
             unpack.delete(&entry.map_err(fail)?)?;
         }
     }
-    for entry in Entries::new(backing.file(), size) {
+    for entry in TarEntries::new(backing.file(), size) {
         unpack.entry(entry.map_err(fail)?)?;
     }
     Ok(())
@@ -204,15 +204,15 @@ impl Unpack<'_> {
 
     /// The directory that a new entry belongs into, made where it is missing: as engines make it, 0755 of root.
     fn parent(&mut self, parent: &ImagePath, path: &ImagePath) -> Result<InodeId, TarError> {
-        let landing = self
+        let destination = self
             .tree
-            .landing(parent)
+            .destination(parent)
             .map_err(|error| TarError::Place(self.archive.to_string(), path.to_string(), error))?;
-        if !self.budget.take(landing.missing.len() * PER_DIRECTORY) {
+        if !self.budget.take(destination.missing.len() * PER_DIRECTORY) {
             let fault = format!("too many directories that are not entries of their own: {path}");
             return Err(TarError::Io(self.archive.to_string(), io::Error::new(io::ErrorKind::InvalidData, fault)));
         }
-        Ok(landing.missing.into_iter().fold(landing.directory, |directory, name| {
+        Ok(destination.missing.into_iter().fold(destination.directory, |directory, name| {
             self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)))
         }))
     }

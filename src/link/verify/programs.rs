@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use crate::elf::{ElfFacts, Interpreter, Linkage};
 use crate::path::ImagePath;
-use crate::tree::{Follow, Inode, InodeId, Kind, Seen, Step, Tree};
+use crate::tree::{Follow, Inode, InodeId, InodeSet, Kind, Tree, WalkEntry};
 
 use crate::link::files::{Expected, Files, Probe};
 
@@ -60,7 +60,7 @@ fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
         return names;
     }
     let mut walk = tree.walk();
-    while let Some(Step { path, id, inode }) = walk.step() {
+    while let Some(WalkEntry { path, id, inode }) = walk.step() {
         match &inode.kind {
             Kind::File(_) if wanted(inode) => names.entry(id).or_default().push(path.clone()),
             Kind::Symlink(_) => links.push(path.clone()),
@@ -79,7 +79,7 @@ fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
 
 /// The regular files, each once, in the order of their first names.
 pub(crate) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
-    let mut seen = Seen::of(tree);
+    let mut seen = InodeSet::of(tree);
     tree.walk_ids().filter(move |id| matches!(tree.inode(*id).kind, Kind::File(_)) && seen.is_new(*id))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::elf::{Linkage, Symbol, Symbols};
 use crate::path::ImagePath;
 use crate::report::{Code, Severity};
-use crate::tree::{InodeId, Kind, Step};
+use crate::tree::{InodeId, Kind, WalkEntry};
 
 use crate::link::draft::Draft;
 use crate::link::files::Files;
@@ -198,7 +198,7 @@ impl WholeTree<'_> {
             return drafts;
         }
         let mut walk = self.files.tree.walk();
-        while let Some(Step { path, id, inode }) = walk.step() {
+        while let Some(WalkEntry { path, id, inode }) = walk.step() {
             let named = path.components().next_back().is_some_and(is_library);
             let Kind::File(_) = &inode.kind else { continue };
             if !named || self.loaded.contains(&id) || !seen.insert(id) {

@@ -16,7 +16,7 @@ const TRIAL: usize = 64 << 10;
 ///
 /// In noise all bytes are equally frequent. That is looked at first, since it costs next to nothing and lets hardly anything
 /// else through; what repeats in spite of it is found by the trial at the start, in the middle and at the end.
-pub(super) fn is_noise(block: &[u8], mut trial: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
+pub(super) fn is_incompressible(block: &[u8], mut trial: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<bool> {
     if block.len() < 2 * TRIAL || !is_even(block) {
         return Ok(false);
     }
@@ -62,7 +62,7 @@ mod tests {
             io::Write::write_all(&mut encoder, part)?;
             encoder.finish().map(|packed| packed.len())
         };
-        is_noise(block, trial).unwrap()
+        is_incompressible(block, trial).unwrap()
     }
 
     #[test]

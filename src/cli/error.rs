@@ -4,7 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
-use sazare::failure::{Failure, Kind};
+use sazare::failure::{Failure, FailureKind};
 use sazare::pipeline::BuildError;
 use sazare::recipe::{Faults, RecipeError};
 use sazare::transport::PlaceError;
@@ -14,7 +14,7 @@ pub const REFUSED: u8 = 1;
 
 /// Why the program ends before it did what was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum CliError {
     /// The command line is invalid.
     #[error("{0}")]
     Usage(String, Option<String>),
@@ -49,10 +49,10 @@ fn plain(error: &io::Error) -> String {
     }
 }
 
-impl Trouble {
+impl CliError {
     /// A wrong command line, with what to do about it.
-    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Trouble {
-        Trouble::Usage(message.into(), Some(hint.into()))
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> CliError {
+        CliError::Usage(message.into(), Some(hint.into()))
     }
 
     /// Whether the reader of standard output has gone.
@@ -69,26 +69,26 @@ impl Trouble {
 
     fn failure(&self) -> Option<&dyn Failure> {
         match self {
-            Trouble::Place(error) => Some(error),
-            Trouble::Recipe(error) => Some(error),
-            Trouble::Build(error) => Some(error),
-            Trouble::Usage(..)
-            | Trouble::Faults(_)
-            | Trouble::Input(..)
-            | Trouble::Folder(..)
-            | Trouble::Output(..) => None,
+            CliError::Place(error) => Some(error),
+            CliError::Recipe(error) => Some(error),
+            CliError::Build(error) => Some(error),
+            CliError::Usage(..)
+            | CliError::Faults(_)
+            | CliError::Input(..)
+            | CliError::Folder(..)
+            | CliError::Output(..) => None,
         }
     }
 
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         let kind = match self {
-            Trouble::Usage(..) | Trouble::Folder(..) => Kind::Usage,
-            Trouble::Faults(_) => Kind::Recipe,
-            Trouble::Input(..) => Kind::Input,
-            Trouble::Output(..) => Kind::Output,
-            Trouble::Place(_) | Trouble::Recipe(_) | Trouble::Build(_) => {
-                self.failure().map_or(Kind::Bug, Failure::kind)
+            CliError::Usage(..) | CliError::Folder(..) => FailureKind::Usage,
+            CliError::Faults(_) => FailureKind::Recipe,
+            CliError::Input(..) => FailureKind::Input,
+            CliError::Output(..) => FailureKind::Output,
+            CliError::Place(_) | CliError::Recipe(_) | CliError::Build(_) => {
+                self.failure().map_or(FailureKind::Bug, Failure::kind)
             }
         };
         kind.exit_code()
@@ -97,14 +97,14 @@ impl Trouble {
     /// What to do.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Trouble::Usage(_, hint) => hint.clone(),
-            Trouble::Place(_)
-            | Trouble::Recipe(_)
-            | Trouble::Build(_)
-            | Trouble::Faults(_)
-            | Trouble::Input(..)
-            | Trouble::Folder(..)
-            | Trouble::Output(..) => self.failure().and_then(Failure::hint),
+            CliError::Usage(_, hint) => hint.clone(),
+            CliError::Place(_)
+            | CliError::Recipe(_)
+            | CliError::Build(_)
+            | CliError::Faults(_)
+            | CliError::Input(..)
+            | CliError::Folder(..)
+            | CliError::Output(..) => self.failure().and_then(Failure::hint),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::tree::{Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
 
 /// Why something cannot be placed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {
+pub enum InsertError {
     /// The way there ends at something that is no directory, or in a loop of links.
     #[error("cannot create {0}: {1}")]
     Way(ImagePath, ResolveError),
@@ -28,39 +28,39 @@ pub enum PlaceError {
     Path(PathError),
 }
 
-impl PlaceError {
+impl InsertError {
     /// What to do.
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
-            PlaceError::Full(path) => Some(format!(
+            InsertError::Full(path) => Some(format!(
                 "if this is intended, exclude it from the earlier source with `exclude`; to remove it from a base \
                  image or for a [[path]], put {{ path = \"{path}\", type = \"remove\" }} first"
             )),
-            PlaceError::Twice(_) => Some("exclude one of them with `exclude`, or move both into one directory".into()),
-            PlaceError::Way(..) | PlaceError::WhiteoutName(_) | PlaceError::Root | PlaceError::Path(_) => None,
+            InsertError::Twice(_) => Some("exclude one of them with `exclude`, or move both into one directory".into()),
+            InsertError::Way(..) | InsertError::WhiteoutName(_) | InsertError::Root | InsertError::Path(_) => None,
         }
     }
 }
 
 /// A tree that is being staged, and the date of the build.
 #[derive(Debug)]
-pub(crate) struct Ground {
+pub(crate) struct TreeBuilder {
     pub(crate) tree: Tree,
     pub(crate) when: Epoch,
 }
 
-impl Ground {
+impl TreeBuilder {
     /// Metadata of something that root owns and the build made.
     pub(crate) fn meta(&self, mode: Mode) -> Metadata {
         Metadata::new(mode, self.when.seconds())
     }
 
     /// The directory at a path, through links; it and its parents are made where they are missing.
-    pub(crate) fn directory(&mut self, path: &ImagePath) -> Result<InodeId, PlaceError> {
-        let landing = self.tree.landing(path).map_err(|error| PlaceError::Way(path.clone(), error))?;
-        let mut here = landing.path;
-        let mut directory = landing.directory;
-        for name in landing.missing {
+    pub(crate) fn directory(&mut self, path: &ImagePath) -> Result<InodeId, InsertError> {
+        let destination = self.tree.destination(path).map_err(|error| InsertError::Way(path.clone(), error))?;
+        let mut here = destination.path;
+        let mut directory = destination.directory;
+        for name in destination.missing {
             here = here.join(&name);
             check_name(&here, &name)?;
             let inode = Inode::directory(self.meta(Mode::DIRECTORY));
@@ -71,8 +71,8 @@ impl Ground {
 
     /// Where an entry that is no directory belongs: its directory, made where it is missing, and its name there, which
     /// is free or may be replaced.
-    pub(crate) fn place(&mut self, path: &ImagePath) -> Result<(InodeId, Name), PlaceError> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(PlaceError::Root) };
+    pub(crate) fn place(&mut self, path: &ImagePath) -> Result<(InodeId, Name), InsertError> {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(InsertError::Root) };
         check_name(path, &name)?;
         let directory = self.directory(&parent)?;
         self.check_replaceable(directory, &name, path)?;
@@ -85,10 +85,10 @@ impl Ground {
         directory: InodeId,
         name: &Name,
         path: &ImagePath,
-    ) -> Result<(), PlaceError> {
+    ) -> Result<(), InsertError> {
         let entries = self.tree.child(directory, name.as_bytes()).and_then(|id| self.tree.entries(id));
         match entries {
-            Some(entries) if !entries.is_empty() => Err(PlaceError::Full(path.clone())),
+            Some(entries) if !entries.is_empty() => Err(InsertError::Full(path.clone())),
             Some(_) | None => Ok(()),
         }
     }
@@ -101,15 +101,15 @@ impl Ground {
         name: &Name,
         path: &ImagePath,
         meta: &Metadata,
-    ) -> Result<(InodeId, Found), PlaceError> {
+    ) -> Result<(InodeId, Found), InsertError> {
         check_name(path, name)?;
         if let Some(id) = self.tree.child(directory, name.as_bytes()) {
             match &self.tree.inode(id).kind {
                 Kind::Directory(_) => return Ok((id, Found::Directory)),
-                Kind::Symlink(_) => match self.tree.landing(path) {
+                Kind::Symlink(_) => match self.tree.destination(path) {
                     Ok(_) => return Ok((self.directory(path)?, Found::Link)),
                     Err(error) if error.errno != crate::tree::Errno::NotADirectory => {
-                        return Err(PlaceError::Way(path.clone(), error));
+                        return Err(InsertError::Way(path.clone(), error));
                     }
                     // It leads to a file, so it is replaced as a file would be.
                     Err(_) => {}
@@ -133,9 +133,9 @@ pub(crate) enum Found {
 }
 
 /// Whiteout names are never real files.
-pub(crate) fn check_name(path: &ImagePath, name: &Name) -> Result<(), PlaceError> {
+pub(crate) fn check_name(path: &ImagePath, name: &Name) -> Result<(), InsertError> {
     match whiteout::meaning(name) {
         Meaning::Entry => Ok(()),
-        Meaning::Whiteout(_) | Meaning::Opaque | Meaning::Reserved => Err(PlaceError::WhiteoutName(path.clone())),
+        Meaning::Whiteout(_) | Meaning::Opaque | Meaning::Reserved => Err(InsertError::WhiteoutName(path.clone())),
     }
 }

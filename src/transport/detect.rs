@@ -11,12 +11,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::codec::compress;
-use crate::codec::tar::Entries;
+use crate::codec::tar::TarEntries;
 use crate::input;
 
 /// What lies at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Detected {
     /// An image layout.
     Layout,
     /// Another folder.
@@ -32,38 +32,38 @@ pub(super) enum Look {
 }
 
 /// Looks at a path.
-pub(super) fn look(path: &Path) -> io::Result<Look> {
+pub(super) fn detect(path: &Path) -> io::Result<Detected> {
     if std::fs::metadata(path)?.is_dir() {
         let layout = host::is_file(&path.join("oci-layout"))?;
-        return Ok(if layout { Look::Layout } else { Look::Folder });
+        return Ok(if layout { Detected::Layout } else { Detected::Folder });
     }
     let file = input::open(path)?;
     let meta = file.metadata()?;
     // Nothing else comes in LZ4's legacy form.
     let mut magic = [0; 4];
     if file.read_at(&mut magic, 0)? == 4 && magic == [0x02, 0x21, 0x4c, 0x18] {
-        return Ok(Look::Cpio);
+        return Ok(Detected::Cpio);
     }
     let compressed = compress::form(&file)? != compress::Form::Plain;
     let mut head = Vec::new();
     // What cannot be decompressed is nothing we know; who opens it will hear why.
     let read = compress::reader(file.try_clone()?).and_then(|reader| reader.take(512).read_to_end(&mut head));
     if read.is_err() {
-        return Ok(Look::Unknown);
+        return Ok(Detected::Unknown);
     }
     if head.starts_with(b"070701") || head.starts_with(b"070702") {
-        return Ok(Look::Cpio);
+        return Ok(Detected::Cpio);
     }
     if head.get(257..262) != Some(b"ustar") && !is_old_tar(&head) {
-        return Ok(Look::Unknown);
+        return Ok(Detected::Unknown);
     }
     let is_image = if compressed {
         begins_like_an_image(head.get(..100).unwrap_or_default())
     } else {
-        let mut names = Entries::new(&file, meta.len()).map_while(Result::ok).map(|entry| entry.name);
+        let mut names = TarEntries::new(&file, meta.len()).map_while(Result::ok).map(|entry| entry.name);
         names.any(|name| matches!(name.strip_prefix(b"./").unwrap_or(&name), b"index.json" | b"manifest.json"))
     };
-    Ok(if is_image { Look::Image } else { Look::Tar })
+    Ok(if is_image { Detected::Image } else { Detected::Tar })
 }
 
 /// A tar header from before POSIX has no magic, only a checksum.
@@ -113,28 +113,28 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir(path("layout")).unwrap();
         std::fs::write(path("layout/oci-layout"), b"").unwrap();
-        assert_eq!(look(&path("layout")).unwrap(), Look::Layout);
-        assert_eq!(look(folder.path()).unwrap(), Look::Folder);
+        assert_eq!(detect(&path("layout")).unwrap(), Detected::Layout);
+        assert_eq!(detect(folder.path()).unwrap(), Detected::Folder);
         let mut old = tar(&["etc/"]);
         old[257..265].fill(0);
         let sum = format!("{:06o}\0 ", checksum(&old[..512]));
         old[148..156].copy_from_slice(sum.as_bytes());
         for (name, bytes, expected) in [
-            ("manifest", tar(&["x", "./manifest.json"]), Look::Image),
-            ("index", tar(&["blobs/", "index.json"]), Look::Image),
-            ("compressed", gzip(&tar(&["blobs/", "index.json"])), Look::Image),
-            ("deeper", tar(&["etc/", "etc/index.json"]), Look::Tar),
-            ("compressed root", gzip(&tar(&["./", "index.json"])), Look::Tar),
-            ("old", old, Look::Tar),
-            ("cpio", b"070701 and so on".to_vec(), Look::Cpio),
-            ("compressed cpio", gzip(b"070701 and so on"), Look::Cpio),
-            ("elf", b"\x7fELF".to_vec(), Look::Unknown),
-            ("empty", Vec::new(), Look::Unknown),
-            ("zeros", vec![0; 1024], Look::Unknown),
-            ("cut off", gzip(b"x")[..5].to_vec(), Look::Unknown),
+            ("manifest", tar(&["x", "./manifest.json"]), Detected::Image),
+            ("index", tar(&["blobs/", "index.json"]), Detected::Image),
+            ("compressed", gzip(&tar(&["blobs/", "index.json"])), Detected::Image),
+            ("deeper", tar(&["etc/", "etc/index.json"]), Detected::Tar),
+            ("compressed root", gzip(&tar(&["./", "index.json"])), Detected::Tar),
+            ("old", old, Detected::Tar),
+            ("cpio", b"070701 and so on".to_vec(), Detected::Cpio),
+            ("compressed cpio", gzip(b"070701 and so on"), Detected::Cpio),
+            ("elf", b"\x7fELF".to_vec(), Detected::Unknown),
+            ("empty", Vec::new(), Detected::Unknown),
+            ("zeros", vec![0; 1024], Detected::Unknown),
+            ("cut off", gzip(b"x")[..5].to_vec(), Detected::Unknown),
         ] {
             std::fs::write(path(name), bytes).unwrap();
-            assert_eq!(look(&path(name)).unwrap(), expected, "{name}");
+            assert_eq!(detect(&path(name)).unwrap(), expected, "{name}");
         }
     }
 }

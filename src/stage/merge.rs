@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ground::{Found, Ground, PlaceError};
+use super::builder::{Found, InsertError, TreeBuilder};
 use crate::path::{ImagePath, Name};
 use crate::tree::{Entries, Inode, InodeId, Kind, Metadata, Tree};
 
@@ -24,23 +24,23 @@ impl Taken {
     }
 }
 
-/// Puts the whole of `source` where nothing is yet, with the metadata that `meta` makes of each inode: what [`graft`] would
+/// Puts the whole of `source` where nothing is yet, with the metadata that `meta` makes of each inode: what [`merge`] would
 /// do, but no inode is made a second time. Gives the source back when it is not as simple as that.
 pub(crate) fn adopt(
-    ground: &mut Ground,
+    builder: &mut TreeBuilder,
     mut source: Tree,
     to: &ImagePath,
     taken: &Taken,
     meta: &dyn Fn(&Inode) -> Metadata,
 ) -> Result<(), Tree> {
-    let root = ground.tree.root();
+    let root = builder.tree.root();
     let left_out = match taken {
         Taken::AllBut(paths) => paths,
         Taken::These(_) => return Err(source),
     };
-    let nothing_yet = ground.tree.inode_count() == 1 && ground.tree.entries(root).is_some_and(Entries::is_empty);
+    let nothing_yet = builder.tree.inode_count() == 1 && builder.tree.entries(root).is_some_and(Entries::is_empty);
     // A name that is none is told with its path, which is not known here.
-    let fine = |name: Name| super::ground::check_name(to, &name).is_ok();
+    let fine = |name: Name| super::builder::check_name(to, &name).is_ok();
     if !nothing_yet || !to.is_root() || !source.names().all(fine) {
         return Err(source);
     }
@@ -51,29 +51,29 @@ pub(crate) fn adopt(
         }
     }
     source.tidy();
-    source.set_meta(source.root(), Metadata::clone(&ground.tree.inode(root).meta));
+    source.set_meta(source.root(), Metadata::clone(&builder.tree.inode(root).meta));
     for id in source.ids().skip(1) {
         let meta = meta(source.inode(id));
         source.set_meta(id, meta);
     }
-    ground.tree = source;
+    builder.tree = source;
     Ok(())
 }
 
 /// Puts what `source` holds into the directory `to`, with the metadata that `meta` makes of each inode. The root of the
 /// source stays behind.
-pub(crate) fn graft(
-    ground: &mut Ground,
+pub(crate) fn merge(
+    builder: &mut TreeBuilder,
     source: &Tree,
     to: &ImagePath,
     taken: &Taken,
     meta: &dyn Fn(&Inode) -> Metadata,
-) -> Result<(), PlaceError> {
-    let landing = ground.directory(to)?;
+) -> Result<(), InsertError> {
+    let destination = builder.directory(to)?;
     // Inodes of the source that arrived: a second name of one becomes a second name again.
-    let mut arrived: BTreeMap<InodeId, InodeId> = BTreeMap::from([(source.root(), landing)]);
+    let mut arrived: BTreeMap<InodeId, InodeId> = BTreeMap::from([(source.root(), destination)]);
     // Whatever has a number from here on was brought by this source.
-    let first_new = ground.tree.inode_count();
+    let first_new = builder.tree.inode_count();
     for entry in source.walk() {
         let (Some(parent), Some(name)) = (entry.path.parent(), entry.path.file_name()) else { continue };
         if !taken.has(&entry.path) {
@@ -81,26 +81,26 @@ pub(crate) fn graft(
         }
         // A parent is a directory, which has one name only, and came before what it holds, unless it was left out.
         let Some(directory) = source.get(&parent).and_then(|id| arrived.get(&id)).copied() else { continue };
-        let path = ImagePath::parse(to.join_path(&entry.path).as_bytes()).map_err(PlaceError::Path)?;
+        let path = ImagePath::parse(to.join_path(&entry.path).as_bytes()).map_err(InsertError::Path)?;
         if let Kind::Directory(_) = &entry.inode.kind {
             let meta = meta(entry.inode);
-            let (id, found) = ground.directory_in(directory, &name, &path, &meta)?;
+            let (id, found) = builder.directory_in(directory, &name, &path, &meta)?;
             if found == Found::Directory {
-                ground.tree.set_meta(id, meta);
+                builder.tree.set_meta(id, meta);
             }
             arrived.insert(entry.id, id);
             continue;
         }
-        ground.check_replaceable(directory, &name, &path)?;
-        if ground.tree.child(directory, name.as_bytes()).is_some_and(|id| id.index() >= first_new) {
-            return Err(PlaceError::Twice(path));
+        builder.check_replaceable(directory, &name, &path)?;
+        if builder.tree.child(directory, name.as_bytes()).is_some_and(|id| id.index() >= first_new) {
+            return Err(InsertError::Twice(path));
         }
-        super::ground::check_name(&path, &name)?;
+        super::builder::check_name(&path, &name)?;
         match arrived.get(&entry.id) {
-            Some(known) => ground.tree.link(directory, name, *known),
+            Some(known) => builder.tree.link(directory, name, *known),
             None => {
-                let id = ground.tree.add(meta(entry.inode), entry.inode.kind.clone());
-                ground.tree.link(directory, name, id);
+                let id = builder.tree.add(meta(entry.inode), entry.inode.kind.clone());
+                builder.tree.link(directory, name, id);
                 arrived.insert(entry.id, id);
             }
         }
