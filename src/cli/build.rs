@@ -6,6 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sazare::bundle::trace::Traced;
 use sazare::pipeline::{self, BuildError, Built, Checked, Order, Ready};
 use sazare::private::PrivateFolder;
@@ -33,11 +34,20 @@ const EXAMPLE: [(&str, &[u8]); 3] = [
 
 /// Runs the verb.
 pub fn run(build: &BuildArgs, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
+    raise_limit_of_open_files();
     if build.example {
         let folder = example().map_err(|error| CliError::Build(BuildError::Store(error)))?;
         return run_recipe(build, Some(folder.path()), global, console);
     }
     run_recipe(build, build.what.as_deref(), global, console)
+}
+
+/// Files of the sources stay open from one reader to the next, as many as the limit allows ([`sazare::tree::Tree::keep_open`]).
+/// The usual limit of 1,024 is there for programs that use select(2); this verb starts no other program.
+fn raise_limit_of_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    // If it cannot be raised, some files are opened twice.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 fn run_recipe(

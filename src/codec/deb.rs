@@ -3,13 +3,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 
 use super::compress;
 use super::scratch::{Scratch, ScratchError};
 use super::tar::{TarError, read_tar_file};
 use crate::failure::{Failure, FailureKind};
-use crate::input;
 use crate::tree::Tree;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
@@ -46,15 +44,24 @@ impl Failure for DebError {
     }
 }
 
-/// Reads what a package would install. Its maintainer scripts are not run, by nature: nothing is executed here.
+/// Whether a file begins as a package does.
 ///
 /// # Errors
-/// When the file cannot be read or is no Debian package.
-pub fn read_deb(path: &Path, scratch: &Scratch) -> Result<Tree, DebError> {
-    let name = path.display().to_string();
+/// When it cannot be read.
+pub fn is_deb(file: &File) -> io::Result<bool> {
+    let mut start = [0; MAGIC.len()];
+    let count = file.read_at(&mut start, 0)?;
+    Ok(start[..count] == *MAGIC)
+}
+
+/// Reads what an open package would install. Its maintainer scripts are not run, by nature: nothing is executed here.
+/// Messages call it `name`.
+///
+/// # Errors
+/// When the file cannot be read or is not a Debian package.
+pub fn read_deb(file: File, name: &str, scratch: &Scratch) -> Result<Tree, DebError> {
     let fail =
-        |error| ScratchError::of(error).map_or_else(|error| DebError::Io(name.clone(), error), DebError::Scratch);
-    let file = input::open(path).map_err(fail)?;
+        |error| ScratchError::of(error).map_or_else(|error| DebError::Io(name.to_string(), error), DebError::Scratch);
     let (member, offset, size) = data_member(&file).map_err(fail)?;
     let mut start = [0; 6];
     let count = file.read_at(&mut start, offset).map_err(fail)?;
@@ -133,7 +140,9 @@ mod tests {
         let path = folder.path().join("p.deb");
         std::fs::write(&path, bytes).unwrap();
         let prefix = format!("{}/", folder.path().display());
-        read_deb(&path, &Scratch::new(folder.path())).map_err(|error| error.to_string().replace(&prefix, ""))
+        let name = path.display().to_string();
+        read_deb(File::open(&path).unwrap(), &name, &Scratch::new(folder.path()))
+            .map_err(|error| error.to_string().replace(&prefix, ""))
     }
 
     #[test]

@@ -14,6 +14,9 @@ use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveEr
 /// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
 pub const HEAD: usize = 256;
 
+/// The most that is read of a file that loaders read as a whole, in bytes.
+const WHOLE_MAX: u64 = 64 << 20;
+
 /// A tree with what is known of its files. What is read once is kept by inode, so a file with three hundred names is
 /// read once.
 pub(super) struct Files<'t> {
@@ -23,6 +26,7 @@ pub(super) struct Files<'t> {
     tables: Slots<Tables>,
     loaders: Slots<LoaderKind>,
     providers: Slots<Box<[InodeId]>>,
+    whole: Slots<Option<Box<[u8]>>>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
     /// Directories that a lookup came to and that could not be read when the tree was.
     closed: Mutex<BTreeSet<ImagePath>>,
@@ -80,7 +84,7 @@ impl<'t> Files<'t> {
     pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
         let count = tree.inode_count();
         let (probes, tables) = (Slots::new(count), Slots::new(count));
-        let (loaders, providers) = (Slots::new(count), Slots::new(count));
+        let (loaders, providers, whole) = (Slots::new(count), Slots::new(count), Slots::new(count));
         Files {
             tree,
             arch,
@@ -88,6 +92,7 @@ impl<'t> Files<'t> {
             tables,
             loaders,
             providers,
+            whole,
             names: OnceLock::new(),
             closed: Mutex::default(),
             failure: Mutex::default(),
@@ -111,6 +116,12 @@ impl<'t> Files<'t> {
     pub fn head(&self, id: InodeId, limit: u64) -> Option<Vec<u8>> {
         let read = self.content(id)?.head(limit);
         read.map_err(|failure| self.remember_failure(Some(failure))).ok()
+    }
+
+    /// A file that a loader reads for every program, such as `/etc/ld.so.cache`: read once for all of them. As [`Files::head`] of
+    /// [`WHOLE_MAX`] bytes.
+    pub fn whole(&self, id: InodeId) -> Option<&[u8]> {
+        self.whole.get_or_init(id, || self.head(id, WHOLE_MAX).map(Vec::into_boxed_slice))?.as_deref()
     }
 
     /// What the beginning of a file says; `None` for what is not a regular file.

@@ -11,7 +11,7 @@ use crate::platform::Arch;
 use crate::tree::InodeId;
 
 use super::closure::Closures;
-use super::glibc::ld_cache::{CACHE_MAX, Cache};
+use super::glibc::ld_cache::Cache;
 use super::glibc::tokens::token;
 use super::kernel::exec::ExecContext;
 use super::load::Loading;
@@ -194,10 +194,10 @@ impl Closures<'_> {
     /// musl's `.path` file.
     fn add_beyond(&self, loaded: &Loaded, needs: &mut Needs) {
         let (files, root) = (self.files(), ImagePath::root());
-        let read = |path: &[u8]| files.head(files.find(&root, path).ok()?.id, CACHE_MAX);
+        let read = |path: &[u8]| files.whole(files.find(&root, path).ok()?.id);
         let bytes = read(b"/etc/ld.so.cache").unwrap_or_default();
         let names = loaded.resolved.iter().chain(&loaded.missing).map(|(name, _)| name);
-        if let Some(cache) = Cache::read(&bytes, files.arch) {
+        if let Some(cache) = Cache::read(bytes, files.arch) {
             let known = names.filter_map(|name| cache.find(name).plain);
             needs.absent.extend(known.filter(|path| files.find(&root, path).is_err()).map(<[u8]>::to_vec));
         }

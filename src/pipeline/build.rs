@@ -1,6 +1,7 @@
 //! The whole program: an order to trees, trees to verdicts, trees to outputs, outputs to their places.
 
 use crate::private;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -108,6 +109,10 @@ pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<
         stage(order, platform, &outputs, &scratch, progress)
     })?;
     // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
+    for tree in staged.iter().flat_map(Staged::trees) {
+        // It is read to be verified, and then once more for each form.
+        tree.keep_open(!targets.is_empty());
+    }
 
     let checked = verify(order, &targets, &staged, progress)?;
     Ok(Ready { order, targets, store, scratch, staged, checked })
@@ -159,6 +164,32 @@ impl Uses {
             container: targets.iter().any(|target| matches!(target, Target::Image(_))),
             rootfs: targets.iter().any(|target| matches!(target, Target::Rootfs(..))),
         }
+    }
+}
+
+/// How often each tree is still read: once for each form that is made of it.
+struct Readings(BTreeMap<(usize, Output), usize>);
+
+impl Readings {
+    fn of(targets: &[Target], staged: &[Staged]) -> Readings {
+        let mut left = BTreeMap::new();
+        let container = usize::from(Uses::of(targets).container);
+        for number in 0..staged.len() {
+            left.insert((number, Output::Image), container);
+        }
+        for target in targets {
+            if let Target::Rootfs(number, _) | Target::Initramfs(number, ..) = target {
+                *left.entry((*number, target.output())).or_default() += 1;
+            }
+        }
+        Readings(left)
+    }
+
+    /// A tree is about to be read. The last reader has no need for files that stay open.
+    fn begin(&mut self, number: usize, output: Output, tree: &Tree) {
+        let left = self.0.entry((number, output)).or_default();
+        *left = left.saturating_sub(1);
+        tree.keep_open(*left > 0);
     }
 }
 
@@ -243,8 +274,9 @@ impl Ready<'_> {
         let Ready { order, targets, store, scratch, staged, checked } = self;
         // From here on every program of every platform would start.
 
+        let mut readings = Readings::of(&targets, &staged);
         let image = match Uses::of(&targets).container {
-            true => Some(pack(order, &staged, &store, progress)?),
+            true => Some(pack(order, &staged, &mut readings, &store, progress)?),
             false => None,
         };
         if let Some(cache) = order.cache {
@@ -262,10 +294,12 @@ impl Ready<'_> {
                 }
                 Target::Rootfs(number, folder) => {
                     let Some(tree) = tree(number, Output::Image) else { continue };
+                    readings.begin(*number, Output::Image, tree);
                     pending.push(transport::prepare_rootfs(tree, folder, progress)?);
                 }
                 Target::Initramfs(number, file, form) => {
                     let Some(tree) = tree(number, Output::Initramfs) else { continue };
+                    readings.begin(*number, Output::Initramfs, tree);
                     let jobs = order.layers.jobs;
                     pending.push(transport::prepare_initramfs(tree, file, *form, jobs, &scratch, progress)?);
                 }
@@ -284,6 +318,7 @@ impl Ready<'_> {
 fn pack(
     order: &Order<'_>,
     staged: &[Staged],
+    readings: &mut Readings,
     store: &BlobStore,
     progress: &dyn Progress,
 ) -> Result<Finished, BuildError> {
@@ -292,7 +327,10 @@ fn pack(
     let reuse = Reuse::new(order.cache, order.began, shelves, layers);
     let writer = LayerWriter { store, options: &order.layers, reuse: &reuse, progress };
     let mut platforms = Vec::new();
-    for staged in staged {
+    for (number, staged) in staged.iter().enumerate() {
+        if let Some(tree) = &staged.image {
+            readings.begin(number, Output::Image, tree);
+        }
         platforms.push(package(order, staged, &writer)?);
     }
     let image = image::combine(platforms, &order.recipe.annotations, store)?;

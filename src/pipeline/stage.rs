@@ -113,6 +113,11 @@ impl Staged {
         }
     }
 
+    /// Every tree.
+    pub fn trees(&self) -> impl Iterator<Item = &Tree> {
+        [&self.image, &self.initramfs].into_iter().flatten()
+    }
+
     /// The programs that were bundled, where they are, in order.
     pub fn programs(&self) -> &[ImagePath] {
         self.bundled.as_ref().map_or(&[], |bundled| &bundled.programs)

@@ -3,8 +3,8 @@
 use crate::host::is_file;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Read};
+use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
 use super::builder::TreeBuilder;
@@ -35,11 +35,11 @@ struct Found {
     times: Times,
 }
 
-/// What a file turns out to be.
+/// What a file turns out to be, and the open file where it is an archive.
 enum Form {
     Directory,
-    Deb,
-    Tar,
+    Deb(File),
+    Tar(File),
 }
 
 impl Sources<'_> {
@@ -94,18 +94,19 @@ impl Sources<'_> {
         let form = match (source.kind, found) {
             (SourceKind::Found, form) => form,
             (SourceKind::Directory, Form::Directory) => Form::Directory,
-            (SourceKind::Tar, Form::Tar) => Form::Tar,
-            (SourceKind::Directory, Form::Deb | Form::Tar) => {
+            (SourceKind::Tar, Form::Tar(file)) => Form::Tar(file),
+            (SourceKind::Directory, Form::Deb(_) | Form::Tar(_)) => {
                 return Err(Problem::Form(
                     host.into(),
                     "not a directory",
                     "remove `rootfs:` to detect the type".into(),
                 ));
             }
-            (SourceKind::Tar, Form::Directory | Form::Deb) => {
+            (SourceKind::Tar, Form::Directory | Form::Deb(_)) => {
                 return Err(Problem::Form(host.into(), "not a tar", "remove `tar:` to detect the type".into()));
             }
         };
+        let name = host.display().to_string();
         match form {
             Form::Directory => {
                 if is_file(&host.join("oci-layout")).map_err(|error| Problem::Read(host.into(), error))? {
@@ -127,12 +128,12 @@ impl Sources<'_> {
                 let scanned = scan(host, &options).map_err(Problem::Directory)?;
                 Ok(Found { tree: scanned.tree, notes: scanned.notes, times: Times::Epoch })
             }
-            Form::Deb => {
-                let tree = deb::read_deb(host, self.scratch).map_err(Problem::Deb)?;
+            Form::Deb(file) => {
+                let tree = deb::read_deb(file, &name, self.scratch).map_err(Problem::Deb)?;
                 Ok(Found { tree, notes: Vec::new(), times: Times::Clamp })
             }
-            Form::Tar => {
-                let tree = tar::read_tar(host, self.scratch).map_err(Problem::Tar)?;
+            Form::Tar(file) => {
+                let tree = tar::read_tar_file(file, &name, self.scratch).map_err(Problem::Tar)?;
                 Ok(Found { tree, notes: Vec::new(), times: Times::Clamp })
             }
         }
@@ -216,14 +217,13 @@ impl Sources<'_> {
     }
 }
 
-/// Looks what a file is.
+/// Opens a source and looks what it is.
 fn form(host: &Path) -> io::Result<Form> {
     if fs::metadata(host)?.is_dir() {
         return Ok(Form::Directory);
     }
-    let mut start = Vec::new();
-    input::open(host)?.take(8).read_to_end(&mut start)?;
-    Ok(if start == b"!<arch>\n" { Form::Deb } else { Form::Tar })
+    let file = input::open(host)?;
+    Ok(if deb::is_deb(&file)? { Form::Deb(file) } else { Form::Tar(file) })
 }
 
 /// What an inode of the source gets, and whether it had an access control list.

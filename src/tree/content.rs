@@ -3,14 +3,19 @@
 //! A host file is read long after it was seen. So its stamp (device, inode, size, both times) is taken when it is seen
 //! and compared when it is opened and again at its end: a file that changed in between is an error, never a mixture of
 //! two states in an image.
+//!
+//! A tree that is read more than once (verified, then written in each of its forms) keeps its files open from one reader to the
+//! next, as many as the limit of open files allows: all readers then see the same file, whatever has its name by now.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::fs::{Mode as OpenMode, OFlags};
 use rustix::io::retry_on_intr;
@@ -44,7 +49,64 @@ pub struct HostFolder {
     names: Box<[u8]>,
     /// The device of the file that was seen first.
     device: OnceLock<u64>,
+    open: OpenFiles,
 }
+
+/// Files of one folder that stay open for their next reader.
+#[derive(Debug, Default)]
+struct OpenFiles {
+    keep: AtomicBool,
+    /// By the places of their names.
+    files: Mutex<BTreeMap<u32, Arc<File>>>,
+}
+
+/// How many files stay open in all folders of this process.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+impl OpenFiles {
+    /// At most half of what this process may have open; the other half is for everything else.
+    fn limit() -> usize {
+        static LIMIT: OnceLock<usize> = OnceLock::new();
+        *LIMIT.get_or_init(|| {
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+            limit.and_then(|limit| usize::try_from(limit / 2).ok()).unwrap_or(OPEN_MAX).min(OPEN_MAX)
+        })
+    }
+
+    /// The open file of a name; opened now if it is not yet, and kept if somebody reads it again. Two who ask at once get the
+    /// same one.
+    fn get<E>(&self, name: u32, again: bool, open: impl FnOnce() -> Result<File, E>) -> Result<Arc<File>, E> {
+        let mut files = self.files();
+        if !again && !self.keep.load(Ordering::Relaxed) {
+            let kept = files.remove(&name);
+            drop(files);
+            OPEN.fetch_sub(usize::from(kept.is_some()), Ordering::Relaxed);
+            return kept.map_or_else(|| open().map(Arc::new), Ok);
+        }
+        if let Some(file) = files.get(&name) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(open()?);
+        match OPEN.fetch_add(1, Ordering::Relaxed) < OpenFiles::limit() {
+            true => drop(files.insert(name, file.clone())),
+            false => drop(OPEN.fetch_sub(1, Ordering::Relaxed)),
+        }
+        Ok(file)
+    }
+
+    fn files(&self) -> MutexGuard<'_, BTreeMap<u32, Arc<File>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for OpenFiles {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(self.files().len(), Ordering::Relaxed);
+    }
+}
+
+/// The most files that stay open, whatever the limit is: each takes memory of the kernel.
+const OPEN_MAX: usize = 65_536;
 
 /// A file of this machine as it was when it was seen.
 #[derive(Clone, Debug)]
@@ -179,7 +241,7 @@ impl Failure for ContentError {
 impl HostFolder {
     /// A directory and the names of its files, each with a NUL behind it.
     pub fn new(path: &Path, names: &[u8]) -> HostFolder {
-        HostFolder { path: path.into(), names: names.into(), device: OnceLock::new() }
+        HostFolder { path: path.into(), names: names.into(), device: OnceLock::new(), open: OpenFiles::default() }
     }
 
     /// Where it is.
@@ -229,18 +291,21 @@ impl HostFile {
         }
     }
 
-    fn open(&self) -> Result<File, ContentError> {
-        let file = self.open_unproved()?;
+    fn open(&self) -> Result<Arc<File>, ContentError> {
+        let file = self.open_unproved(false)?;
         self.prove(&file)?;
         Ok(file)
     }
 
-    fn open_unproved(&self) -> Result<File, ContentError> {
-        let path = self.path();
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        retry_on_intr(|| rustix::fs::open(&path, flags, OpenMode::empty()))
-            .map(File::from)
-            .map_err(|error| ContentError::Io(path.display().to_string(), error.into()))
+    /// The open file; `again` says that it is only for a part, and the others are asked for next.
+    fn open_unproved(&self, again: bool) -> Result<Arc<File>, ContentError> {
+        self.folder.open.get(self.name, again, || {
+            let path = self.path();
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+            retry_on_intr(|| rustix::fs::open(&path, flags, OpenMode::empty()))
+                .map(File::from)
+                .map_err(|error| ContentError::Io(path.display().to_string(), error.into()))
+        })
     }
 
     fn prove(&self, file: &File) -> Result<(), ContentError> {
@@ -283,13 +348,23 @@ impl Content {
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), ContentError> {
         let reader = match self {
             // The state at the end tells of a change before the start too.
-            Content::File(host) => ContentReader { content: self, file: Some(host.open_unproved()?), position: 0 },
+            Content::File(host) => {
+                let file = host.open_unproved((buffer.len() as u64) < host.size)?;
+                ContentReader { content: self, file: Some(file), position: 0 }
+            }
             Content::Bytes(_) | Content::Slice { .. } => self.open()?,
         };
         if reader.read_at(buffer, offset)? < buffer.len() {
             return Err(ContentError::Changed(self.name()));
         }
         reader.prove()
+    }
+
+    /// Says whether somebody reads these contents after the next reader. See [`crate::tree::Tree::keep_open`].
+    pub(super) fn keep_open(&self, keep: bool) {
+        if let Content::File(host) = self {
+            host.folder.open.keep.store(keep, Ordering::Relaxed);
+        }
     }
 
     /// What tells these contents from all others without reading them.
@@ -358,7 +433,7 @@ impl Content {
 /// Contents being read.
 pub struct ContentReader<'a> {
     content: &'a Content,
-    file: Option<File>,
+    file: Option<Arc<File>>,
     position: u64,
 }
 
@@ -479,6 +554,32 @@ mod tests {
         let stamp = Stamp::of(&File::open("/proc/self/status").unwrap()).unwrap();
         let file = Content::File(HostFile::alone(Path::new("/proc/self"), OsStr::new("status"), stamp));
         assert!(!file.is_clocked() && !Content::Bytes([].into()).is_clocked());
+    }
+
+    #[test]
+    fn a_file_stays_open_until_its_last_reader_and_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![1; 100]).unwrap();
+        let content = seen(&path);
+        content.keep_open(true);
+        let first = content.open().unwrap().file.clone().unwrap();
+        // From now on nothing has its name.
+        std::fs::rename(&path, folder.path().join("other")).unwrap();
+        assert!(matches!(content.open(), Err(ContentError::Changed(_))), "the inode's own time is another one");
+        let Content::File(host) = &content else { panic!("a file") };
+        let again = host.open_unproved(false).unwrap();
+        assert!(Arc::ptr_eq(&first, &again) && host.folder.open.files().len() == 1);
+        content.keep_open(false);
+        assert!(Arc::ptr_eq(&first, &host.open_unproved(false).unwrap()) && host.folder.open.files().is_empty());
+        assert!(host.open_unproved(false).is_err());
+        // A large file is read in parts.
+        let content = seen(&folder.path().join("other"));
+        let Content::File(host) = &content else { panic!("a file") };
+        content.read_exact_at(&mut [0; 60], 40).unwrap();
+        assert_eq!(host.folder.open.files().len(), 1);
+        content.read_exact_at(&mut [0; 100], 0).unwrap();
+        assert_eq!(host.folder.open.files().len(), 0);
     }
 
     #[test]

@@ -197,6 +197,16 @@ impl Tree {
         }
     }
 
+    /// Says whether the files of the tree are read again after their next reader. As long as they are, those that are opened
+    /// stay open, up to half of the files that this process may have open (65,536 at most); more than that are opened again.
+    pub fn keep_open(&self, keep: bool) {
+        for inode in &self.inodes {
+            if let Kind::File(content) = &inode.kind {
+                content.keep_open(keep);
+            }
+        }
+    }
+
     /// Takes a name away, with everything below it.
     pub fn remove(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
         self.entries_mut(directory)?.remove(name)

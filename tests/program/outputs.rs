@@ -46,6 +46,7 @@ fn each_distinct_tree_is_staged_once_however_many_places_it_goes_to() {
     }
     let folder = tempfile::tempdir().unwrap();
     root(folder.path());
+    fs::write(folder.path().join("root/large"), vec![b'x'; 20_000_000]).unwrap();
     let tar = folder.path().join("more.tar");
     must(command("tar", ["-cf"]).arg(&tar).arg("-C").arg(folder.path().join("root/etc")).arg("a"));
     let recipe =
@@ -63,14 +64,45 @@ fn each_distinct_tree_is_staged_once_however_many_places_it_goes_to() {
             *counts.entry(path.to_string()).or_default() += 1;
         }
         let count = |path: &str| counts.get(path).copied().unwrap_or_default();
-        ["root", "root/bin", "root/etc", "root/share/sub", "more.tar", "root/etc/a"].map(count)
+        let paths = [
+            "root",
+            "root/bin",
+            "root/etc",
+            "root/share/sub",
+            "more.tar",
+            "root/etc/a",
+            "root/bin/hello",
+            "root/large",
+        ];
+        paths.map(count)
     };
-    // Directories and archives are read by staging (an archive is opened once more to see its form). The contents of a file
-    // are read once for each form that holds it.
-    assert_eq!(opened(&["oci:l1"]), [1, 1, 1, 1, 2, 1]);
-    assert_eq!(opened(&["oci:l2", "oci:l3", "x.tar"]), [1, 1, 1, 1, 2, 1]);
-    assert_eq!(opened(&["oci:l4", "rootfs:r4"]), [1, 1, 1, 1, 2, 2]);
-    assert_eq!(opened(&["oci:l", "rootfs:r", "cpio:i.cpio.gz"]), [2, 2, 2, 2, 4, 3]);
+    // A program is read by the verifier and for each form, and a large file in parts.
+    assert_eq!(opened(&["oci:l1"]), [1; 8]);
+    assert_eq!(opened(&["oci:l2", "oci:l3", "x.tar"]), [1; 8]);
+    assert_eq!(opened(&["oci:l4", "rootfs:r4"]), [1; 8]);
+    // The tree of an initramfs is another one.
+    assert_eq!(opened(&["oci:l", "rootfs:r", "cpio:i.cpio.gz"]), [2; 8]);
+}
+
+#[test]
+fn more_files_than_may_be_open_are_written_to_every_place() {
+    let folder = tempfile::tempdir().unwrap();
+    root(folder.path());
+    for number in 0..300 {
+        fs::write(folder.path().join(format!("root/share/{number}")), number.to_string()).unwrap();
+    }
+    let places = |name: &str| format!("-o oci:{name}-l -o rootfs:{name}-r -o {name}.cpio");
+    let build = |name: &str, limit: &str| {
+        let flags = "build --no-cache root --platform linux/amd64 -t a:b";
+        let script = format!("{limit} exec {SAZARE} {flags} {}", places(name));
+        must(command("sh", ["-c", &script]).current_dir(folder.path()));
+    };
+    build("many", "");
+    build("few", "ulimit -n 48;");
+    let read = |path: &str| fs::read(folder.path().join(path)).unwrap();
+    assert_eq!(read("many.cpio"), read("few.cpio"));
+    assert_eq!(read("many-l/index.json"), read("few-l/index.json"));
+    must(command("diff", ["-r", "many-r", "few-r"]).current_dir(folder.path()));
 }
 
 #[test]

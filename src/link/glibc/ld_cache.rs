@@ -17,9 +17,6 @@ const ENTRY: usize = 24;
 const OLD_HEADER: usize = 16;
 const OLD_ENTRY: usize = 12;
 
-/// The largest cache that is read, in bytes.
-pub(crate) const CACHE_MAX: u64 = 64 << 20;
-
 /// A cache, checked as the loader checks it.
 pub(crate) struct Cache<'b> {
     /// From the new header on: offsets start here.

@@ -7,7 +7,7 @@ use crate::report::Evidence;
 use crate::tree::{InodeId, Resolved};
 
 use super::ident::ident_fault;
-use super::ld_cache::{CACHE_MAX, Cache};
+use super::ld_cache::Cache;
 use super::tokens::token;
 use crate::link::draft::Draft;
 use crate::link::loader::GlibcLoader;
@@ -41,14 +41,14 @@ pub(crate) struct Glibc<'a> {
     pub process: &'a Process<'a>,
     pub loader: &'a GlibcLoader,
     pub loaded: Loaded,
-    cache: Vec<u8>,
+    cache: &'a [u8],
 }
 
 impl<'a> Glibc<'a> {
     /// Loads a program.
     pub fn load(process: &'a Process<'a>, loader: &'a GlibcLoader) -> Glibc<'a> {
         let found = process.open(b"/etc/ld.so.cache").ok();
-        let cache = found.and_then(|found| process.files.head(found.id, CACHE_MAX));
+        let cache = found.and_then(|found| process.files.whole(found.id));
         let mut glibc = Glibc { process, loader, loaded: Loaded::default(), cache: cache.unwrap_or_default() };
         let object = |id: InodeId, path: &[u8], is_loader: bool| Object {
             id,
@@ -92,7 +92,7 @@ impl<'a> Glibc<'a> {
             .map(|name| (name.to_vec(), "LD_PRELOAD"))
             .collect();
         if let Ok(found) = self.process.open(b"/etc/ld.so.preload")
-            && let Some(bytes) = self.process.files.head(found.id, 1 << 20)
+            && let Some(bytes) = self.process.files.whole(found.id)
         {
             for line in bytes.split(|&byte| byte == b'\n') {
                 let line = line.split(|&byte| byte == b'#').next().unwrap_or_default();
@@ -385,7 +385,7 @@ impl<'a> Glibc<'a> {
     }
 
     fn cached(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
-        let Some(cache) = Cache::read(&self.cache, self.process.files.arch) else {
+        let Some(cache) = Cache::read(self.cache, self.process.files.arch) else {
             let detail = if self.cache.is_empty() { "absent or empty" } else { "not a cache: ignored" };
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail: detail.into() });
             return None;

@@ -9,7 +9,7 @@ use crate::tree::{InodeId, Kind, WalkEntry};
 
 use crate::link::draft::Draft;
 use crate::link::files::Files;
-use crate::link::glibc::ld_cache::{CACHE_MAX, Cache};
+use crate::link::glibc::ld_cache::Cache;
 use crate::link::loader::GlibcLoader;
 use crate::link::process::listed;
 
@@ -107,9 +107,8 @@ impl WholeTree<'_> {
             return None;
         }
         let found = self.files.find(&ImagePath::root(), b"/etc/ld.so.cache").ok();
-        let bytes = found.as_ref().and_then(|found| self.files.head(found.id, CACHE_MAX));
-        let known =
-            bytes.as_deref().and_then(|bytes| Cache::read(bytes, self.files.arch)).map_or(0, |cache| cache.len());
+        let bytes = found.as_ref().and_then(|found| self.files.whole(found.id));
+        let known = bytes.and_then(|bytes| Cache::read(bytes, self.files.arch)).map_or(0, |cache| cache.len());
         if known > 0 {
             return None;
         }
