@@ -67,7 +67,7 @@ fn faults(sources: &Sources) -> Vec<String> {
         let tokens = tokens(code);
         if stem == "mod" || file == "lib.rs" {
             for statement in tokens.split(|token| token == ";") {
-                let before = ["#", "[", "]", "pub", "(", "crate", ")"];
+                let before = ["#", "[", "]", "pub", "(", "crate", ")", "cfg", "feature", "="];
                 let word = statement.iter().map(String::as_str).find(|word| !before.contains(word));
                 if !matches!(word, None | Some("mod" | "use")) {
                     faults.push(format!("src/{file} holds more than docs, `mod` lines and re-exports"));

@@ -1,7 +1,7 @@
 //! Image documents (opencontainers/image-spec 1.1): `oci-spec`'s types, always written as the same bytes.
 //!
 //! `oci-spec` keeps annotations and labels in hash maps and drops config keys that it does not know. So nothing is
-//! serialised from its types directly: every document goes through [`canonical`], and a config is kept as the JSON
+//! serialised from its types directly: every document goes through [`canonical()`], and a config is kept as the JSON
 //! object that it is ([`Configuration`]), with typed access to what we understand.
 
 mod canonical;

@@ -1,4 +1,4 @@
-//! The whole program. Start with [`build`], which reads from top to bottom.
+//! The whole program. Start with [`build()`], which reads from top to bottom.
 //!
 //! What comes in becomes a tree, the tree is verified, the tree becomes an image, an initramfs or a folder, and these go to
 //! their places. Comments say what is true from there on.

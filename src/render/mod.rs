@@ -2,6 +2,7 @@
 
 mod text;
 
+#[cfg(feature = "cli")]
 mod faults;
 mod result;
 
@@ -9,6 +10,7 @@ pub mod inspect;
 pub mod report;
 pub mod trial;
 
+#[cfg(feature = "cli")]
 pub use faults::draw_faults;
 pub use result::{built, bundled, size, why, why_json};
 pub use text::{Paint, Text, plain};

@@ -58,6 +58,7 @@ impl Text {
     }
 
     /// What escapes by itself: recipes with their faults.
+    #[cfg(feature = "cli")]
     pub(super) fn drawn(text: String) -> Text {
         Text(text)
     }

@@ -378,7 +378,7 @@ impl Content {
         }
     }
 
-    /// Whether the times of the file are those of its kernel's clock. See [`super::clock`].
+    /// Whether the times of the file are those of its kernel's clock. See `tree::clock`.
     pub fn is_clocked(&self) -> bool {
         match self {
             Content::Bytes(_) => false,
@@ -387,7 +387,7 @@ impl Content {
         }
     }
 
-    /// Brings what was written to the file's file system to the disk. See [`super::clock`].
+    /// Brings what was written to the file's file system to the disk. See `tree::clock`.
     pub fn is_written_back(&self) -> bool {
         match self {
             Content::Bytes(_) => true,
