@@ -9,7 +9,7 @@ use goblin::elf::dynamic::{
 
 use super::bytes::u64_at;
 use super::pages::Pages;
-use super::segments::{Segment, offset_of, room_at};
+use super::segments::{Segment, read_at, room_at, string_at};
 use crate::tree::ContentError;
 
 /// How many entries of the section are looked at.
@@ -46,6 +46,8 @@ pub struct Dynamic {
     pub filters: Vec<Box<[u8]>>,
     /// How many strings of the section could not be read: the file is corrupt.
     pub unreadable: usize,
+    /// How many names of libraries there are beyond those that are kept.
+    pub beyond: usize,
     /// The value of each tag; the last one where a tag comes twice, as the loaders take it.
     values: BTreeMap<u64, u64>,
 }
@@ -54,21 +56,21 @@ impl Dynamic {
     /// Reads the section at an address.
     pub(super) fn read(pages: &Pages<'_>, loads: &[Segment], address: u64) -> Result<Dynamic, ContentError> {
         let mut dynamic = Dynamic::default();
-        let Some(offset) = offset_of(loads, address) else {
+        let count = (room_at(loads, address) / 16).min(ENTRIES_MAX);
+        if count == 0 {
             dynamic.unreadable = 1;
             return Ok(dynamic);
-        };
-        let count = (room_at(loads, address) / 16).min(ENTRIES_MAX);
+        }
         let mut strings: Vec<(u64, u64)> = Vec::new();
         'section: for first in (0..count).step_by(256) {
             let entries = 256.min(count - first) as usize;
-            let bytes = pages.read(offset.saturating_add(first * 16), entries * 16)?;
+            let bytes = read_at(pages, loads, address.saturating_add(first * 16), entries * 16)?;
             for entry in bytes.chunks_exact(16) {
                 let (Some(tag), Some(value)) = (u64_at(entry, 0), u64_at(entry, 8)) else { break 'section };
                 match tag {
                     DT_NULL => break 'section,
                     DT_NEEDED | DT_AUXILIARY | DT_FILTER if strings.len() < NEEDED_MAX => strings.push((tag, value)),
-                    DT_NEEDED | DT_AUXILIARY | DT_FILTER => dynamic.unreadable += 1,
+                    DT_NEEDED | DT_AUXILIARY | DT_FILTER => dynamic.beyond += 1,
                     _ => {
                         dynamic.values.insert(tag, value);
                     }
@@ -126,10 +128,8 @@ impl Dynamic {
         loads: &[Segment],
         place: u64,
     ) -> Result<Option<Box<[u8]>>, ContentError> {
-        let offset =
-            self.value(DT_STRTAB).and_then(|table| table.checked_add(place)).and_then(|at| offset_of(loads, at));
-        match offset {
-            Some(offset) => pages.string(offset, STRING_MAX),
+        match self.value(DT_STRTAB).and_then(|table| table.checked_add(place)) {
+            Some(address) => string_at(pages, loads, address, STRING_MAX),
             None => Ok(None),
         }
     }

@@ -11,6 +11,9 @@ pub(crate) const PT_INTERP_AT: usize = 64 + 2 * 56;
 /// Where a program at fixed addresses is loaded: no kernel lets a program have the first page.
 const BASE: u64 = 0x40_0000;
 
+/// The size of a page.
+const PAGE: u64 = 0x1000;
+
 /// The most relocations of one forged file.
 const SLOTS: u64 = 32;
 
@@ -47,6 +50,18 @@ pub(crate) struct Forge {
     /// What DT_VERSYM says of every defined symbol; 1 is the base version.
     pub version_of_defined: Option<u16>,
     pub align: u64,
+    /// The table that begins in one PT_LOAD and ends in a second one, which follows it in memory.
+    pub split: Option<Table>,
+}
+
+/// A table that a loader reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Table {
+    Dynamic,
+    Strings,
+    Symbols,
+    Relocations,
+    VersionNeeds,
 }
 
 struct Strings(Vec<u8>);
@@ -117,6 +132,7 @@ impl Forge {
         let programs = usize::from(!self.interpreters.is_empty());
         let count =
             1 + self.interpreters.len() + usize::from(self.dynamic) + usize::from(self.note.is_some()) + programs;
+        let count = count + usize::from(self.split.is_some());
         let base = self.base();
         let mut out = vec![0; 64 + 56 * count];
         let mut headers: Vec<[u64; 7]> = Vec::new();
@@ -145,6 +161,7 @@ impl Forge {
         }
         if self.dynamic {
             let section = self.section(&mut out, &place);
+            self.before(Table::Dynamic, &mut out, section.len());
             let at = place(&mut out, &section);
             headers.push([2 | 6 << 32, at, base + at, base + at, section.len() as u64, section.len() as u64, 8]);
         }
@@ -156,7 +173,12 @@ impl Forge {
             let size = 56 * count as u64;
             words(&mut table, &[6 | 4 << 32, 64, base + 64, base + 64, size, size, 8]);
         }
-        words(&mut table, &[1 | 7 << 32, 0, base, base, size, size, self.align]);
+        // The one page end that `before` made lies within the table.
+        let end = if self.split.is_some() { size - size % PAGE } else { size };
+        words(&mut table, &[1 | 7 << 32, 0, base, base, end, end, self.align]);
+        if end < size {
+            words(&mut table, &[1 | 7 << 32, end, base + end, base + end, size - end, size - end, self.align]);
+        }
         for header in headers {
             words(&mut table, &header);
         }
@@ -171,6 +193,14 @@ impl Forge {
         out[54..56].copy_from_slice(&56u16.to_le_bytes());
         out[56..58].copy_from_slice(&(count as u16).to_le_bytes());
         out
+    }
+
+    /// Makes the table that follows end in another page than it begins.
+    fn before(&self, table: Table, out: &mut Vec<u8>, length: usize) {
+        if self.split == Some(table) {
+            assert!(length > 16 && out.len() < PAGE as usize - 16, "{table:?} cannot be split");
+            out.resize(PAGE as usize - 16, 0);
+        }
     }
 
     fn base(&self) -> u64 {
@@ -203,9 +233,11 @@ impl Forge {
         }
         self.symbols(&mut strings, &mut tags, out, place);
         self.versions(&mut strings, &mut tags, out, place);
-        tags.extend(&self.tags);
+        self.before(Table::Strings, out, strings.0.len());
         tags.push((5, place(out, &strings.0)));
         tags.push((10, strings.0.len() as u64));
+        // A loader takes the last one of a tag.
+        tags.extend(&self.tags);
         tags.push((0, 0));
         let mut section = Vec::new();
         for (tag, value) in tags {
@@ -264,6 +296,7 @@ impl Forge {
             let next = if number == 0 || number + 1 == count { 0 } else { number + 1 };
             hash.extend_from_slice(&next.to_le_bytes());
         }
+        self.before(Table::Symbols, out, table.len());
         tags.push((6, place(out, &table)));
         tags.push((11, 24));
         tags.push((4, place(out, &hash)));
@@ -271,6 +304,7 @@ impl Forge {
             tags.extend([(7, place(out, &data)), (8, data.len() as u64), (9, 24)]);
         }
         if !plt.is_empty() {
+            self.before(Table::Relocations, out, plt.len());
             tags.extend([(23, place(out, &plt)), (2, plt.len() as u64), (20, 7), (3, slots)]);
         }
         if !self.version_needs.is_empty() || !self.version_definitions.is_empty() {
@@ -306,6 +340,7 @@ impl Forge {
                     word(&mut table, next);
                 }
             }
+            self.before(Table::VersionNeeds, out, table.len());
             tags.extend([(0x6fff_fffe, place(out, &table)), (0x6fff_ffff, self.version_needs.len() as u64)]);
         }
         if !self.version_definitions.is_empty() {

@@ -32,5 +32,5 @@ pub use dynamic::Dynamic;
 pub use facts::{AndroidNote, ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
 pub use pages::Pages;
 pub use segments::Segment;
-pub use symbols::{Relocation, Symbol, Symbols};
-pub use versions::{DefinedVersion, NeededVersion, Versions};
+pub use symbols::{Relocation, Symbol, SymbolFault, SymbolName, Symbols};
+pub use versions::{DefinedVersion, NeededVersion, VersionFault, Versions};

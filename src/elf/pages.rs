@@ -67,24 +67,6 @@ impl<'a> Pages<'a> {
         Ok(out)
     }
 
-    /// The bytes from `offset` to the first NUL, which is left out; `None` when there is none within `limit` bytes.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn string(&self, offset: u64, limit: usize) -> Result<Option<Box<[u8]>>, ContentError> {
-        let mut length = 64.min(limit);
-        loop {
-            let bytes = self.read(offset, length)?;
-            if let Some(end) = bytes.iter().position(|&byte| byte == 0) {
-                return Ok(Some(bytes[..end].into()));
-            }
-            if bytes.len() < length || length == limit {
-                return Ok(None);
-            }
-            length = length.saturating_mul(8).min(limit);
-        }
-    }
-
     /// Proves that the file is still the one that was seen: what was read of it is of one state.
     ///
     /// # Errors
@@ -115,18 +97,5 @@ mod tests {
         assert_eq!(pages.read(0, 10_000).unwrap(), bytes);
         assert!(pages.read(u64::MAX, 8).unwrap().is_empty());
         assert!(pages.read(10_000, 8).unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_string_ends_at_nul_or_is_none() {
-        let mut bytes = vec![b'a'; 3000];
-        bytes.push(0);
-        bytes.extend_from_slice(b"tail");
-        let content = Content::Bytes(bytes.into());
-        let pages = Pages::open(&content).unwrap();
-        assert_eq!(pages.string(2990, 4096).unwrap().unwrap().len(), 10);
-        assert_eq!(pages.string(0, 4096).unwrap().unwrap().len(), 3000);
-        assert_eq!(pages.string(0, 1000).unwrap(), None);
-        assert_eq!(pages.string(3001, 4096).unwrap(), None);
     }
 }

@@ -8,10 +8,9 @@ use goblin::elf::dynamic::{
 };
 
 use super::bytes::{cut_at_nul, u16_at, u32_at, u64_at};
-use super::dynamic::STRING_MAX;
 use super::facts::ElfFacts;
 use super::pages::Pages;
-use super::segments::room_at;
+use super::segments::{read_at, room_at};
 use crate::tree::ContentError;
 
 /// How many symbols of one file are held: more are in no file of this world.
@@ -19,6 +18,17 @@ const SYMBOLS_MAX: usize = 1 << 20;
 
 /// How many bytes of names of one file are held.
 const STRINGS_MAX: u64 = 64 << 20;
+
+/// How long the name that stands last in the table may be: nothing says where it ends.
+const LAST_NAME_MAX: u64 = 64 << 10;
+
+/// How many bytes the names of all symbols of one file may have together: they may overlap in the table, but real ones do so
+/// only at their ends.
+const NAMES_MAX: u64 = 256 << 20;
+
+/// How many symbols of one file may have the same hash. A name has a handful of versions, and 600,000 real names have a
+/// handful of equal hashes; every lookup of such a name goes through all of them.
+const SAME_HASH_MAX: usize = 256;
 
 /// How many relocations with a symbol are held.
 const BOUND_MAX: usize = 1 << 22;
@@ -43,6 +53,31 @@ pub struct Symbol {
     pub version: u16,
 }
 
+/// The name of a symbol, which is never empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SymbolName<'a>(&'a [u8]);
+
+impl<'a> SymbolName<'a> {
+    /// A name; `None` for an empty one.
+    pub fn new(name: &'a [u8]) -> Option<SymbolName<'a>> {
+        (!name.is_empty()).then_some(SymbolName(name))
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.0
+    }
+}
+
+/// Why nothing can be said about the symbols of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SymbolFault {
+    /// This table is not wholly in the file. The loader reads what is not there and is killed.
+    Outside(&'static str),
+    /// There are more of these than are looked at.
+    TooMany(&'static str),
+}
+
 /// One relocation that asks for a symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relocation {
@@ -63,8 +98,8 @@ pub struct Symbols {
     pub bound: Vec<Relocation>,
     /// All types of relocation that occur.
     pub kinds: BTreeSet<u32>,
-    /// Whether a table lies outside the file or is too large: then nothing can be said about symbols.
-    pub broken: bool,
+    /// Why nothing can be said about them, if that is so.
+    pub fault: Option<SymbolFault>,
     names: Vec<u8>,
     /// The symbols that a lookup can find: hashes of their names in ascending order, and their numbers beside them.
     hashes: Vec<u32>,
@@ -116,10 +151,14 @@ impl Symbols {
         symbols.bound.dedup();
         let Some(table) = value(DT_SYMTAB) else { return Ok(symbols) };
         let highest = symbols.bound.iter().map(|relocation| relocation.symbol as usize + 1).max().unwrap_or(0);
-        let hashed = hashed(pages, facts)?;
+        let hashed = symbols.hashed(pages, facts)?;
         let count = hashed.as_ref().map_or(0, |hashed| hashed.end).max(highest);
-        if count > SYMBOLS_MAX {
-            symbols.broken = true;
+        if count as u64 * 24 > room_at(&facts.loads, table) {
+            symbols.fail(SymbolFault::Outside("the symbols"));
+        } else if count > SYMBOLS_MAX {
+            symbols.fail(SymbolFault::TooMany("symbols"));
+        }
+        if symbols.fault.is_some() {
             return Ok(symbols);
         }
         let bytes = table_bytes(pages, facts, table, count * 24)?;
@@ -127,7 +166,9 @@ impl Symbols {
             Some(table) => Some(table_bytes(pages, facts, table, count * 2)?),
             None => None,
         };
-        symbols.broken |= bytes.len() < count * 24;
+        if bytes.len() < count * 24 || versions.as_ref().is_some_and(|versions| versions.len() < count * 2) {
+            symbols.fail(SymbolFault::Outside("the symbols"));
+        }
         for (number, entry) in bytes.chunks_exact(24).enumerate() {
             symbols.all.push(Symbol {
                 name: u32_at(entry, 0).unwrap_or_default(),
@@ -141,29 +182,63 @@ impl Symbols {
                 },
             });
         }
-        if let Some(table) = value(DT_STRTAB) {
-            let end = symbols.all.iter().map(|symbol| u64::from(symbol.name)).max().unwrap_or(0) + STRING_MAX as u64;
-            let length = end.min(room_at(&facts.loads, table));
-            symbols.broken |= length > STRINGS_MAX;
-            symbols.names = table_bytes(pages, facts, table, length.min(STRINGS_MAX) as usize)?;
-        }
-        let names = &symbols.names;
-        for symbol in &mut symbols.all {
-            symbol.hash = hash_of(cut_at_nul(names.get(symbol.name as usize..).unwrap_or_default()));
-        }
-        let first = hashed.map_or(usize::MAX, |hashed| hashed.start);
-        let mut offered: Vec<(u32, u32)> = (first.max(1)..symbols.all.len())
-            .filter(|&number| symbols.all.get(number).is_some_and(|symbol| !symbol.is_undefined() || symbol.value != 0))
-            .filter_map(|number| Some((symbols.all.get(number)?.hash, u32::try_from(number).ok()?)))
-            .collect();
-        offered.sort_unstable();
-        (symbols.hashes, symbols.offered) = offered.into_iter().unzip();
+        symbols.read_names(pages, facts)?;
+        symbols.offer(hashed.map_or(usize::MAX, |hashed| hashed.start));
         Ok(symbols)
     }
 
-    /// The name of a symbol.
-    pub fn name(&self, symbol: &Symbol) -> &[u8] {
-        cut_at_nul(self.names.get(symbol.name as usize..).unwrap_or_default())
+    fn fail(&mut self, fault: SymbolFault) {
+        self.fault.get_or_insert(fault);
+    }
+
+    fn read_names(&mut self, pages: &Pages<'_>, facts: &ElfFacts) -> Result<(), ContentError> {
+        let table = facts.dynamic.as_ref().and_then(|dynamic| dynamic.value(DT_STRTAB));
+        let last = self.all.iter().map(|symbol| u64::from(symbol.name)).max();
+        let (Some(table), Some(last)) = (table, last) else { return Ok(()) };
+        let room = room_at(&facts.loads, table);
+        if last >= room {
+            self.fail(SymbolFault::Outside("the names of the symbols"));
+        }
+        let length = (last + LAST_NAME_MAX).min(room);
+        if length > STRINGS_MAX {
+            self.fail(SymbolFault::TooMany("bytes of names"));
+        }
+        self.names = table_bytes(pages, facts, table, length.min(STRINGS_MAX) as usize)?;
+        let (names, mut total) = (&self.names, 0u64);
+        for symbol in &mut self.all {
+            let name = cut_at_nul(names.get(symbol.name as usize..).unwrap_or_default());
+            total += name.len() as u64;
+            if total > NAMES_MAX {
+                break;
+            }
+            symbol.hash = hash_of(name);
+        }
+        if total > NAMES_MAX {
+            self.fail(SymbolFault::TooMany("bytes of names"));
+        }
+        Ok(())
+    }
+
+    /// Sorts what a lookup can find: the defined symbols with a name, from the first that the hash table knows.
+    fn offer(&mut self, first: usize) {
+        let named = |symbol: &Symbol| (!symbol.is_undefined() || symbol.value != 0) && self.name(symbol).is_some();
+        let mut offered: Vec<(u32, u32)> = (first.max(1)..self.all.len())
+            .filter_map(|number| {
+                let symbol = self.all.get(number).filter(|symbol| named(symbol))?;
+                Some((symbol.hash, u32::try_from(number).ok()?))
+            })
+            .collect();
+        offered.sort_unstable();
+        if offered.chunk_by(|(one, _), (other, _)| one == other).any(|same| same.len() > SAME_HASH_MAX) {
+            self.fail(SymbolFault::TooMany("symbols of one name"));
+            offered.clear();
+        }
+        (self.hashes, self.offered) = offered.into_iter().unzip();
+    }
+
+    /// The name of a symbol; `None` when it is empty or lies outside the table, which no symbol that is looked up has.
+    pub fn name(&self, symbol: &Symbol) -> Option<SymbolName<'_>> {
+        SymbolName::new(cut_at_nul(self.names.get(symbol.name as usize..)?))
     }
 
     /// The symbols of this name that a loader can find here.
@@ -172,8 +247,8 @@ impl Symbols {
     }
 
     /// The symbols here of the name that a symbol has in another file.
-    pub fn find_same<'s>(&'s self, symbol: &Symbol, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
-        self.find_hashed(symbol.hash, name)
+    pub fn find_same<'s>(&'s self, symbol: &Symbol, name: SymbolName<'s>) -> impl Iterator<Item = &'s Symbol> {
+        self.find_hashed(symbol.hash, name.as_bytes())
     }
 
     fn find_hashed<'s>(&'s self, hash: u32, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
@@ -200,18 +275,15 @@ impl Symbols {
         entry: usize,
         plt: bool,
     ) -> Result<(), ContentError> {
-        let Some(offset) = facts.offset_of(table) else {
-            self.broken |= size > 0;
-            return Ok(());
-        };
         if size > room_at(&facts.loads, table) {
-            self.broken = true;
+            self.fail(SymbolFault::Outside("the relocations"));
             return Ok(());
         }
         let mut at = 0;
         let step = (CHUNK - CHUNK % entry) as u64;
         while at < size {
-            let bytes = pages.read(offset.saturating_add(at), step.min(size - at) as usize)?;
+            let wanted = step.min(size - at) as usize;
+            let bytes = read_at(pages, &facts.loads, table.saturating_add(at), wanted)?;
             for relocation in bytes.chunks_exact(entry) {
                 let kind = u32_at(relocation, 8).unwrap_or_default();
                 let symbol = u32_at(relocation, 12).unwrap_or_default();
@@ -220,13 +292,38 @@ impl Symbols {
                     self.bound.push(Relocation { kind, symbol, plt });
                 }
             }
-            if bytes.len() < step.min(size - at) as usize || self.bound.len() > BOUND_MAX {
-                self.broken = true;
+            if bytes.len() < wanted {
+                self.fail(SymbolFault::Outside("the relocations"));
+                return Ok(());
+            }
+            if self.bound.len() > BOUND_MAX {
+                self.fail(SymbolFault::TooMany("relocations"));
                 return Ok(());
             }
             at += step;
         }
         Ok(())
+    }
+
+    /// Which symbols a lookup can find, by the hash table that a loader would use: GNU's where there is one.
+    fn hashed(&mut self, pages: &Pages<'_>, facts: &ElfFacts) -> Result<Option<std::ops::Range<usize>>, ContentError> {
+        let Some(dynamic) = &facts.dynamic else { return Ok(None) };
+        if let Some(table) = dynamic.value(DT_GNU_HASH) {
+            let range = gnu_hashed(pages, facts, table)?;
+            if range.is_none() {
+                self.fail(SymbolFault::Outside("the hash table"));
+            }
+            return Ok(range);
+        }
+        if let Some(table) = dynamic.value(DT_HASH) {
+            let head = table_bytes(pages, facts, table, 8)?;
+            let range = u32_at(&head, 4).map(|count| 0..count as usize);
+            if range.is_none() {
+                self.fail(SymbolFault::Outside("the hash table"));
+            }
+            return Ok(range);
+        }
+        Ok(None)
     }
 }
 
@@ -237,45 +334,33 @@ fn hash_of(name: &[u8]) -> u32 {
 
 /// A table of `length` bytes at an address, or what the file has of it.
 fn table_bytes(pages: &Pages<'_>, facts: &ElfFacts, address: u64, length: usize) -> Result<Vec<u8>, ContentError> {
-    let room = room_at(&facts.loads, address);
-    match facts.offset_of(address) {
-        Some(offset) => pages.read(offset, (length as u64).min(room) as usize),
-        None => Ok(Vec::new()),
-    }
+    read_at(pages, &facts.loads, address, length)
 }
 
-/// Which symbols a lookup can find, by the hash table that a loader would use: GNU's where there is one.
-fn hashed(pages: &Pages<'_>, facts: &ElfFacts) -> Result<Option<std::ops::Range<usize>>, ContentError> {
-    let Some(dynamic) = &facts.dynamic else { return Ok(None) };
-    if let Some(table) = dynamic.value(DT_GNU_HASH) {
-        let head = table_bytes(pages, facts, table, 16)?;
-        let (Some(buckets), Some(first), Some(bloom)) = (u32_at(&head, 0), u32_at(&head, 4), u32_at(&head, 8)) else {
-            return Ok(None);
-        };
-        let buckets_at = table.wrapping_add(16).wrapping_add(u64::from(bloom) * 8);
-        let bytes = table_bytes(pages, facts, buckets_at, (buckets as usize).min(SYMBOLS_MAX) * 4)?;
-        let last = bytes.chunks_exact(4).filter_map(|bucket| u32_at(bucket, 0)).max().unwrap_or(0);
-        if last < first {
-            return Ok(Some(first as usize..first as usize));
-        }
-        // The end is where the last chain ends: its last hash is odd.
-        let chains_at = buckets_at.wrapping_add(u64::from(buckets) * 4);
-        let mut end = last as usize;
-        while end < SYMBOLS_MAX {
-            let at = chains_at.wrapping_add((end as u64).saturating_sub(u64::from(first)).wrapping_mul(4));
-            let Some(hash) = u32_at(&table_bytes(pages, facts, at, 4)?, 0) else { break };
-            end += 1;
-            if hash & 1 == 1 {
-                break;
-            }
-        }
-        return Ok(Some(first as usize..end));
+/// The symbols in a GNU hash table; `None` when it does not lie in the file.
+fn gnu_hashed(pages: &Pages<'_>, facts: &ElfFacts, table: u64) -> Result<Option<std::ops::Range<usize>>, ContentError> {
+    let head = table_bytes(pages, facts, table, 16)?;
+    let (Some(buckets), Some(first), Some(bloom)) = (u32_at(&head, 0), u32_at(&head, 4), u32_at(&head, 8)) else {
+        return Ok(None);
+    };
+    let buckets_at = table.wrapping_add(16).wrapping_add(u64::from(bloom) * 8);
+    let bytes = table_bytes(pages, facts, buckets_at, (buckets as usize).min(SYMBOLS_MAX) * 4)?;
+    let last = bytes.chunks_exact(4).filter_map(|bucket| u32_at(bucket, 0)).max().unwrap_or(0);
+    if last < first {
+        return Ok(Some(first as usize..first as usize));
     }
-    if let Some(table) = dynamic.value(DT_HASH) {
-        let head = table_bytes(pages, facts, table, 8)?;
-        return Ok(u32_at(&head, 4).map(|count| 0..count as usize));
+    // The end is where the last chain ends: its last hash is odd.
+    let chains_at = buckets_at.wrapping_add(u64::from(buckets) * 4);
+    let mut end = last as usize;
+    while end < SYMBOLS_MAX {
+        let at = chains_at.wrapping_add((end as u64).saturating_sub(u64::from(first)).wrapping_mul(4));
+        let Some(hash) = u32_at(&table_bytes(pages, facts, at, 4)?, 0) else { break };
+        end += 1;
+        if hash & 1 == 1 {
+            break;
+        }
     }
-    Ok(None)
+    Ok(Some(first as usize..end))
 }
 
 #[cfg(test)]
@@ -298,15 +383,47 @@ mod tests {
         assert_eq!(symbols.find(b"alpha").count(), 1);
         assert_eq!(symbols.find(b"alph").count(), 0);
         assert_eq!(symbols.find(b"gamma").count(), 0, "undefined");
-        let asked: Vec<&[u8]> =
+        let asked: Vec<Option<SymbolName<'_>>> =
             symbols.bound.iter().map(|bound| symbols.name(&symbols.all[bound.symbol as usize])).collect();
-        assert_eq!(asked, [b"gamma"]);
-        assert!(symbols.bound[0].plt && !symbols.broken);
+        assert_eq!(asked, [SymbolName::new(b"gamma")]);
+        assert!(symbols.bound[0].plt && symbols.fault.is_none());
         assert_eq!(symbols.kinds, BTreeSet::from([7]));
     }
 
     #[test]
     fn a_table_larger_than_the_file_is_broken() {
-        assert!(symbols(&Forge { tags: vec![(7, 0x1000), (8, 1 << 50)], ..Forge::library("a") }).broken);
+        let symbols = symbols(&Forge { tags: vec![(7, 0x1000), (8, 1 << 50)], ..Forge::library("a") });
+        assert_eq!(symbols.fault, Some(SymbolFault::Outside("the relocations")));
+    }
+
+    /// A library with this many symbols, all defined; `names` has the place of the name of each in the strings `\0a\0`.
+    fn many(count: u32, name: impl Fn(u32) -> u32) -> Symbols {
+        // Text stands behind the header and two program headers.
+        const AT: u64 = 176;
+        let mut text = b"\0a\0\0\0\0\0\0".to_vec();
+        let table = AT + text.len() as u64;
+        for number in 0..count {
+            for field in [name(number), 0x0001_0012, 8, 0, 8, 0] {
+                text.extend_from_slice(&field.to_le_bytes());
+            }
+        }
+        let hash = AT + text.len() as u64;
+        text.extend([1, count].iter().flat_map(|number: &u32| number.to_le_bytes()));
+        let tags = vec![(DT_SYMTAB, table), (DT_HASH, hash), (DT_STRTAB, AT)];
+        symbols(&Forge { text, tags, ..Forge::library("a") })
+    }
+
+    #[test]
+    fn no_lookup_goes_through_many_symbols_of_one_name() {
+        // What a wheel had when its names were cut: 590,000 symbols without a name, each of which answered for all others.
+        let cut = many(590_000, |_| 0);
+        assert_eq!((cut.all.len(), cut.fault, cut.offered.len()), (590_000, None, 0));
+        assert_eq!((cut.name(&cut.all[7]), cut.find(b"").count()), (None, 0));
+        let equal = many(590_000, |_| 1);
+        assert_eq!(equal.fault, Some(SymbolFault::TooMany("symbols of one name")));
+        assert_eq!(equal.find(b"a").count(), 0);
+        let few = many(257, |number| u32::from(number > 0));
+        assert_eq!((few.fault, few.find(b"a").count()), (None, 256));
+        assert_eq!(many(3, |_| 9000).fault, Some(SymbolFault::Outside("the names of the symbols")));
     }
 }

@@ -7,6 +7,7 @@ use super::bytes::{u16_at, u32_at};
 use super::dynamic::Dynamic;
 use super::facts::ElfFacts;
 use super::pages::Pages;
+use super::segments::read_at;
 use crate::tree::ContentError;
 
 /// How many steps all chains of one file may take together: they are linked lists, and a hostile one takes tiny steps.
@@ -51,8 +52,21 @@ pub struct Versions {
     pub defined: Option<Vec<DefinedVersion>>,
     /// Whether its symbols carry version numbers at all.
     pub has_versym: bool,
-    /// Whether a table breaks off, loops, or has another layout than 1: glibc refuses the last.
-    pub broken: bool,
+    /// Why a table could not be read to its end, if that is so.
+    pub fault: Option<VersionFault>,
+}
+
+/// What is wrong with a table of versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionFault {
+    /// A record or a name is not in the file.
+    Outside,
+    /// A record of what is needed has this layout instead of 1, which glibc refuses.
+    Needed(u16),
+    /// A record of what is offered has this layout instead of 1, which glibc refuses.
+    Defined(u16),
+    /// The chain has more records than are looked at, or no end.
+    TooMany,
 }
 
 impl Versions {
@@ -65,11 +79,11 @@ impl Versions {
         let mut versions = Versions { has_versym: dynamic.value(DT_VERSYM).is_some(), ..Versions::default() };
         let mut reading = Reading { pages, facts, dynamic, steps: 0 };
         if let Some(table) = dynamic.value(DT_VERNEED) {
-            versions.broken |= reading.needed(table, &mut versions.needed)?.is_none();
+            versions.fault = reading.needed(table, &mut versions.needed)?.err();
         }
         if let Some(table) = dynamic.value(DT_VERDEF) {
             let mut defined = Vec::new();
-            versions.broken |= reading.defined(table, &mut defined)?.is_none();
+            versions.fault = versions.fault.or(reading.defined(table, &mut defined)?.err());
             versions.defined = Some(defined);
         }
         Ok(versions)
@@ -88,35 +102,52 @@ struct Reading<'a> {
     steps: usize,
 }
 
+/// What the system said, or what is in the file.
+type Read<T> = Result<Result<T, VersionFault>, ContentError>;
+
 impl Reading<'_> {
-    /// The record of `size` bytes at an address; `None` outside the file or after too many steps.
-    fn record(&mut self, address: u64, size: usize) -> Result<Option<Vec<u8>>, ContentError> {
+    /// The record of `size` bytes at an address.
+    fn record(&mut self, address: u64, size: usize) -> Read<Vec<u8>> {
         self.steps += 1;
-        let Some(offset) = self.facts.offset_of(address).filter(|_| self.steps <= STEPS_MAX) else { return Ok(None) };
-        let bytes = self.pages.read(offset, size)?;
-        Ok((bytes.len() == size).then_some(bytes))
-    }
-
-    fn string(&self, place: Option<u32>) -> Result<Option<Box<[u8]>>, ContentError> {
-        match place {
-            Some(place) => self.dynamic.string(self.pages, &self.facts.loads, u64::from(place)),
-            None => Ok(None),
+        if self.steps > STEPS_MAX {
+            return Ok(Err(VersionFault::TooMany));
         }
+        let bytes = read_at(self.pages, &self.facts.loads, address, size)?;
+        Ok(if bytes.len() == size { Ok(bytes) } else { Err(VersionFault::Outside) })
     }
 
-    /// `Some` when the chain came to its end.
-    fn needed(&mut self, table: u64, out: &mut Vec<NeededVersion>) -> Result<Option<()>, ContentError> {
+    /// A name, which is never empty.
+    fn string(&self, place: Option<u32>) -> Read<Box<[u8]>> {
+        let Some(place) = place else { return Ok(Err(VersionFault::Outside)) };
+        let text = self.dynamic.string(self.pages, &self.facts.loads, u64::from(place))?;
+        Ok(text.filter(|text| !text.is_empty()).ok_or(VersionFault::Outside))
+    }
+
+    fn needed(&mut self, table: u64, out: &mut Vec<NeededVersion>) -> Read<()> {
         let mut at = table;
         loop {
-            let Some(need) = self.record(at, 16)? else { return Ok(None) };
-            if u16_at(&need, 0) != Some(1) {
-                return Ok(None);
+            let need = match self.record(at, 16)? {
+                Ok(need) => need,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let layout = u16_at(&need, 0).unwrap_or_default();
+            if layout != 1 {
+                return Ok(Err(VersionFault::Needed(layout)));
             }
-            let Some(file) = self.string(u32_at(&need, 4))? else { return Ok(None) };
+            let file = match self.string(u32_at(&need, 4))? {
+                Ok(file) => file,
+                Err(fault) => return Ok(Err(fault)),
+            };
             let mut aux_at = at.wrapping_add(u64::from(u32_at(&need, 8).unwrap_or_default()));
             loop {
-                let Some(aux) = self.record(aux_at, 16)? else { return Ok(None) };
-                let Some(version) = self.string(u32_at(&aux, 8))? else { return Ok(None) };
+                let aux = match self.record(aux_at, 16)? {
+                    Ok(aux) => aux,
+                    Err(fault) => return Ok(Err(fault)),
+                };
+                let version = match self.string(u32_at(&aux, 8))? {
+                    Ok(version) => version,
+                    Err(fault) => return Ok(Err(fault)),
+                };
                 out.push(NeededVersion {
                     file: file.clone(),
                     version,
@@ -129,29 +160,39 @@ impl Reading<'_> {
                 }
             }
             match u32_at(&need, 12) {
-                None | Some(0) => return Ok(Some(())),
+                None | Some(0) => return Ok(Ok(())),
                 Some(next) => at = at.wrapping_add(u64::from(next)),
             }
         }
     }
 
-    fn defined(&mut self, table: u64, out: &mut Vec<DefinedVersion>) -> Result<Option<()>, ContentError> {
+    fn defined(&mut self, table: u64, out: &mut Vec<DefinedVersion>) -> Read<()> {
         let mut at = table;
         loop {
-            let Some(definition) = self.record(at, 20)? else { return Ok(None) };
-            if u16_at(&definition, 0) != Some(1) {
-                return Ok(None);
+            let definition = match self.record(at, 20)? {
+                Ok(definition) => definition,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            let layout = u16_at(&definition, 0).unwrap_or_default();
+            if layout != 1 {
+                return Ok(Err(VersionFault::Defined(layout)));
             }
             let aux_at = at.wrapping_add(u64::from(u32_at(&definition, 12).unwrap_or_default()));
-            let Some(aux) = self.record(aux_at, 8)? else { return Ok(None) };
-            let Some(name) = self.string(u32_at(&aux, 0))? else { return Ok(None) };
+            let name = match self.record(aux_at, 8)? {
+                Ok(aux) => self.string(u32_at(&aux, 0))?,
+                Err(fault) => Err(fault),
+            };
+            let name = match name {
+                Ok(name) => name,
+                Err(fault) => return Ok(Err(fault)),
+            };
             out.push(DefinedVersion {
                 name,
                 base: u16_at(&definition, 2).unwrap_or_default() & BASE != 0,
                 index: u16_at(&definition, 4).unwrap_or_default() & 0x7fff,
             });
             match u32_at(&definition, 16) {
-                None | Some(0) => return Ok(Some(())),
+                None | Some(0) => return Ok(Ok(())),
                 Some(next) => at = at.wrapping_add(u64::from(next)),
             }
         }
@@ -182,7 +223,7 @@ mod tests {
             versions.needed.iter().map(|need| String::from_utf8_lossy(&need.version).into_owned()).collect();
         assert_eq!(needed, ["GLIBC_2.34", "GLIBC_2.2.5"]);
         assert_eq!(&*versions.needed[1].file, b"libc.so.6");
-        assert!(versions.defines(b"X_1") && !versions.defines(b"X_2") && !versions.broken);
+        assert!(versions.defines(b"X_1") && !versions.defines(b"X_2") && versions.fault.is_none());
         assert!(versions.defined.unwrap()[0].base);
     }
 
@@ -192,7 +233,9 @@ mod tests {
     }
 
     #[test]
-    fn a_table_outside_the_file_is_broken() {
-        assert!(versions(&Forge { tags: vec![(DT_VERNEED, 1 << 40)], ..Forge::library("a") }).broken);
+    fn a_table_outside_the_file_or_of_another_layout_is_a_fault() {
+        let fault = |table| versions(&Forge { tags: vec![(DT_VERNEED, table)], ..Forge::library("a") }).fault;
+        assert_eq!(fault(1 << 40), Some(VersionFault::Outside));
+        assert_eq!(fault(0), Some(VersionFault::Needed(0x457f)));
     }
 }

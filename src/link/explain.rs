@@ -38,6 +38,7 @@ pub const CODES: &[Explanation] = pages! {
     glibc::notes::DLOPEN_MISSING => "dlopen-missing",
     kernel::exec::ELF_CORRUPT => "elf-corrupt",
     kernel::exec::ELF_PHNUM => "elf-phnum",
+    process::ELF_TABLES => "elf-tables",
     kernel::exec::ELF_TRUNCATED => "elf-truncated",
     script::first_line::ENV_COMMAND_MISSING => "env-command-missing",
     script::first_line::ENV_LOOP => "env-loop",

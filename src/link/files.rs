@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::loader::LoaderKind;
 use super::slots::Slots;
 use super::user::ProcessUser;
-use crate::elf::{ElfFacts, Pages, Symbols, Versions};
+use crate::elf::{ElfFacts, Pages, SymbolFault, Symbols, VersionFault, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
 use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Tree, WalkEntry};
@@ -297,8 +297,8 @@ impl Tables {
     /// Those of a file that cannot be read.
     fn broken() -> Tables {
         let mut tables = Tables::default();
-        tables.versions.broken = true;
-        tables.symbols.broken = true;
+        tables.versions.fault = Some(VersionFault::Outside);
+        tables.symbols.fault = Some(SymbolFault::Outside("the symbols"));
         tables
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::elf::ElfFacts;
+use crate::elf::{ElfFacts, SymbolFault, SymbolName};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
 use crate::report::Code;
@@ -23,6 +23,8 @@ pub const LIB_WRONG_ARCH: Code = Code("lib-wrong-arch");
 pub const LIB_TRUNCATED: Code = Code("lib-truncated");
 /// Nothing defines a symbol that is bound when the program starts.
 pub const SYMBOL_MISSING: Code = Code("symbol-missing");
+/// The tables that a loader reads are damaged, or too large to be checked.
+pub const ELF_TABLES: Code = Code("elf-tables");
 /// `$ORIGIN` in the program's search path needs `/proc`.
 pub const ORIGIN_NEEDS_PROC: Code = Code("origin-needs-proc");
 /// A search path depends on the working directory.
@@ -237,6 +239,36 @@ impl<'a> Process<'a> {
         })
     }
 
+    /// What is wrong with the tables of a loaded object: then its symbols are not looked up.
+    pub fn table_fault(&self, objects: &[Object], index: usize) -> Option<Draft> {
+        let object = objects.get(index)?;
+        let (dynamic, tables) = (self.facts(object)?.dynamic.as_ref()?, self.files.tables(object.id)?);
+        let outside = |what: &str| {
+            let message = format!("{}has damaged tables: {what} lie outside the file", subject_of(objects, index));
+            Draft::error(ELF_TABLES, message).killed("SIGSEGV", 139)
+        };
+        let too_many = |what: &str| {
+            let message = format!("{}has more {what} than are checked", subject_of(objects, index));
+            Draft::note(ELF_TABLES, message)
+        };
+        let draft = match tables.symbols.fault {
+            Some(SymbolFault::Outside(what)) => outside(what),
+            Some(SymbolFault::TooMany(what)) => too_many(what),
+            None if dynamic.unreadable > 0 => outside("strings of the dynamic section"),
+            None if dynamic.beyond > 0 => too_many("needed libraries"),
+            None => return None,
+        };
+        let fix = format!("copy or link {} again", display_bytes(&object.path));
+        Some(draft.because(Process::chain(objects, index), "its dynamic section").fix(fix))
+    }
+
+    /// A loaded object asks for symbols that have no name.
+    pub fn nameless(&self, objects: &[Object], index: usize, number: u32) -> Draft {
+        let message = format!("{}asks for a symbol without a name: number {number}", subject_of(objects, index));
+        let fix = format!("copy or link {} again", display_bytes(&objects[index].path));
+        Draft::error(ELF_TABLES, message).because(Process::chain(objects, index), "its symbol table").fix(fix)
+    }
+
     /// The chain of objects that need an object: `/bin/app, /usr/lib/libx.so.1`.
     pub fn chain(objects: &[Object], mut at: usize) -> String {
         let mut parts = Vec::new();
@@ -256,6 +288,19 @@ impl<'a> Process<'a> {
         let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         self.files.by_name(base)
     }
+}
+
+/// What a finding about a loaded object begins with: nothing where it is the program itself.
+pub(super) fn subject_of(objects: &[Object], index: usize) -> String {
+    match objects.get(index) {
+        Some(object) if index > 0 => format!("loads {}, which ", display_bytes(&object.path)),
+        Some(_) | None => String::new(),
+    }
+}
+
+/// Some symbols, and how many more.
+pub(super) fn listed_symbols<'n>(names: &BTreeSet<SymbolName<'n>>) -> String {
+    listed(names.iter().map(SymbolName::as_bytes))
 }
 
 /// Some names, and how many more.

@@ -25,6 +25,7 @@ pub(super) const SEVERITIES: &[(&str, &[Severity], Elsewhere)] = &[
     ("dlopen-missing", &[Warning, Note], Lower),
     ("elf-corrupt", &[Error], Lower),
     ("elf-phnum", &[Error, Note], Lower),
+    ("elf-tables", &[Error, Note], Lower),
     ("elf-truncated", &[Error], Lower),
     ("env-command-missing", &[Error], Lower),
     ("env-loop", &[Error], Lower),

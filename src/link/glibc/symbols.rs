@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::elf::{NeededVersion, Symbol};
+use crate::elf::{NeededVersion, Symbol, SymbolName, VersionFault};
 use crate::path::display_bytes;
 use crate::report::Code;
 use crate::tree::InodeId;
@@ -10,7 +10,7 @@ use crate::tree::InodeId;
 use super::load::Glibc;
 use crate::link::draft::Draft;
 use crate::link::files::Tables;
-use crate::link::process::{Object, Process, SYMBOL_MISSING, listed};
+use crate::link::process::{ELF_TABLES, Object, Process, SYMBOL_MISSING, listed, listed_symbols, subject_of};
 use crate::link::subject::GlibcRequirement;
 use crate::link::version::Version;
 
@@ -49,12 +49,16 @@ impl Glibc<'_> {
                         version: version.clone().unwrap_or_default(),
                         file: display_bytes(&object.path),
                         symbol: symbols
-                            .next()
-                            .map(|symbol| display_bytes(tables.symbols.name(symbol)))
+                            .find_map(|symbol| tables.symbols.name(symbol))
+                            .map(|name| display_bytes(name.as_bytes()))
                             .unwrap_or_default(),
                     });
                     newest = version;
                 }
+            }
+            if let Some(draft) = tables.versions.fault.map(|fault| self.version_table_fault(&objects, index, fault)) {
+                self.loaded.drafts.push(draft);
+                continue;
             }
             let mut files: BTreeMap<&[u8], Vec<&NeededVersion>> = BTreeMap::new();
             for need in &tables.versions.needed {
@@ -69,6 +73,27 @@ impl Glibc<'_> {
                 }
             }
         }
+    }
+
+    fn version_table_fault(&self, objects: &[Object], index: usize, fault: VersionFault) -> Draft {
+        let (app, path, who) = (self.process.app_path, display_bytes(&objects[index].path), subject_of(objects, index));
+        let layout = |layout: u16, record: &str| {
+            Draft::error(ELF_TABLES, format!("{who}has a table of versions of an unknown layout: {layout}")).says(format!(
+                "{app}: error while loading shared libraries: {path}: unsupported version {layout} of {record} record (exit code 127)"
+            ))
+        };
+        let draft = match fault {
+            VersionFault::Outside => {
+                Draft::error(ELF_TABLES, format!("{who}has damaged tables: the versions lie outside the file"))
+                    .killed("SIGSEGV", 139)
+            }
+            VersionFault::Needed(number) => layout(number, "Verneed"),
+            VersionFault::Defined(number) => layout(number, "Verdef"),
+            VersionFault::TooMany => Draft::note(ELF_TABLES, format!("{who}has more versions than are checked")),
+        };
+        draft
+            .because(Process::chain(objects, index), "its tables of versions")
+            .fix(format!("copy or link {path} again"))
     }
 
     /// Since 2.36 glibc refuses packed relocations whose object does not ask for the version that marks them, but only
@@ -167,6 +192,10 @@ impl Glibc<'_> {
             .collect();
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(Some(scope)) = scopes.get(index) else { continue };
+            if let Some(draft) = self.process.table_fault(&objects, index) {
+                self.loaded.drafts.push(draft);
+                continue;
+            }
             // Nearly every program loads the C library: what that asks for is looked up once, not for each of them. More
             // objects in a scope never make a lookup fail.
             let is_there = |id: &InodeId| objects.iter().any(|object| object.id == *id);
@@ -179,21 +208,24 @@ impl Glibc<'_> {
                     .facts(object)
                     .and_then(|facts| facts.dynamic.as_ref())
                     .is_some_and(crate::elf::Dynamic::binds_now);
-            let (mut at_start, mut later) = (BTreeSet::new(), BTreeSet::new());
+            let (mut at_start, mut later, mut nameless) = (BTreeSet::new(), BTreeSet::new(), None);
             let mut known: BTreeMap<(u32, bool, bool), Option<usize>> = BTreeMap::new();
             for relocation in &scope.tables.symbols.bound {
                 let Some(symbol) = scope.tables.symbols.all.get(relocation.symbol as usize) else { continue };
                 if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
                     continue;
                 }
+                let lazy = relocation.plt && relocation.kind == types.jump_slot && !now;
+                let Some(name) = scope.tables.symbols.name(symbol) else {
+                    nameless = nameless.or((!lazy).then_some(relocation.symbol));
+                    continue;
+                };
                 let (copy, definition) =
                     (relocation.kind == types.copy, self.facts().definition.contains(&relocation.kind));
                 let found = *known
                     .entry((relocation.symbol, copy, definition))
-                    .or_insert_with(|| provider(&scopes, scope, symbol, usize::from(copy), definition));
+                    .or_insert_with(|| provider(&scopes, scope, symbol, name, usize::from(copy), definition));
                 if found.is_none() {
-                    let name = scope.tables.symbols.name(symbol).to_vec();
-                    let lazy = relocation.plt && relocation.kind == types.jump_slot && !now;
                     if lazy {
                         later.insert(name)
                     } else {
@@ -211,10 +243,19 @@ impl Glibc<'_> {
             }
             // Where a library is missing the loader ends before it binds: this would only be a consequence.
             if self.loaded.missing.is_empty() {
+                if let Some(number) = nameless {
+                    let path = display_bytes(&object.path);
+                    let says = format!(
+                        "{}: symbol lookup error: {path}: undefined symbol:  (exit code 127)",
+                        self.process.app_path
+                    );
+                    self.loaded.drafts.push(self.process.nameless(&objects, index, number).says(says));
+                }
                 self.report_symbols(&objects, index, &at_start, &later);
             }
             let path = &object.path;
-            self.loaded.unresolved.extend(at_start.into_iter().chain(later).map(|name| (path.clone(), name)));
+            let unresolved = at_start.into_iter().chain(later);
+            self.loaded.unresolved.extend(unresolved.map(|name| (path.clone(), name.as_bytes().to_vec())));
         }
     }
 
@@ -222,16 +263,15 @@ impl Glibc<'_> {
         &mut self,
         objects: &[Object],
         index: usize,
-        at_start: &BTreeSet<Vec<u8>>,
-        later: &BTreeSet<Vec<u8>>,
+        at_start: &BTreeSet<SymbolName<'_>>,
+        later: &BTreeSet<SymbolName<'_>>,
     ) {
         let path = display_bytes(&objects[index].path);
         let app = self.process.app_path;
         let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
         for (names, now) in [(at_start, true), (later, false)] {
             let Some(first) = names.first() else { continue };
-            let message =
-                format!("{who}needs symbols that no library defines: {}", listed(names.iter().map(Vec::as_slice)));
+            let message = format!("{who}needs symbols that no library defines: {}", listed_symbols(names));
             let draft =
                 if now { Draft::error(SYMBOL_MISSING, message) } else { Draft::warning(SYMBOL_MISSING, message) };
             let when = if now { "bound when the program starts" } else { "bound when it is first called" };
@@ -239,7 +279,7 @@ impl Glibc<'_> {
                 draft
                     .says(format!(
                         "{app}: symbol lookup error: {path}: undefined symbol: {} (exit code 127)",
-                        display_bytes(first)
+                        display_bytes(first.as_bytes())
                     ))
                     .because(Process::chain(objects, index), when)
                     .fix("its libraries have another version than those it was built with: use both from the same release"),
@@ -253,10 +293,10 @@ fn provider(
     scopes: &[Option<Scope<'_>>],
     asking: &Scope<'_>,
     symbol: &Symbol,
+    name: SymbolName<'_>,
     from: usize,
     definition: bool,
 ) -> Option<usize> {
-    let name = asking.tables.symbols.name(symbol);
     let number = symbol.version & 0x7fff;
     let version = if asking.tables.versions.has_versym { asking.versions.get(&number).copied() } else { None };
     let answers = |scope: &Scope<'_>| {

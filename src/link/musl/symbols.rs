@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::elf::{Symbol, Symbols};
+use crate::elf::{Symbol, SymbolName, Symbols};
 use crate::path::display_bytes;
 use crate::platform::{ArchFacts, Relocations};
 use crate::report::Code;
@@ -11,7 +11,7 @@ use crate::tree::InodeId;
 
 use super::load::Musl;
 use crate::link::draft::Draft;
-use crate::link::process::{Object, Process, SYMBOL_MISSING, listed};
+use crate::link::process::{Object, Process, SYMBOL_MISSING, listed_symbols};
 
 /// A library is built for another C library than the one that loads it.
 pub const LIBC_MIX: Code = Code("libc-mix");
@@ -141,15 +141,29 @@ impl Musl<'_> {
                     .fix("use musl 1.2.4 or later, or link it with `-z nopack-relative-relocs`"),
                 );
             }
-            let missing = self.missing_symbols(&objects, &tables.symbols, types);
+            if let Some(draft) = self.process.table_fault(&objects, index) {
+                self.loaded.drafts.push(draft);
+                continue;
+            }
+            let (missing, nameless) = self.missing_symbols(&objects, &tables.symbols, types);
+            if let Some(number) = nameless {
+                let says = format!("Error relocating {path}: : symbol not found (exit code 127)");
+                self.loaded.drafts.push(self.process.nameless(&objects, index, number).says(says));
+            }
             self.report_symbols(&objects, index, &missing);
             let path = &object.path;
-            self.loaded.unresolved.extend(missing.into_iter().map(|name| (path.clone(), name)));
+            self.loaded.unresolved.extend(missing.into_iter().map(|name| (path.clone(), name.as_bytes().to_vec())));
         }
     }
 
-    fn missing_symbols(&self, objects: &[Object], symbols: &Symbols, types: &Relocations) -> BTreeSet<Vec<u8>> {
-        let mut missing = BTreeSet::new();
+    /// The symbols that no object offers, and the number of one that has no name.
+    fn missing_symbols<'s>(
+        &self,
+        objects: &[Object],
+        symbols: &'s Symbols,
+        types: &Relocations,
+    ) -> (BTreeSet<SymbolName<'s>>, Option<u32>) {
+        let (mut missing, mut nameless) = (BTreeSet::new(), None);
         // Several relocations may ask for one symbol: what was found is not looked for again.
         let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
         for relocation in &symbols.bound {
@@ -157,17 +171,20 @@ impl Musl<'_> {
             if symbol.binding() == 0 || (symbol.is_undefined() && symbol.binding() == 2) {
                 continue;
             }
+            let Some(name) = symbols.name(symbol) else {
+                nameless = nameless.or(Some(relocation.symbol));
+                continue;
+            };
             let (copy, plt) = (relocation.kind == types.copy, relocation.kind == types.jump_slot);
             let found = *known.entry((relocation.symbol, copy, plt)).or_insert_with(|| {
-                let name = symbols.name(symbol);
-                self.finds(objects, name, usize::from(copy), plt) || self.finds_lfs64(name)
+                self.finds(objects, name.as_bytes(), usize::from(copy), plt) || self.finds_lfs64(name.as_bytes())
             });
             // A weak definition of its own that musl does not accept is an error as well: only undefined weak symbols may be missing.
             if !found {
-                missing.insert(symbols.name(symbol).to_vec());
+                missing.insert(name);
             }
         }
-        missing
+        (missing, nameless)
     }
 
     /// `find_sym`: the first object that offers the name.
@@ -196,13 +213,14 @@ impl Musl<'_> {
         tables.symbols.find(plain).any(|symbol| accepted(symbol, true))
     }
 
-    fn report_symbols(&mut self, objects: &[Object], index: usize, missing: &BTreeSet<Vec<u8>>) {
+    fn report_symbols(&mut self, objects: &[Object], index: usize, missing: &BTreeSet<SymbolName<'_>>) {
         let object = &objects[index];
         let path = display_bytes(&object.path);
         let foreign = self.is_for_glibc(object);
-        let says =
-            |name: &[u8]| format!("Error relocating {path}: {}: symbol not found (exit code 127)", display_bytes(name));
-        let names = listed(missing.iter().map(Vec::as_slice));
+        let says = |name: &SymbolName<'_>| {
+            format!("Error relocating {path}: {}: symbol not found (exit code 127)", display_bytes(name.as_bytes()))
+        };
+        let names = listed_symbols(missing);
         let draft = match (missing.first(), foreign) {
             (None, None) => return,
             (None, Some(reason)) => Draft::warning(LIBC_MIX, format!("loads {path}, which is built for glibc, into a musl process"))

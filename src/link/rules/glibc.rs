@@ -1,6 +1,8 @@
 //! What glibc's loader does: names, lists of directories, candidates, versions, symbols.
 
-use crate::elf::forge::Forge;
+use goblin::elf::header::ET_EXEC;
+
+use crate::elf::forge::{Forge, Table};
 use crate::link::sample::Sample;
 
 use super::case::{Case, DEBIAN, GLIBC, case};
@@ -84,6 +86,20 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
     let asks_libc =
         |version: &str| tree(&Forge { version_needs: vec![("libc.so.6".into(), vec![version.into()])], ..app(&[]) });
     let now = |forge: Forge| Forge { flags_1: 1, ..forge };
+    // At fixed addresses, where `patchelf` puts tables before the program. What it defines itself must not answer for what is
+    // absent.
+    let split = |table: Table, called: &str| {
+        let needs = vec![("libc.so.6".into(), vec!["GLIBC_2.2.5".into(), "GLIBC_2.34".into()])];
+        let program = Forge {
+            kind: ET_EXEC,
+            split: Some(table),
+            defines: vec!["mine".into(), "another".into()],
+            calls: vec!["puts".into(), called.into()],
+            version_needs: needs,
+            ..now(app(&["liba.so"]))
+        };
+        tree(&program).elf("/lib/liba.so", &Forge { defines: vec!["a".into()], ..library() })
+    };
     let mut cases = vec![
         case("a program that needs the C library starts", tree(&app(&[]))),
         case("a library is found in the directory of its machine", one().elf(&debian("liba.so"), &library())),
@@ -150,8 +166,11 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
             tree(&with_runpath("/opt/$LIB")).elf("/opt/lib/x86_64-linux-gnu/liba.so", &library()),
         ),
         case(
-            "$PLATFORM is the machine",
-            tree(&with_runpath("/opt/${PLATFORM}")).elf("/opt/x86_64/liba.so", &library()),
+            "$PLATFORM is the kind of CPU",
+            tree(&with_runpath("/opt/${PLATFORM}"))
+                .elf("/opt/x86_64/liba.so", &library())
+                .elf("/opt/haswell/liba.so", &library())
+                .elf("/opt/xeon_phi/liba.so", &library()),
         ),
         case("an unknown $ stays as it is", tree(&with_runpath("/opt/$NOPE")).elf("/opt/$NOPE/liba.so", &library())),
         case("$ORIGIN of a linked library is where the link is", {
@@ -349,6 +368,43 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         }),
         case("a library that is bound at once, in a program that is not", {
             one().elf("/lib/liba.so", &now(Forge { calls: vec!["absent".into()], ..library() }))
+        }),
+        // Tables
+        case("the dynamic section goes on in the next segment", split(Table::Dynamic, "a")),
+        case("strings go on in the next segment", split(Table::Strings, "a")),
+        case("strings go on in the next segment, and a function is in no library", split(Table::Strings, "absent")),
+        case("symbols go on in the next segment", split(Table::Symbols, "a")),
+        case("symbols go on in the next segment, and a function is in no library", split(Table::Symbols, "absent")),
+        case("relocations go on in the next segment", split(Table::Relocations, "a")),
+        case(
+            "relocations go on in the next segment, and a function is in no library",
+            split(Table::Relocations, "absent"),
+        ),
+        case("needed versions go on in the next segment", split(Table::VersionNeeds, "a")),
+        case("a function without a name, bound at once", tree(&now(Forge { calls: vec!["".into()], ..app(&[]) }))),
+        case("data without a name", tree(&Forge { uses: vec!["".into()], ..app(&[]) })),
+        case(
+            "a function without a name is bound when it is called",
+            tree(&Forge { calls: vec!["".into()], ..app(&[]) }),
+        ),
+        case("symbols that lie outside the file", {
+            tree(&now(Forge { calls: vec!["puts".into()], tags: vec![(6, 1 << 40)], ..app(&[]) }))
+        }),
+        case("relocations that lie outside the file", {
+            tree(&Forge { tags: vec![(7, 1 << 40), (8, 24), (9, 24)], ..app(&[]) })
+        }),
+        case(
+            "the name of a needed library lies outside the file",
+            tree(&Forge { tags: vec![(1, 1 << 40)], ..app(&[]) }),
+        ),
+        case("needed versions that lie outside the file", {
+            tree(&Forge { tags: vec![(0x6fff_fffe, 1 << 40), (0x6fff_ffff, 1)], ..app(&[]) })
+        }),
+        case("needed versions of an unknown layout", {
+            tree(&Forge { tags: vec![(0x6fff_fffe, 0), (0x6fff_ffff, 1)], ..app(&[]) })
+        }),
+        case("a hash table that lies outside the file", {
+            one().elf("/lib/liba.so", &Forge { tags: vec![(0x6fff_fef5, 1 << 40)], ..library() })
         }),
     ];
     for case in &mut cases {

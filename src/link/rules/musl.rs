@@ -1,6 +1,8 @@
 //! What musl's loader does: names, lists of directories, files that open, symbols.
 
-use crate::elf::forge::Forge;
+use goblin::elf::header::ET_EXEC;
+
+use crate::elf::forge::{Forge, Table};
 use crate::link::sample::Sample;
 
 use super::case::{Case, MUSL, case};
@@ -38,6 +40,18 @@ pub(super) fn cases(new: bool) -> Vec<Case> {
         |library: Forge| tree(&Forge { calls: vec!["a".into()], ..app(&["liba.so"]) }).elf("/lib/liba.so", &library);
     let defines = || Forge { defines: vec!["a".into()], ..library() };
     let in_opt = |forge: &Forge| tree(forge).elf("/opt/liba.so", &library());
+    // At fixed addresses, where `patchelf` puts tables before the program. What it defines itself must not answer for what is
+    // absent.
+    let split = |table: Table, called: &str| {
+        let program = Forge {
+            kind: ET_EXEC,
+            split: Some(table),
+            defines: vec!["mine".into(), "another".into()],
+            calls: vec!["puts".into(), called.into()],
+            ..app(&["liba.so"])
+        };
+        tree(&program).elf("/lib/liba.so", &Forge { defines: vec!["a".into()], ..library() })
+    };
     let mut cases = vec![
         case("a program that needs nothing starts", tree(&app(&[]))),
         case("a library is found in /lib", one().elf("/lib/liba.so", &library())),
@@ -292,6 +306,26 @@ pub(super) fn cases(new: bool) -> Vec<Case> {
                 &Forge { calls: vec!["puts".into()], version_needs: needs, ..needing("libc.so.6") },
             )
         }),
+        // Tables
+        case("the dynamic section goes on in the next segment", split(Table::Dynamic, "a")),
+        case("strings go on in the next segment", split(Table::Strings, "a")),
+        case("strings go on in the next segment, and a function is in no library", split(Table::Strings, "absent")),
+        case("symbols go on in the next segment, and a function is in no library", split(Table::Symbols, "absent")),
+        case(
+            "relocations go on in the next segment, and a function is in no library",
+            split(Table::Relocations, "absent"),
+        ),
+        case("a function without a name", calls("")),
+        case("symbols that lie outside the file", {
+            tree(&Forge { calls: vec!["puts".into()], tags: vec![(6, 1 << 40)], ..app(&[]) })
+        }),
+        case("relocations that lie outside the file", {
+            tree(&Forge { tags: vec![(7, 1 << 40), (8, 24), (9, 24)], ..app(&[]) })
+        }),
+        case(
+            "the name of a needed library lies outside the file",
+            tree(&Forge { tags: vec![(1, 1 << 40)], ..app(&[]) }),
+        ),
     ];
     for case in &mut cases {
         case.real.push((MUSL, "musl"));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::elf::{Linkage, Symbol, Symbols};
+use crate::elf::{Linkage, Symbol, SymbolName, Symbols};
 use crate::path::ImagePath;
 use crate::report::{Code, Severity};
 use crate::tree::{InodeId, Kind, WalkEntry};
@@ -169,8 +169,9 @@ impl WholeTree<'_> {
     fn conversions(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
         let asks = self.loaded.iter().find(|id| {
             let tables = self.files.tables(**id);
-            let asks =
-                |symbol: &Symbol, symbols: &Symbols| symbol.is_undefined() && symbols.name(symbol) == b"iconv_open";
+            let asks = |symbol: &Symbol, symbols: &Symbols| {
+                symbol.is_undefined() && symbols.name(symbol) == SymbolName::new(b"iconv_open")
+            };
             tables.is_some_and(|tables| tables.symbols.all.iter().any(|symbol| asks(symbol, &tables.symbols)))
         })?;
         let there = glibc.directories.iter().any(|directory| {
