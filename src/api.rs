@@ -3,13 +3,12 @@
 //! Nothing is read from the environment: no clock, no `TMPDIR`, no `SOURCE_DATE_EPOCH`. Who wants one of them reads it and
 //! passes it on. [`pipeline`] has the same steps with every choice.
 
-use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use crate::codec::Scratch;
 use crate::codec::compress::Compression;
-use crate::codec::{SCRATCH_MAX, Scratch};
 use crate::epoch::Epoch;
 use crate::failure::{Failure, FailureKind};
 use crate::host;
@@ -105,7 +104,7 @@ impl ImageBuilder {
             parts,
             places: Vec::new(),
             created: None,
-            layers: LayerOptions { compression: Compression::DEFAULT, jobs: 1 },
+            layers: LayerOptions::default(),
             write: WriteOptions::default(),
             temporary: None,
             cache: None,
@@ -221,22 +220,14 @@ impl ImageBuilder {
         let beside = || self.places.iter().find_map(|place| beside(place, &recipe.platforms));
         let temporary = self.temporary.clone().or_else(beside).ok_or_else(|| ApiError::NoTemporary(first.clone()))?;
         let order = Order {
-            recipe: &recipe,
-            platforms: &recipe.platforms,
-            name: recipe.name.clone(),
-            tags: recipe.tags.clone(),
             when: self.created.or(recipe.created).unwrap_or(Epoch::DEFAULT),
-            places: &self.places,
-            temporary: &temporary,
-            temporary_size: SCRATCH_MAX,
-            metadata_file: None,
             layers: self.layers,
             cache: self.cache.as_ref().map(|(cache, _)| cache),
             began: self.cache.as_ref().map_or(SystemTime::UNIX_EPOCH, |(_, began)| *began),
             write: self.write,
             allow: &self.allow,
             baseline: &self.baseline,
-            traced: &BTreeSet::new(),
+            ..Order::new(&recipe, &self.places, &temporary)
         };
         Ok(pipeline::build(&order, stream, progress)?)
     }

@@ -18,6 +18,7 @@ const DEPTH: usize = 2;
 /// What is in a place.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Summary {
     /// The place, as people name it.
     pub place: String,
@@ -34,6 +35,7 @@ pub struct Summary {
 /// What is in the image of one platform, or in a root file system.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct PlatformSummary {
     /// The platform; empty for a root file system.
     pub platform: String,
@@ -50,6 +52,7 @@ pub struct PlatformSummary {
 /// The documents of one platform's image.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct ImageSummary {
     /// Digest of the manifest.
     pub manifest_digest: String,
@@ -67,6 +70,7 @@ pub struct ImageSummary {
 /// One layer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct LayerSummary {
     /// Digest of the blob.
     pub digest: String,
@@ -83,6 +87,7 @@ pub struct LayerSummary {
 /// The files of a tree, counted.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct TreeSummary {
     /// Regular files; a hard-linked one counts once.
     pub files: u64,
@@ -105,6 +110,7 @@ pub struct TreeSummary {
 /// A directory with all that is below it.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct DirectorySummary {
     /// Its path.
     pub path: String,
@@ -119,6 +125,7 @@ pub struct DirectorySummary {
 /// One of the largest files.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Largest {
     /// Its size in bytes.
     pub size: u64,
@@ -129,6 +136,7 @@ pub struct Largest {
 /// One entry of a tree.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct EntrySummary {
     /// Its path, escaped for display.
     pub path: String,

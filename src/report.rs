@@ -41,6 +41,7 @@ impl fmt::Display for Code {
 
 /// One thing that was looked at on the way to a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Evidence {
     /// What was looked at: a path that was tried, or a fact such as `PT_INTERP of /bin/busybox`.
     pub subject: String,
@@ -76,6 +77,7 @@ impl fmt::Display for FindingSubject {
 /// One finding: all that is known about it, as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Finding {
     /// The stable code.
     pub code: Code,
@@ -119,6 +121,7 @@ fn as_text<S: Serializer>(platforms: &[Platform], serializer: S) -> Result<S::Ok
 
 /// Everything that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Report {
     /// In the order in which they were found, which is the same every time.
     pub findings: Vec<Finding>,

@@ -205,7 +205,8 @@ fn a_flat_index_names_each_platform_for_itself() {
     let folder = tempfile::tempdir().unwrap();
     let place = format!("oci:{}", folder.path().display());
     write(&place, &["v1", "v2"], "one").unwrap();
-    let options = WriteOptions { flat_index: true, ..WriteOptions::default() };
+    let mut options = WriteOptions::default();
+    options.flat_index = true;
     write_with(&place, &["v1"], "one", &options).unwrap();
     assert_eq!(tags(folder.path()), ["v1-amd64", "v1-arm64", "v2"]);
     assert_eq!(index(folder.path())["manifests"][1]["platform"]["architecture"], "arm64");
@@ -304,7 +305,8 @@ fn what_was_written_is_read_back_from_every_form() {
     let path = |name: &str| folder.path().join(name).display().to_string();
     let written = write(&format!("oci:{}", path("layout")), &["v1", "latest"], "one").unwrap();
     write(&format!("oci-archive:{}", path("x.tar")), &["v1"], "one").unwrap();
-    let flat = WriteOptions { flat_index: true, ..WriteOptions::default() };
+    let mut flat = WriteOptions::default();
+    flat.flat_index = true;
     write_with(&format!("oci:{}", path("flat")), &["v1"], "one", &flat).unwrap();
     let gzip = Command::new("gzip").arg("-k").arg(path("x.tar")).status().unwrap();
     assert!(gzip.success());

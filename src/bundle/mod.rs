@@ -26,8 +26,9 @@ mod why;
 
 mod collect;
 
-pub use collect::{BundleRequest, Collected, collect};
+pub(crate) use collect::{BundleRequest, Collected, collect};
 pub use error::BundleError;
-pub use extras::places;
-pub use reason::{REASONS, Reason, Reasons, read_recorded, recorded};
-pub use why::why;
+pub(crate) use extras::places;
+pub(crate) use reason::{REASONS, read_recorded, recorded};
+pub use reason::{Reason, Reasons};
+pub(crate) use why::why;

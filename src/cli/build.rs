@@ -15,7 +15,7 @@ use sazare::reference::{Repository, Tag};
 use sazare::render::{self, Text};
 use sazare::replace::NewFile;
 use sazare::report::Severity;
-use sazare::transport::{Place, WriteOptions, Written};
+use sazare::transport::{Place, Written};
 
 use super::args::{BuildArgs, Format, Global};
 use super::cache;
@@ -88,24 +88,22 @@ impl Job<'_> {
         let docker_platform = layout.docker_platform.as_deref().map(str::parse).transpose();
         let docker_platform =
             docker_platform.map_err(|error| CliError::Usage(format!("--docker-platform: {error}"), None))?;
-        let order = Order {
-            recipe,
-            platforms: &recipe.platforms,
-            name: name.clone(),
-            tags: recipe.tags.clone(),
-            when: request::when(recipe)?,
-            places: &self.places,
-            temporary: &request::temporary(),
-            temporary_size: request::temporary_size(global)?,
-            metadata_file: flags.result.metadata_file.as_deref(),
-            layers: request::layers(&flags.layers)?,
-            cache: cache.as_ref(),
-            began: cache::now(),
-            write: WriteOptions { flat_index: layout.flat_index, docker_platform },
-            allow: &verify::allowances(&flags.check.allow)?,
-            baseline: &verify::baseline(flags.check.baseline.as_deref())?,
-            traced: &self.traced,
-        };
+        let temporary = request::temporary();
+        let allow = verify::allowances(&flags.check.allow)?;
+        let baseline = verify::baseline(flags.check.baseline.as_deref())?;
+        let mut order = Order::new(recipe, &self.places, &temporary);
+        order.name = name.clone();
+        order.when = request::when(recipe)?;
+        order.temporary_size = request::temporary_size(global)?;
+        order.metadata_file = flags.result.metadata_file.as_deref();
+        order.layers = request::layers(&flags.layers)?;
+        order.cache = cache.as_ref();
+        order.began = cache::now();
+        order.write.flat_index = layout.flat_index;
+        order.write.docker_platform = docker_platform;
+        order.allow = &allow;
+        order.baseline = &baseline;
+        order.traced = &self.traced;
         let mut ready = pipeline::check(&order, console)?;
         if ready.checked().report.refuses() {
             return refused(ready.checked(), global, console);
@@ -174,7 +172,7 @@ impl Job<'_> {
 
 /// Says why nothing was written.
 fn refused(checked: &Checked, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
-    let Checked { report, verdicts } = checked;
+    let Checked { report, verdicts, .. } = checked;
     match global.format {
         Format::Human => console.tell(&verify::human(report, console)),
         format => console.result(&verify::render(report, verdicts, format, console))?,

@@ -64,15 +64,14 @@ fn rules(bundle: &BundleArgs, programs: &[String]) -> Result<recipe::Bundle, Cli
     let program = |text: &String| {
         if of_this_machine && text.contains('/') { plain(&here.join(text)) } else { text.clone() }
     };
-    Ok(recipe::Bundle {
-        root: bundle.root.as_ref().map(|root| HostPath::new(Path::new(""), root.as_str())),
-        include: globs("--include", &bundle.include)?,
-        exclude: globs("--exclude", &bundle.exclude)?,
-        with: bundle.with.iter().map(|kind| extra(*kind)).collect(),
-        directories: bundle.mkdir.iter().map(directory).collect::<Result<_, _>>()?,
-        install_to: bundle.install_to.as_ref().map(Template::new),
-        ..recipe::Bundle::new(RuleOrigin::command_line(), programs.iter().map(program))
-    })
+    let mut rules = recipe::Bundle::new(RuleOrigin::command_line(), programs.iter().map(program));
+    rules.root = bundle.root.as_ref().map(|root| HostPath::new(Path::new(""), root.as_str()));
+    rules.include = globs("--include", &bundle.include)?;
+    rules.exclude = globs("--exclude", &bundle.exclude)?;
+    rules.with = bundle.with.iter().map(|kind| extra(*kind)).collect();
+    rules.directories = bundle.mkdir.iter().map(directory).collect::<Result<_, _>>()?;
+    rules.install_to = bundle.install_to.as_ref().map(Template::new);
+    Ok(rules)
 }
 
 /// A path without `.`; `..` stays, since what it means depends on links.
@@ -147,7 +146,9 @@ fn recipe(bundle: &BundleArgs, rules: &recipe::Bundle, global: &Global, console:
             "name it with --platform",
         ));
     }
-    let mut parts = Parts { platforms, bundle: Some(rules.clone()), ..Parts::default() };
+    let mut parts = Parts::default();
+    parts.platforms = platforms;
+    parts.bundle = Some(rules.clone());
     request::override_parts(&mut parts, &bundle.image)?;
     Recipe::new(parts).map_err(|error| CliError::Usage(error.to_string(), None))
 }

@@ -116,7 +116,9 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
         None if roots > 0 && roots == wanted.len() => {
             for (platform, folder) in wanted {
                 if let Some(folder) = folder {
-                    sources.push(Source { platforms: vec![platform.clone()], ..source(folder) });
+                    let mut source = source(folder);
+                    source.platforms = vec![platform.clone()];
+                    sources.push(source);
                 }
             }
         }
@@ -133,7 +135,10 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
             "add --platform linux/amd64 or --platform linux/arm64: it is never detected from this machine",
         ));
     }
-    Ok(Parts { sources, platforms: wanted.iter().map(|(platform, _)| platform.clone()).collect(), ..Parts::default() })
+    let mut parts = Parts::default();
+    parts.sources = sources;
+    parts.platforms = wanted.iter().map(|(platform, _)| platform.clone()).collect();
+    Ok(parts)
 }
 
 /// Overrides the recipe with the flags.
@@ -178,18 +183,17 @@ pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), CliEr
 
 /// What the flags say about how a container is started.
 fn config(config: &Config) -> Result<Changes, CliError> {
-    Ok(Changes {
-        user: config.user.clone(),
-        env: config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?,
-        entrypoint: config.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?,
-        cmd: config.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?,
-        workdir: config.workdir.clone(),
-        labels: config.label.iter().map(|text| pair("--label", text)).collect::<Result<_, _>>()?,
-        expose: config.expose.iter().cloned().collect(),
-        volumes: config.volume.iter().cloned().collect(),
-        stop_signal: config.stop_signal.clone(),
-        ..Changes::default()
-    })
+    let mut changes = Changes::default();
+    changes.user = config.user.clone();
+    changes.env = config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?;
+    changes.entrypoint = config.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?;
+    changes.cmd = config.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?;
+    changes.workdir = config.workdir.clone();
+    changes.labels = config.label.iter().map(|text| pair("--label", text)).collect::<Result<_, _>>()?;
+    changes.expose = config.expose.iter().cloned().collect();
+    changes.volumes = config.volume.iter().cloned().collect();
+    changes.stop_signal = config.stop_signal.clone();
+    Ok(changes)
 }
 
 /// `NAME=VALUE`.
@@ -255,8 +259,10 @@ pub fn when(recipe: &Recipe) -> Result<Epoch, CliError> {
 
 /// How the flags ask for layers to be written.
 pub fn layers(flags: &Layers) -> Result<LayerOptions, CliError> {
-    let compression = compression(flags.compression, flags.compression_level)?;
-    Ok(LayerOptions { compression, jobs: jobs(flags.jobs) })
+    let mut options = LayerOptions::default();
+    options.compression = compression(flags.compression, flags.compression_level)?;
+    options.jobs = jobs(flags.jobs);
+    Ok(options)
 }
 
 fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, CliError> {

@@ -25,12 +25,10 @@ pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<Ex
     }
     let wanted: Vec<Platform> =
         request::platforms(&verify.platform)?.into_iter().map(|(platform, _)| platform).collect();
-    let policy = Policy {
-        allow: allowances(&verify.allow)?,
-        baseline: baseline(verify.baseline.as_deref())?,
-        threads: request::jobs(None),
-        ..Policy::default()
-    };
+    let mut policy = Policy::default();
+    policy.allow = allowances(&verify.allow)?;
+    policy.baseline = baseline(verify.baseline.as_deref())?;
+    policy.threads = request::jobs(None);
     let init = verify.init.parse().map_err(|error| CliError::Usage(format!("--init: {error}"), None))?;
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;

@@ -53,7 +53,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// The error behind an `io::Error` that came out of a [`BlobWriter`](super::BlobWriter), and any other as one about `path`.
+    /// The error behind an `io::Error` that came out of a `BlobWriter`, and any other as one about `path`.
     pub fn from_write(path: &Path, error: io::Error) -> StoreError {
         match error.downcast::<StoreError>() {
             Ok(error) => error,

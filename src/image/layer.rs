@@ -30,6 +30,7 @@ const LARGE: usize = 2 << 20;
 
 /// How layers are written.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct LayerOptions {
     /// The form of the blob.
     pub compression: Compression,
@@ -37,8 +38,15 @@ pub struct LayerOptions {
     pub jobs: usize,
 }
 
+impl Default for LayerOptions {
+    fn default() -> LayerOptions {
+        LayerOptions { compression: Compression::DEFAULT, jobs: 1 }
+    }
+}
+
 /// A layer that was written.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Layer {
     /// The blob.
     pub descriptor: Descriptor,

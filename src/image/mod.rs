@@ -19,13 +19,16 @@ mod layer;
 
 mod assemble;
 
-pub use assemble::{Assembled, assemble, combine};
+pub(crate) use assemble::{Assembled, assemble, combine};
 pub use cache::Cache;
 pub use error::StoreError;
-pub use flatten::{FlattenError, flatten};
-pub use layer::{Layer, LayerError, LayerOptions, LayerWriter};
+pub use flatten::FlattenError;
+pub(crate) use flatten::flatten;
+pub(crate) use layer::LayerWriter;
+pub use layer::{Layer, LayerError, LayerOptions};
 pub use model::{Finished, Image, PlatformImage};
-pub use plan::{LayerPlan, plan_layers};
-pub use reuse::Reuse;
+pub(crate) use plan::{LayerPlan, plan_layers};
+pub(crate) use reuse::Reuse;
 pub use segment::WhiteoutTooLong;
-pub use store::{Blob, BlobStore, BlobWriter, Blobs, read_small};
+pub(crate) use store::read_small;
+pub use store::{Blob, BlobStore, Blobs};

@@ -19,6 +19,7 @@ use super::version::Version;
 /// One file, described.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Description {
     /// Its path without links.
     pub path: String,
@@ -97,6 +98,7 @@ impl fmt::Display for FileKind {
 /// One needed library.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Library {
     /// The needed name.
     pub name: String,

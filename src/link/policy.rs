@@ -33,6 +33,7 @@ impl fmt::Display for Libc {
 
 /// What the verifier gets beside the tree: the recipe's `[verify]`, `--allow`, `--baseline`.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Policy {
     /// Nothing may need a loader.
     pub static_only: bool,
@@ -94,6 +95,11 @@ impl fmt::Debug for Allowance {
 pub struct Baseline(BTreeSet<String>);
 
 impl Baseline {
+    /// No findings.
+    pub const fn empty() -> Baseline {
+        Baseline(BTreeSet::new())
+    }
+
     /// Reads the text of a baseline file. Empty lines and lines that start with `#` are skipped.
     pub fn parse(text: &str) -> Baseline {
         let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));

@@ -14,6 +14,7 @@ use super::version::Version;
 
 /// What is to be verified.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Subject<'a> {
     /// The tree.
     pub tree: &'a Tree,
@@ -25,6 +26,13 @@ pub struct Subject<'a> {
     pub purpose: Purpose,
     /// What is asked for and accepted.
     pub policy: &'a Policy,
+}
+
+impl<'a> Subject<'a> {
+    /// A tree for a platform, without settings.
+    pub fn new(tree: &'a Tree, platform: &'a Platform, purpose: Purpose, policy: &'a Policy) -> Subject<'a> {
+        Subject { tree, platform, settings: None, purpose, policy }
+    }
 }
 
 /// What a tree is for.
@@ -47,6 +55,7 @@ pub enum Purpose {
 
 /// What was found in a tree.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Verification {
     /// The findings.
     pub report: Report,
@@ -59,6 +68,7 @@ pub struct Verification {
 /// One ELF program of a tree.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct Program {
     /// Its first name.
     pub path: String,
@@ -81,6 +91,7 @@ pub struct Program {
 /// Which version of glibc is required, and by which file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub struct GlibcRequirement {
     /// The version, such as `2.34`.
     pub version: Version,

@@ -15,8 +15,8 @@ mod documents;
 pub use canonical::canonical;
 pub use configuration::{Configuration, ConfigurationError, HistoryEntry};
 pub use documents::{
-    Annotations, CONTAINERD_NAME, DOCUMENT_MAX, DocumentError, EMPTY_LAYOUT, REF_NAME, descriptor, index, manifest,
-    platform_of, read_document,
+    Annotations, CONTAINERD_NAME, DocumentError, EMPTY_LAYOUT, REF_NAME, descriptor, index, manifest, platform_of,
 };
+pub(crate) use documents::{DOCUMENT_MAX, read_document};
 pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};
 pub use settings::{Changes, DEFAULT_PATH, Healthcheck, Settings};

@@ -11,6 +11,7 @@ pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 
 /// The settings that this program understands. Empty stands for absent, which engines treat alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Settings {
     /// `user`, `uid`, `user:group` or `uid:gid`.
     pub user: String,
@@ -55,6 +56,7 @@ pub struct Healthcheck {
 
 /// What a recipe says about the settings; `None` keeps what the base says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Changes {
     /// Replaces the user.
     pub user: Option<String>,

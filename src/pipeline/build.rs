@@ -34,6 +34,7 @@ pub enum Outcome {
 }
 
 /// What was found.
+#[non_exhaustive]
 pub struct Checked {
     /// Every finding once.
     pub report: Report,
@@ -42,6 +43,7 @@ pub struct Checked {
 }
 
 /// What was built.
+#[non_exhaustive]
 pub struct Built {
     /// The image, and what a tag of it points at, where a place holds an image.
     pub image: Option<(Digest, Image)>,
@@ -78,6 +80,7 @@ pub struct Ready<'a> {
 }
 
 /// A tree that is to be written.
+#[non_exhaustive]
 pub struct Candidate<'a> {
     /// The platform.
     pub platform: &'a Platform,

@@ -16,6 +16,7 @@ use crate::trial::TrialError;
 
 /// Why the work ended early.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum BuildError {
     /// Staging failed.
     #[error(transparent)]

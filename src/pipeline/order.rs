@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::error::BuildError;
 use crate::bundle::trace::Traced;
+use crate::codec::SCRATCH_MAX;
 use crate::codec::compress::FileCompression;
 use crate::epoch::Epoch;
 use crate::image::{Cache, LayerOptions};
@@ -21,6 +22,7 @@ use crate::transport::{self, Place, TransportError, WriteOptions};
 
 /// What is to be built, how, and where it goes.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Order<'a> {
     /// The recipe.
     pub recipe: &'a Recipe,
@@ -54,6 +56,34 @@ pub struct Order<'a> {
     pub baseline: &'a Baseline,
     /// What a run was seen to use, for the recipe's bundle.
     pub traced: &'a BTreeSet<Traced>,
+}
+
+static NO_BASELINE: Baseline = Baseline::empty();
+static NOT_TRACED: BTreeSet<Traced> = BTreeSet::new();
+
+impl<'a> Order<'a> {
+    /// Builds what the recipe says for all of its platforms, with one thread and without a cache. `temporary` is used where no
+    /// place has a folder.
+    pub fn new(recipe: &'a Recipe, places: &'a [Place], temporary: &'a Path) -> Order<'a> {
+        Order {
+            recipe,
+            platforms: &recipe.platforms,
+            name: recipe.name.clone(),
+            tags: recipe.tags.clone(),
+            when: recipe.created.unwrap_or(Epoch::DEFAULT),
+            places,
+            temporary,
+            temporary_size: SCRATCH_MAX,
+            metadata_file: None,
+            layers: LayerOptions::default(),
+            cache: None,
+            began: SystemTime::UNIX_EPOCH,
+            write: WriteOptions::default(),
+            allow: &[],
+            baseline: &NO_BASELINE,
+            traced: &NOT_TRACED,
+        }
+    }
 }
 
 /// What is written to one place. The numbers are those of platforms.

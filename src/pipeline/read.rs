@@ -13,6 +13,7 @@ use crate::transport::{self, Opened, Place};
 use crate::tree::{Follow, Tree};
 
 /// What was found in the tree of one platform.
+#[non_exhaustive]
 pub struct Verdict {
     /// The platform.
     pub platform: Platform,
@@ -124,6 +125,7 @@ pub(super) fn known(image: &PlatformImage) -> Result<&Platform, BuildError> {
 
 /// Why a name is in each tree that was read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Why {
     /// The platform of an image.
     pub platform: Option<ImagePlatform>,

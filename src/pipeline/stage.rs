@@ -29,6 +29,7 @@ pub(super) struct Staged {
 
 /// What was bundled for one platform.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Bundled {
     /// The platform.
     pub platform: Platform,

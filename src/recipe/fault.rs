@@ -51,6 +51,7 @@ pub struct Position {
 
 /// One thing that is wrong. Its words may quote the recipe, so control characters in them are escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// Where.
     pub place: Position,
@@ -117,6 +118,7 @@ impl fmt::Display for Faults {
 
 /// Why there is no recipe.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecipeError {
     /// The file cannot be read: an input that is missing, not a recipe that is wrong.
     #[error("cannot read the recipe {path}: {1}", path = .0.display())]

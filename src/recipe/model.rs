@@ -20,6 +20,7 @@ pub struct Recipe(Parts);
 
 /// Everything that a recipe can say.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Parts {
     /// Name of the image, without a tag.
     pub name: Option<Repository>,
@@ -143,6 +144,7 @@ impl Base {
 
 /// Programs that are taken out of a root with what they need.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Bundle {
     /// Where it was asked for.
     pub origin: RuleOrigin,
@@ -180,6 +182,7 @@ impl Bundle {
 
 /// One tree that is copied.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Source {
     /// Where it was asked for.
     pub origin: RuleOrigin,
@@ -346,6 +349,7 @@ impl LayerMatcher {
 
 /// What the verifier is told.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Verify {
     /// Nothing may need a loader.
     pub r#static: bool,
@@ -372,6 +376,7 @@ pub struct Allow {
 
 /// How an initramfs is made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Initramfs {
     /// The program that the kernel starts; without, `/init`.
     pub init: Option<ImagePath>,

@@ -17,6 +17,7 @@ use crate::tree::ContentError;
 
 /// Why a recipe cannot be staged, and which line of it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct StageError {
     /// The line.
     pub origin: RuleOrigin,

@@ -34,4 +34,4 @@ mod staging;
 
 pub use builder::InsertError;
 pub use error::{Problem, StageError};
-pub use staging::{Request, Staged, stage};
+pub(crate) use staging::{Request, stage};

@@ -14,6 +14,7 @@ use crate::tree::ContentError;
 
 /// Why an image cannot be read from a place or written to it.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// A text that is not a place.
     #[error(transparent)]

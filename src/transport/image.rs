@@ -15,6 +15,7 @@ use crate::progress::{Action, Progress, Step};
 
 /// How an image is written.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct WriteOptions {
     /// Put the manifests of the platforms into `index.json` itself, for tools that know no nested index.
     pub flat_index: bool,

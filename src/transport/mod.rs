@@ -41,8 +41,8 @@ mod rootfs;
 
 pub use error::TransportError;
 pub use image::{WriteOptions, check, prepare_image};
-pub use initramfs::{archive_form, prepare_initramfs};
+pub(crate) use initramfs::{archive_form, prepare_initramfs};
 pub use open::{Opened, open};
 pub use pending::{Pending, Written, WrittenImage, WrittenInitramfs, WrittenRootfs};
 pub use place::{Place, PlaceError};
-pub use rootfs::{check_rootfs, prepare_rootfs};
+pub(crate) use rootfs::{check_rootfs, prepare_rootfs};

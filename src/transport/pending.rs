@@ -48,6 +48,7 @@ pub enum Written {
 
 /// An image that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrittenImage {
     /// The place, as people name it.
     pub place: String,
@@ -61,6 +62,7 @@ pub struct WrittenImage {
 
 /// An initramfs that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrittenInitramfs {
     /// The file.
     pub file: PathBuf,
@@ -76,6 +78,7 @@ pub struct WrittenInitramfs {
 
 /// A root file system that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct WrittenRootfs {
     /// The folder.
     pub folder: PathBuf,

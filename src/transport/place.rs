@@ -47,6 +47,7 @@ const READABLE: &str = "tar:FILE";
 
 /// Why a text is not a place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PlaceError {
     /// A prefix without a path behind it, or nothing at all.
     #[error("a place needs a path: {0:?}")]

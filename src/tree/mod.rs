@@ -17,7 +17,7 @@ mod inodes;
 
 mod resolve;
 
-pub use clock::writeback_seconds;
+pub(crate) use clock::writeback_seconds;
 pub use content::{Backing, Content, ContentError, ContentReader, HostFile, HostFolder, Origin, Stamp};
 pub use entries::{Entries, EntriesIter, InodeId};
 pub use inodes::{DeviceNumber, Entry, Inode, InodeSet, Kind, Tree, Walk, WalkEntry};

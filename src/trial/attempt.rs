@@ -43,6 +43,7 @@ pub struct Trial<'a> {
 
 /// What came of it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct TrialOutcome {
     /// The method that was used.
     pub method: Method,

@@ -150,10 +150,11 @@ fn is_acceptable(bytes: &[u8], arch: Arch) -> bool {
 }
 
 fn judge(tree: &Tree, platform: &Platform, entrypoint: &str) -> Verification {
-    let settings = Settings { entrypoint: vec![entrypoint.into()], ..Settings::default() };
-    let policy = Policy { threads: 1, ..Policy::default() };
-    verify(&Subject { tree, platform, settings: Some(&settings), purpose: Purpose::Container, policy: &policy })
-        .unwrap()
+    let (mut settings, policy) = (Settings::default(), Policy::default());
+    settings.entrypoint = vec![entrypoint.into()];
+    let mut subject = Subject::new(tree, platform, Purpose::Container, &policy);
+    subject.settings = Some(&settings);
+    verify(&subject).unwrap()
 }
 
 fn tree(files: &[(&str, &[u8])]) -> Tree {

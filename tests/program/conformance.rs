@@ -237,8 +237,9 @@ impl Root {
 
     /// Compares all or some programs of the root.
     fn judge(&self, purpose: Purpose) -> Verification {
-        let (platform, policy) = (Platform::new(self.arch), Policy { threads: 2, ..Policy::default() });
-        verify(&Subject { tree: &self.tree, platform: &platform, settings: None, purpose, policy: &policy }).unwrap()
+        let (platform, mut policy) = (Platform::new(self.arch), Policy::default());
+        policy.threads = 2;
+        verify(&Subject::new(&self.tree, &platform, purpose, &policy)).unwrap()
     }
 }
 

@@ -84,15 +84,9 @@ fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Verification {
         tree.insert(library, name("/ld-musl-x86_64.so.1"), file(loader));
     }
     let app = ImagePath::parse(b"/app").unwrap();
-    let policy = Policy { programs: vec![app], ..Policy::default() };
-    verify(&Subject {
-        tree: &tree,
-        platform: &Platform::new(Arch::Amd64),
-        settings: None,
-        purpose: Purpose::Programs(Vec::new()),
-        policy: &policy,
-    })
-    .unwrap()
+    let mut policy = Policy::default();
+    policy.programs = vec![app];
+    verify(&Subject::new(&tree, &Platform::new(Arch::Amd64), Purpose::Programs(Vec::new()), &policy)).unwrap()
 }
 
 /// Tests every mutant of a program whose headers end at `end`. Returns how many the kernel refused.

@@ -9,7 +9,7 @@
 //!   or one zstd frame, made by libzstd's own workers, which cut the stream the same way for any number of workers of one or more.
 //!
 //! With the feature `native`, gzip is made by libdeflate, which is smaller and faster at once; without it by zlib-rs,
-//! with other digests. [`writer_id`] names it. The versions of all libraries are pinned (`library.rs`).
+//! with other digests. `writer_id` names it. The versions of all libraries are pinned (`library.rs`).
 
 mod coder;
 mod deflate;
@@ -27,10 +27,11 @@ mod writer;
 
 mod whole;
 
-pub use coder::{Coded, Coder};
-pub use form::{Form, decompressed, form, form_of, reader};
-pub use library::{LIBDEFLATE, LIBZSTD, LZMA_RUST2, ZLIB_RS};
-pub use piece::Piece;
-pub use pool::BufferPool;
+pub(crate) use coder::Coded;
+pub(crate) use form::{Form, decompressed, form, form_of, reader};
+pub use library::{LIBDEFLATE, LIBZSTD, ZLIB_RS};
+pub(crate) use piece::Piece;
+pub(crate) use pool::BufferPool;
 pub use whole::{FileCompression, FileCompressor};
-pub use writer::{Compression, Packer, writer_id};
+pub(crate) use writer::writer_id;
+pub use writer::{Compression, Packer};

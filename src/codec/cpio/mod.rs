@@ -22,4 +22,5 @@ mod writer;
 
 pub use error::{CpioReadError, Spot};
 pub use reader::{Cpio, read_cpio};
-pub use writer::{CpioError, write_cpio};
+pub use writer::CpioError;
+pub(crate) use writer::write_cpio;

@@ -40,8 +40,6 @@ pub struct TarEntry {
     pub meta: Metadata,
     /// What it is.
     pub kind: TarKind,
-    /// Where its header begins, for messages.
-    pub offset: u64,
 }
 
 /// What an entry is.
@@ -234,7 +232,6 @@ fn entry(
         },
         name,
         kind,
-        offset,
     })
 }
 

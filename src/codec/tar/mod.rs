@@ -17,7 +17,9 @@ mod writer;
 
 mod unpack;
 
-pub use entries::{TarEntries, TarEntry, TarKind};
-pub use format::{begins_archive, padding};
-pub use unpack::{TarError, Whiteouts, apply, read_tar, read_tar_file};
-pub use writer::{Body, END, header};
+pub(crate) use entries::{TarEntries, TarKind};
+pub(crate) use format::{begins_archive, padding};
+pub use unpack::TarError;
+pub(crate) use unpack::{Whiteouts, apply, read_tar, read_tar_file};
+pub(crate) use writer::END;
+pub use writer::{Body, header};
