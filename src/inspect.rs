@@ -316,9 +316,9 @@ mod tests {
         let root = tree.root();
         let name = |text: &str| Name::new(text.as_bytes()).unwrap();
         let file = Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(Content::Bytes([1; 7].into())) };
-        let directory = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
-        let below = tree.insert(root, name("d"), directory.clone());
-        let deep = tree.insert(below, name("e"), directory);
+        let directory = Metadata::new(Mode::DIRECTORY, 0);
+        let below = tree.insert_directory(root, name("d"), directory.clone());
+        let deep = tree.insert_directory(below, name("e"), directory);
         let id = tree.insert(deep, name("b"), file);
         tree.link(root, name("a"), id);
         tree.link(below, name("c"), id);

@@ -591,8 +591,8 @@ mod tests {
         let sample = |runpath: &str| {
             let mut sample = root().elf("/usr/bin/app", &search(runpath)).directory("/opt/closed").directory("/srv");
             for path in ["/opt/closed", "/srv"] {
-                let id = sample.tree.get(&path.parse().unwrap()).unwrap();
-                sample.tree.close(id);
+                let directory = sample.tree.get_directory(&path.parse().unwrap()).unwrap();
+                sample.tree.close(directory);
             }
             sample
         };

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::reason::{Reason, Reasons};
 use crate::path::{ImagePath, display_bytes};
 use crate::recipe::Matcher;
-use crate::tree::{Follow, Inode, InodeId, Kind, Metadata, ResolveError, Resolved, Tree};
+use crate::tree::{DirectoryId, Follow, Inode, InodeId, Kind, Metadata, ResolveError, Resolved, Tree};
 
 /// A bundle that is being filled.
 pub(super) struct Packing<'a> {
@@ -24,7 +24,7 @@ pub(super) struct Packing<'a> {
 impl<'a> Packing<'a> {
     pub(super) fn new(root: &'a Tree, exclude: &'a Matcher) -> Packing<'a> {
         let tree = Tree::new(Metadata::clone(&root.inode(root.root()).meta));
-        let arrived = BTreeMap::from([(root.root(), tree.root())]);
+        let arrived = BTreeMap::from([(*root.root(), *tree.root())]);
         Packing { root, exclude, tree, reasons: Reasons::new(), arrived, fresh: VecDeque::new(), leading: Vec::new() }
     }
 
@@ -98,7 +98,7 @@ impl<'a> Packing<'a> {
         }
         let (parent, name) = (path.parent()?, path.file_name()?);
         let directory = match self.root.get(&parent).and_then(|id| self.arrived.get(&id)) {
-            Some(known) if self.tree.get(&parent) == Some(*known) => *known,
+            Some(known) if self.tree.get(&parent) == Some(*known) => self.tree.directory(*known)?,
             _ => self.copy_directories(&parent)?,
         };
         let inode = self.root.inode(id);
@@ -129,7 +129,7 @@ impl<'a> Packing<'a> {
         Some(new)
     }
 
-    fn copy_directories(&mut self, path: &ImagePath) -> Option<InodeId> {
+    fn copy_directories(&mut self, path: &ImagePath) -> Option<DirectoryId> {
         let mut here = ImagePath::root();
         let mut directory = self.tree.root();
         for part in path.components() {
@@ -137,11 +137,11 @@ impl<'a> Packing<'a> {
             here = here.join(&name);
             let id = self.root.get(&here)?;
             directory = match self.tree.child(directory, part) {
-                Some(known) => known,
+                Some(known) => self.tree.directory(known)?,
                 None => {
-                    let new =
-                        self.tree.insert(directory, name, Inode::directory(Metadata::clone(&self.root.inode(id).meta)));
-                    self.arrived.insert(id, new);
+                    let meta = Metadata::clone(&self.root.inode(id).meta);
+                    let new = self.tree.insert_directory(directory, name, meta);
+                    self.arrived.insert(id, *new);
                     new
                 }
             };
@@ -151,7 +151,7 @@ impl<'a> Packing<'a> {
 
     /// Puts an entry of our own somewhere, with the directories above it.
     pub(super) fn put(&mut self, path: &ImagePath, inode: Inode, why: Reason) -> Result<InodeId, ResolveError> {
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(self.tree.root()) };
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(*self.tree.root()) };
         let destination = self.tree.destination(&parent)?;
         let mut directory = destination.directory;
         let mut here = destination.path;
@@ -161,7 +161,7 @@ impl<'a> Packing<'a> {
                 Some(inode) => Metadata::clone(&inode.meta),
                 None => Metadata::new(crate::tree::Mode::DIRECTORY, 0),
             };
-            directory = self.tree.insert(directory, name, Inode::directory(meta));
+            directory = self.tree.insert_directory(directory, name, meta);
         }
         self.reasons.entry(here.join(&name)).or_default().push(why);
         if let Some(known) = self.tree.child(directory, name.as_bytes())
@@ -178,7 +178,7 @@ impl<'a> Packing<'a> {
         self.reasons.remove(path);
         let mut here = path.clone();
         while let (Some(parent), Some(name)) = (here.parent(), here.file_name()) {
-            let Some(directory) = self.tree.get(&parent) else { return };
+            let Some(directory) = self.tree.get_directory(&parent) else { return };
             self.tree.remove(directory, name.as_bytes());
             let empty = self.tree.entries(directory).is_some_and(|entries| entries.is_empty());
             if !empty || parent.is_root() || self.reasons.contains_key(&parent) {

@@ -70,7 +70,7 @@ pub(super) fn shorten(
     let wanted: Vec<Found> = programs.iter().map(|program| found(closures, root, program)).collect();
     for path in candidates {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-        let Some(directory) = packing.tree.get(&parent) else { continue };
+        let Some(directory) = packing.tree.get_directory(&parent) else { continue };
         let Some(id) = packing.tree.remove(directory, name.as_bytes()) else { continue };
         let whole = packing.leads_as_before();
         if !whole || differs(packing, platform, programs, &wanted)? {

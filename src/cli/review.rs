@@ -150,7 +150,7 @@ fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), CliError> {
     if let Ok(destination) = tree.destination(&place) {
         let mut directory = destination.directory;
         for missing in destination.missing {
-            directory = tree.insert(directory, missing, Inode::directory(meta(0o755)));
+            directory = tree.insert_directory(directory, missing, meta(0o755));
         }
         tree.insert(directory, name, file);
     }

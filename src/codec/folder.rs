@@ -279,7 +279,7 @@ mod tests {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 1));
         let mut add = |path: &str, mode: u32, kind: Kind| {
             let path: ImagePath = path.parse().unwrap();
-            let directory = tree.get(&path.parent().unwrap()).unwrap();
+            let directory = tree.get_directory(&path.parent().unwrap()).unwrap();
             let inode = Inode { meta: Metadata::new(Mode::from_bits(mode), 1_000_000_000).into(), kind };
             tree.insert(directory, path.file_name().unwrap(), inode);
         };
@@ -289,7 +289,7 @@ mod tests {
         add("/var", 0o755, Kind::Directory(Default::default()));
         add("/var/pipe", 0o600, Kind::Fifo);
         let (bin, tool) =
-            (tree.get(&"/bin".parse().unwrap()).unwrap(), tree.get(&"/bin/tool".parse().unwrap()).unwrap());
+            (tree.get_directory(&"/bin".parse().unwrap()).unwrap(), tree.get(&"/bin/tool".parse().unwrap()).unwrap());
         tree.link(bin, crate::path::Name::new(b"same").unwrap(), tool);
         tree
     }

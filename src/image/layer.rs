@@ -328,7 +328,7 @@ mod tests {
         for line in lines {
             let place = |tree: &Tree, path: &str| {
                 let path: ImagePath = path.parse().unwrap();
-                (tree.get(&path.parent().unwrap()).unwrap(), path.file_name().unwrap())
+                (tree.get_directory(&path.parent().unwrap()).unwrap(), path.file_name().unwrap())
             };
             if let Some(path) = line.strip_prefix('-') {
                 let (directory, name) = place(tree, path);

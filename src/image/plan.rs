@@ -121,7 +121,7 @@ fn changes(tree: &Tree, base: Option<&Tree>) -> Vec<(ImagePath, Item)> {
         return tree.walk().skip(1).map(|entry| (entry.path, Item::Entry(entry.id))).collect();
     };
     let mut changes = Vec::new();
-    let mut pending = vec![(ImagePath::root(), tree.root(), Some(base.root()))];
+    let mut pending = vec![(ImagePath::root(), *tree.root(), Some(*base.root()))];
     while let Some((path, id, base_id)) = pending.pop() {
         let inode = tree.inode(id);
         let below = base_id.map(|id| base.inode(id));

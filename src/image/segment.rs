@@ -187,7 +187,7 @@ impl<'a> Cutter<'a> {
         let items = self.items.as_mut()?;
         if !self.begun {
             self.begun = true;
-            self.entry(&ImagePath::root(), self.tree.root());
+            self.entry(&ImagePath::root(), *self.tree.root());
             return Some(Ok(()));
         }
         let Some((path, item)) = items.next() else {
@@ -213,7 +213,7 @@ impl<'a> Cutter<'a> {
             return;
         }
         let mut here = ImagePath::root();
-        let mut id = self.tree.root();
+        let mut id = *self.tree.root();
         let depth = path.components().count();
         for part in path.components().take(depth.saturating_sub(1)) {
             let (Ok(name), Some(child)) = (Name::new(part), self.tree.child(id, part)) else { break };

@@ -2,7 +2,7 @@
 
 use crate::elf::forge::Forge;
 use crate::path::ImagePath;
-use crate::tree::{Content, Inode, Kind, Metadata, Mode, Tree};
+use crate::tree::{Content, DirectoryId, Inode, Kind, Metadata, Mode, Tree};
 
 /// A tree under construction: parents appear by themselves.
 pub(crate) struct Sample {
@@ -49,11 +49,11 @@ impl Sample {
         self
     }
 
-    fn parent(&mut self, path: &ImagePath) -> crate::tree::InodeId {
+    fn parent(&mut self, path: &ImagePath) -> DirectoryId {
         let destination = self.tree.destination(&path.parent().unwrap()).unwrap();
         let mut directory = destination.directory;
         for name in destination.missing {
-            directory = self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)));
+            directory = self.tree.insert_directory(directory, name, Metadata::new(Mode::DIRECTORY, 0));
         }
         directory
     }

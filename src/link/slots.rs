@@ -37,24 +37,22 @@ impl<T> Slots<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tree::{Inode, Metadata, Mode, Tree};
+    use crate::tree::{Metadata, Mode, Tree};
 
     #[test]
     fn a_place_is_filled_once() {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
         let mut here = tree.root();
         for _ in 0..400 {
-            here = tree.insert(
-                here,
-                crate::path::Name::new(b"d").unwrap(),
-                Inode::directory(Metadata::new(Mode::DIRECTORY, 0)),
-            );
+            let name = crate::path::Name::new(b"d").unwrap();
+            here = tree.insert_directory(here, name, Metadata::new(Mode::DIRECTORY, 0));
         }
+        let (root, here) = (*tree.root(), *here);
         let slots = Slots::new(tree.inode_count());
         assert_eq!(slots.get(here), None);
         assert_eq!(slots.get_or_init(here, || 1), Some(&1));
         assert_eq!(slots.get_or_init(here, || 2), Some(&1));
-        assert_eq!((slots.get(here), slots.get(tree.root())), (Some(&1), None));
+        assert_eq!((slots.get(here), slots.get(root)), (Some(&1), None));
         assert_eq!(slots.iter().collect::<Vec<_>>(), [&1]);
         assert_eq!(Slots::new(1).get_or_init(here, || 1), None);
     }

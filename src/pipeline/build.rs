@@ -258,8 +258,10 @@ impl Ready<'_> {
         for (platform, path, content) in contents {
             for staged in self.staged.iter_mut().filter(|staged| staged.platform == *platform) {
                 for tree in [&mut staged.image, &mut staged.initramfs].into_iter().flatten() {
-                    if let Ok(found) = tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes) {
-                        tree.fill(found.id, content.clone());
+                    if let Ok(found) = tree.resolve(&ImagePath::root(), path.as_bytes(), Follow::Yes)
+                        && let Some(known) = tree.content_mut(found.id)
+                    {
+                        *known = content.clone();
                     }
                 }
             }

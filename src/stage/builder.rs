@@ -3,7 +3,7 @@
 use crate::codec::whiteout::{self, Meaning};
 use crate::epoch::Epoch;
 use crate::path::{ImagePath, Name, PathError};
-use crate::tree::{Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
+use crate::tree::{DirectoryId, Kind, Metadata, Mode, ResolveError, Tree};
 
 /// Why something cannot be placed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,22 +56,22 @@ impl TreeBuilder {
     }
 
     /// The directory at a path, through links; it and its parents are made where they are missing.
-    pub(crate) fn directory(&mut self, path: &ImagePath) -> Result<InodeId, InsertError> {
+    pub(crate) fn directory(&mut self, path: &ImagePath) -> Result<DirectoryId, InsertError> {
         let destination = self.tree.destination(path).map_err(|error| InsertError::Way(path.clone(), error))?;
         let mut here = destination.path;
         let mut directory = destination.directory;
         for name in destination.missing {
             here = here.join(&name);
             check_name(&here, &name)?;
-            let inode = Inode::directory(self.meta(Mode::DIRECTORY));
-            directory = self.tree.insert(directory, name, inode);
+            let meta = self.meta(Mode::DIRECTORY);
+            directory = self.tree.insert_directory(directory, name, meta);
         }
         Ok(directory)
     }
 
     /// Where an entry that is no directory belongs: its directory, made where it is missing, and its name there, which
     /// is free or may be replaced.
-    pub(crate) fn place(&mut self, path: &ImagePath) -> Result<(InodeId, Name), InsertError> {
+    pub(crate) fn place(&mut self, path: &ImagePath) -> Result<(DirectoryId, Name), InsertError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(InsertError::Root) };
         check_name(path, &name)?;
         let directory = self.directory(&parent)?;
@@ -82,7 +82,7 @@ impl TreeBuilder {
     /// Whether what has this name may be replaced by something that is no directory.
     pub(crate) fn check_replaceable(
         &self,
-        directory: InodeId,
+        directory: DirectoryId,
         name: &Name,
         path: &ImagePath,
     ) -> Result<(), InsertError> {
@@ -97,15 +97,17 @@ impl TreeBuilder {
     /// with this metadata, in place of what is there. The flag tells whether it is new.
     pub(crate) fn directory_in(
         &mut self,
-        directory: InodeId,
+        directory: DirectoryId,
         name: &Name,
         path: &ImagePath,
         meta: &Metadata,
-    ) -> Result<(InodeId, Found), InsertError> {
+    ) -> Result<(DirectoryId, Found), InsertError> {
         check_name(path, name)?;
         if let Some(id) = self.tree.child(directory, name.as_bytes()) {
+            if let Some(known) = self.tree.directory(id) {
+                return Ok((known, Found::Directory));
+            }
             match &self.tree.inode(id).kind {
-                Kind::Directory(_) => return Ok((id, Found::Directory)),
                 Kind::Symlink(_) => match self.tree.destination(path) {
                     Ok(_) => return Ok((self.directory(path)?, Found::Link)),
                     Err(error) if error.errno != crate::tree::Errno::NotADirectory => {
@@ -114,10 +116,10 @@ impl TreeBuilder {
                     // It leads to a file, so it is replaced as a file would be.
                     Err(_) => {}
                 },
-                Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
+                Kind::Directory(_) | Kind::File(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {}
             }
         }
-        Ok((self.tree.insert(directory, name.clone(), Inode::directory(meta.clone())), Found::Nothing))
+        Ok((self.tree.insert_directory(directory, name.clone(), meta.clone()), Found::Nothing))
     }
 }
 

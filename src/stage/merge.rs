@@ -46,7 +46,7 @@ pub(crate) fn adopt(
     }
     for path in left_out {
         let Some((parent, name)) = path.parent().zip(path.file_name()) else { continue };
-        if let Some(directory) = source.get(&parent) {
+        if let Some(directory) = source.get_directory(&parent) {
             source.remove(directory, name.as_bytes());
         }
     }
@@ -71,7 +71,7 @@ pub(crate) fn merge(
 ) -> Result<(), InsertError> {
     let destination = builder.directory(to)?;
     // Inodes of the source that arrived: a second name of one becomes a second name again.
-    let mut arrived: BTreeMap<InodeId, InodeId> = BTreeMap::from([(source.root(), destination)]);
+    let mut arrived: BTreeMap<InodeId, InodeId> = BTreeMap::from([(*source.root(), *destination)]);
     // Whatever has a number from here on was brought by this source.
     let first_new = builder.tree.inode_count();
     for entry in source.walk() {
@@ -80,7 +80,8 @@ pub(crate) fn merge(
             continue;
         }
         // A parent is a directory, which has one name only, and came before what it holds, unless it was left out.
-        let Some(directory) = source.get(&parent).and_then(|id| arrived.get(&id)).copied() else { continue };
+        let parent = source.get(&parent).and_then(|id| arrived.get(&id)).copied();
+        let Some(directory) = parent.and_then(|id| builder.tree.directory(id)) else { continue };
         let path = ImagePath::parse(to.join_path(&entry.path).as_bytes()).map_err(InsertError::Path)?;
         if let Kind::Directory(_) = &entry.inode.kind {
             let meta = meta(entry.inode);
@@ -88,7 +89,7 @@ pub(crate) fn merge(
             if found == Found::Directory {
                 builder.tree.set_meta(id, meta);
             }
-            arrived.insert(entry.id, id);
+            arrived.insert(entry.id, *id);
             continue;
         }
         builder.check_replaceable(directory, &name, &path)?;

@@ -244,7 +244,7 @@ fn remove(
             return Err(StageError::at(origin, Problem::Place(InsertError::Root)));
         };
         // What is below a directory that is gone is gone too.
-        if let Some(parent) = builder.tree.get(&parent) {
+        if let Some(parent) = builder.tree.get_directory(&parent) {
             builder.tree.remove(parent, name.as_bytes());
         }
     }

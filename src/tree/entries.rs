@@ -19,6 +19,25 @@ impl InodeId {
     }
 }
 
+/// The number of an inode that is a directory. What adds, removes or replaces names takes it, so that no name is lost in
+/// something else. [`Tree::directory`](super::Tree::directory) gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DirectoryId(pub(super) InodeId);
+
+impl std::ops::Deref for DirectoryId {
+    type Target = InodeId;
+
+    fn deref(&self) -> &InodeId {
+        &self.0
+    }
+}
+
+impl From<DirectoryId> for InodeId {
+    fn from(directory: DirectoryId) -> InodeId {
+        directory.0
+    }
+}
+
 /// How many names may move aside for one that comes between them or goes. Beyond that a real map is cheaper.
 const MOVES_MAX: usize = 512;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::content::{Content, HostFolder};
-use super::entries::{Entries, EntriesIter, InodeId};
+use super::entries::{DirectoryId, Entries, EntriesIter, InodeId};
 use super::metadata::{Metadata, Shared, Sharing};
 use crate::path::{ImagePath, Name, PathError};
 
@@ -82,23 +82,28 @@ impl Tree {
     }
 
     /// The root directory.
-    pub fn root(&self) -> InodeId {
-        InodeId(0)
+    pub fn root(&self) -> DirectoryId {
+        DirectoryId(InodeId(0))
     }
 
     /// An inode. Its number must come from this tree.
-    pub fn inode(&self, id: InodeId) -> &Inode {
-        &self.inodes[id.0 as usize]
+    pub fn inode(&self, id: impl Into<InodeId>) -> &Inode {
+        &self.inodes[id.into().index()]
     }
 
     /// The metadata of an inode, to change it for all its names.
-    pub fn meta_mut(&mut self, id: InodeId) -> &mut Metadata {
-        self.inodes[id.0 as usize].meta.alone()
+    pub fn meta_mut(&mut self, id: impl Into<InodeId>) -> &mut Metadata {
+        self.inodes[id.into().index()].meta.alone()
     }
 
     /// Gives an inode other metadata, for all its names.
-    pub fn set_meta(&mut self, id: InodeId, meta: Metadata) {
-        self.inodes[id.0 as usize].meta = self.sharing.share(meta);
+    pub fn set_meta(&mut self, id: impl Into<InodeId>, meta: Metadata) {
+        self.inodes[id.into().index()].meta = self.sharing.share(meta);
+    }
+
+    /// The number of an inode as that of a directory; `None` if it is something else. An inode never becomes another kind.
+    pub fn directory(&self, id: InodeId) -> Option<DirectoryId> {
+        self.inode(id).is_directory().then_some(DirectoryId(id))
     }
 
     /// How many inodes the table holds, unnamed ones included: the bound for tables that are indexed by
@@ -108,7 +113,7 @@ impl Tree {
     }
 
     /// The entries of a directory; `None` for anything else.
-    pub fn entries(&self, id: InodeId) -> Option<&Entries> {
+    pub fn entries(&self, id: impl Into<InodeId>) -> Option<&Entries> {
         match &self.inode(id).kind {
             Kind::Directory(entries) => Some(entries),
             Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
@@ -116,32 +121,47 @@ impl Tree {
     }
 
     /// Says of a directory that what it holds could not be read: a lookup in it ends with `EACCES`, not with `ENOENT`.
-    pub fn close(&mut self, directory: InodeId) {
-        self.closed.insert(directory);
+    pub fn close(&mut self, directory: DirectoryId) {
+        self.closed.insert(*directory);
     }
 
     /// Whether what a directory holds could not be read.
-    pub fn is_closed(&self, directory: InodeId) -> bool {
-        self.closed.contains(&directory)
+    pub fn is_closed(&self, directory: impl Into<InodeId>) -> bool {
+        self.closed.contains(&directory.into())
     }
 
     /// The entry `name` of a directory.
-    pub fn child(&self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
+    pub fn child(&self, directory: impl Into<InodeId>, name: &[u8]) -> Option<InodeId> {
         self.entries(directory)?.get(name)
     }
 
     /// The inode at a path, following no link at all.
     pub fn get(&self, path: &ImagePath) -> Option<InodeId> {
-        path.components().try_fold(self.root(), |directory, name| self.child(directory, name))
+        path.components().try_fold(*self.root(), |directory, name| self.child(directory, name))
     }
 
-    /// Adds an inode under a name, in place of what had that name. `directory` must be a directory of this tree.
-    pub fn insert(&mut self, directory: InodeId, name: Name, inode: Inode) -> InodeId {
+    /// The directory at a path, following no link at all.
+    pub fn get_directory(&self, path: &ImagePath) -> Option<DirectoryId> {
+        self.directory(self.get(path)?)
+    }
+
+    /// Adds an inode under a name, in place of what had that name.
+    pub fn insert(&mut self, directory: DirectoryId, name: Name, inode: Inode) -> InodeId {
         let Inode { meta, kind } = inode;
         let meta = self.sharing.share_too(meta);
         let id = self.push(Inode { meta, kind });
         self.link(directory, name, id);
         id
+    }
+
+    /// Adds an empty directory under a name, in place of what had that name.
+    pub fn insert_directory(&mut self, directory: DirectoryId, name: Name, meta: Metadata) -> DirectoryId {
+        DirectoryId(self.insert(directory, name, Inode::directory(meta)))
+    }
+
+    /// Adds an empty directory that has no name yet.
+    pub fn add_directory(&mut self, meta: Metadata) -> DirectoryId {
+        DirectoryId(self.add(meta, Kind::Directory(Entries::new())))
     }
 
     /// Adds an inode that has no name yet.
@@ -163,37 +183,32 @@ impl Tree {
     /// When it is no name.
     pub fn link_seen(
         &mut self,
-        directory: InodeId,
+        directory: DirectoryId,
         folder: &Arc<HostFolder>,
         at: u32,
         target: InodeId,
     ) -> Result<(), PathError> {
         let name = Name::new(folder.name(at).to_bytes())?;
-        if let Some(entries) = self.entries_mut(directory) {
-            entries.insert_seen(folder, at, name, target);
-        }
+        self.entries_mut(directory).insert_seen(folder, at, name, target);
         Ok(())
     }
 
     /// Makes room in an empty directory for so many names of a folder of this machine.
-    pub fn expect(&mut self, directory: InodeId, folder: &Arc<HostFolder>, names: usize) {
-        if let Some(entries) = self.entries_mut(directory) {
-            entries.expect(folder, names);
-        }
+    pub fn expect(&mut self, directory: DirectoryId, folder: &Arc<HostFolder>, names: usize) {
+        self.entries_mut(directory).expect(folder, names);
     }
 
-    /// Gives an inode one more name, in place of what had that name. `directory` must be a directory of this tree, and
-    /// `target` must not be one, or the tree would have a loop.
-    pub fn link(&mut self, directory: InodeId, name: Name, target: InodeId) {
-        if let Some(entries) = self.entries_mut(directory) {
-            entries.insert(name, target);
-        }
+    /// Gives an inode one more name, in place of what had that name. `target` must not be a directory that has a name already,
+    /// or the tree would have a loop.
+    pub fn link(&mut self, directory: DirectoryId, name: Name, target: InodeId) {
+        self.entries_mut(directory).insert(name, target);
     }
 
-    /// Gives a regular file other contents, for all its names. Anything else stays as it is.
-    pub fn fill(&mut self, id: InodeId, contents: Content) {
-        if let Kind::File(old) = &mut self.inodes[id.0 as usize].kind {
-            *old = contents;
+    /// The contents of a regular file, to change them for all its names; `None` for anything else.
+    pub fn content_mut(&mut self, id: InodeId) -> Option<&mut Content> {
+        match &mut self.inodes[id.index()].kind {
+            Kind::File(content) => Some(content),
+            Kind::Directory(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
         }
     }
 
@@ -208,15 +223,13 @@ impl Tree {
     }
 
     /// Takes a name away, with everything below it.
-    pub fn remove(&mut self, directory: InodeId, name: &[u8]) -> Option<InodeId> {
-        self.entries_mut(directory)?.remove(name)
+    pub fn remove(&mut self, directory: DirectoryId, name: &[u8]) -> Option<InodeId> {
+        self.entries_mut(directory).remove(name)
     }
 
     /// Takes all names of a directory away.
-    pub fn clear(&mut self, directory: InodeId) {
-        if let Some(entries) = self.entries_mut(directory) {
-            *entries = Entries::new();
-        }
+    pub fn clear(&mut self, directory: DirectoryId) {
+        *self.entries_mut(directory) = Entries::new();
     }
 
     /// Every name, the root first, each directory before what it holds, siblings sorted by bytes.
@@ -227,7 +240,7 @@ impl Tree {
     /// The inode of every name, in the order of [`Tree::walk`].
     pub fn walk_ids(&self) -> impl Iterator<Item = InodeId> + '_ {
         let mut open: Vec<EntriesIter<'_>> = self.entries(self.root()).map(Entries::iter).into_iter().collect();
-        std::iter::once(self.root()).chain(std::iter::from_fn(move || {
+        std::iter::once(*self.root()).chain(std::iter::from_fn(move || {
             loop {
                 match open.last_mut()?.next_id() {
                     Some(id) => {
@@ -309,10 +322,12 @@ impl Tree {
         self.inodes.shrink_to_fit();
     }
 
-    fn entries_mut(&mut self, id: InodeId) -> Option<&mut Entries> {
-        match &mut self.inodes[id.0 as usize].kind {
-            Kind::Directory(entries) => Some(entries),
-            Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => None,
+    fn entries_mut(&mut self, id: DirectoryId) -> &mut Entries {
+        match &mut self.inodes[id.index()].kind {
+            Kind::Directory(entries) => entries,
+            Kind::File(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
+                unreachable!("a directory's number is that of another tree")
+            }
         }
     }
 }
@@ -382,7 +397,7 @@ impl<'a> Walk<'a> {
         let id = match self.begun {
             false => {
                 self.begun = true;
-                self.tree.root()
+                *self.tree.root()
             }
             true => loop {
                 if std::mem::take(&mut self.inside) {
@@ -437,7 +452,7 @@ mod tests {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
         let root = tree.root();
         let z = tree.insert(root, name("z"), file());
-        let a = tree.insert(root, name("a"), Inode::directory(Metadata::new(Mode::DIRECTORY, 0)));
+        let a = tree.insert_directory(root, name("a"), Metadata::new(Mode::DIRECTORY, 0));
         tree.insert(root, name("a-b"), file());
         tree.link(a, name("y"), z);
         let paths: Vec<String> = tree.walk().map(|entry| entry.path.to_string()).collect();
@@ -463,7 +478,7 @@ mod tests {
         let root = tree.root();
         let z = tree.insert(root, name("z"), file());
         let gone = tree.insert(root, name("gone"), file());
-        let b = tree.insert(root, name("b"), Inode::directory(Metadata::new(Mode::DIRECTORY, 1)));
+        let b = tree.insert_directory(root, name("b"), Metadata::new(Mode::DIRECTORY, 1));
         tree.insert(b, name("y"), Inode { meta: Metadata::new(Mode::FILE, 2).into(), kind: Kind::Fifo });
         tree.link(b, name("x"), z);
         tree.insert(root, name("a"), Inode { meta: Metadata::new(Mode::FILE, 3).into(), kind: Kind::Fifo });

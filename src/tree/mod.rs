@@ -19,7 +19,7 @@ mod resolve;
 
 pub(crate) use clock::writeback_seconds;
 pub use content::{Backing, Content, ContentError, ContentReader, HostFile, HostFolder, Origin, Stamp};
-pub use entries::{Entries, EntriesIter, InodeId};
+pub use entries::{DirectoryId, Entries, EntriesIter, InodeId};
 pub use inodes::{DeviceNumber, Entry, Inode, InodeSet, Kind, Tree, Walk, WalkEntry};
 pub use metadata::{Metadata, Mode, ModeError, Shared, Xattrs};
 pub use resolve::{Destination, Errno, Follow, LINKS_MAX, ResolveError, Resolved};

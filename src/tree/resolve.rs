@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::fmt;
 
-use super::entries::InodeId;
+use super::entries::{DirectoryId, InodeId};
 use super::inodes::{Kind, Tree};
 use crate::path::{ImagePath, NAME_MAX, Name, PATH_MAX, display_bytes};
 
@@ -81,7 +81,7 @@ impl Error for ResolveError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// The directory that exists.
-    pub directory: InodeId,
+    pub directory: DirectoryId,
     /// Its path without links.
     pub path: ImagePath,
     /// The components that do not exist yet; empty when the whole path is that directory.
@@ -93,7 +93,7 @@ enum End {
     Found(Resolved),
     /// `name` is not in the directory; `rest` was still to come.
     Missing {
-        directory: InodeId,
+        directory: DirectoryId,
         path: ImagePath,
         name: Name,
         rest: VecDeque<Vec<u8>>,
@@ -123,8 +123,8 @@ impl Tree {
     pub fn destination(&self, path: &ImagePath) -> Result<Destination, ResolveError> {
         match self.walk_path(&ImagePath::root(), path.as_bytes(), Follow::Yes)? {
             End::Found(found) => {
-                if self.inode(found.id).is_directory() {
-                    return Ok(Destination { directory: found.id, path: found.path, missing: Vec::new() });
+                if let Some(directory) = self.directory(found.id) {
+                    return Ok(Destination { directory, path: found.path, missing: Vec::new() });
                 }
                 Err(ResolveError { errno: Errno::NotADirectory, at: found.path, links: found.links })
             }
@@ -158,7 +158,7 @@ impl Tree {
             return Err(fail(Errno::NotFound, &here, &links));
         }
         // The inodes from the root to `here`, so that `..` is a pop.
-        let mut trail = vec![self.root()];
+        let mut trail = vec![*self.root()];
         for name in here.components() {
             let Some(id) = trail.last().and_then(|directory| self.child(*directory, name)) else {
                 return Err(fail(Errno::NotFound, &here, &links));
@@ -167,10 +167,9 @@ impl Tree {
         }
         let mut rest: VecDeque<Vec<u8>> = path.split(|&byte| byte == b'/').map(<[u8]>::to_vec).collect();
         while let Some(part) = rest.pop_front() {
-            let current = trail[trail.len() - 1];
-            if !self.inode(current).is_directory() {
+            let Some(current) = self.directory(trail[trail.len() - 1]) else {
                 return Err(fail(Errno::NotADirectory, &here, &links));
-            }
+            };
             match part.as_slice() {
                 b"" | b"." => continue,
                 b".." => {
@@ -249,7 +248,7 @@ mod tests {
                 None => (*line, Kind::File(Content::Bytes([].into()))),
             };
             let path: ImagePath = path.parse().unwrap();
-            let directory = tree.get(&path.parent().unwrap()).unwrap();
+            let directory = tree.get_directory(&path.parent().unwrap()).unwrap();
             tree.insert(
                 directory,
                 path.file_name().unwrap(),

@@ -163,8 +163,8 @@ fn tree(files: &[(&str, &[u8])]) -> Tree {
         let name = path(name);
         let mut destination = tree.destination(&name.parent().unwrap()).unwrap();
         for missing in destination.missing {
-            let directory = Inode::directory(Metadata::new(Mode::DIRECTORY, 0));
-            destination.directory = tree.insert(destination.directory, missing, directory);
+            let meta = Metadata::new(Mode::DIRECTORY, 0);
+            destination.directory = tree.insert_directory(destination.directory, missing, meta);
         }
         let kind = Kind::File(Content::Bytes((*bytes).into()));
         let meta = Metadata::new(Mode::from_bits(0o755), 0);

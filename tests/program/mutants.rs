@@ -79,7 +79,7 @@ fn judge(bytes: &[u8], loader: Option<&[u8]>) -> Verification {
     let name = |path: &str| ImagePath::parse(path.as_bytes()).unwrap().file_name().unwrap();
     let root = tree.root();
     tree.insert(root, name("/app"), file(bytes));
-    let library = tree.insert(root, name("/lib"), Inode::directory(Metadata::new(Mode::DIRECTORY, 0)));
+    let library = tree.insert_directory(root, name("/lib"), Metadata::new(Mode::DIRECTORY, 0));
     if let Some(loader) = loader {
         tree.insert(library, name("/ld-musl-x86_64.so.1"), file(loader));
     }

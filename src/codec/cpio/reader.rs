@@ -21,7 +21,7 @@ use crate::codec::compress::Piece;
 use crate::codec::scratch::{Scratch, ScratchFile};
 use crate::input;
 use crate::path::{ImagePath, Name, display_bytes};
-use crate::tree::{Backing, Content, DeviceNumber, Inode, InodeId, Kind, Metadata, Mode, Tree};
+use crate::tree::{Backing, Content, DeviceNumber, DirectoryId, Inode, InodeId, Kind, Metadata, Mode, Tree};
 
 /// The most entries that are read: some hundred times what a distribution puts into an initramfs.
 const ENTRIES_MAX: u64 = 4 << 20;
@@ -424,8 +424,9 @@ impl Root<'_> {
             // The contents stand at one of the names, in most archives at the last.
             if let Kind::File(content) = kind
                 && content.size() > 0
+                && let Some(known) = self.tree.content_mut(id)
             {
-                self.tree.fill(id, content);
+                *known = content;
             }
             return;
         }
@@ -437,14 +438,14 @@ impl Root<'_> {
 
     /// The directory of an entry, through links. Two are there before any archive: the kernel brings them along
     /// (`usr/default_cpio_list`).
-    fn directory(&mut self, path: &ImagePath) -> Option<InodeId> {
+    fn directory(&mut self, path: &ImagePath) -> Option<DirectoryId> {
         let destination = self.tree.destination(path).ok()?;
         let missing: &[Name] = &destination.missing;
         match missing {
             [] => Some(destination.directory),
             [only] if destination.path.is_root() && matches!(only.as_bytes(), b"dev" | b"root") => {
                 let meta = Metadata::new(Mode::DIRECTORY, 0);
-                Some(self.tree.insert(destination.directory, only.clone(), Inode::directory(meta)))
+                Some(self.tree.insert_directory(destination.directory, only.clone(), meta))
             }
             _ => None,
         }

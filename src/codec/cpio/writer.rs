@@ -222,7 +222,7 @@ mod tests {
     use super::*;
     use crate::path::Name;
     use crate::progress::Silent;
-    use crate::tree::{Inode, InodeId, Metadata, Mode};
+    use crate::tree::{DirectoryId, Inode, Metadata, Mode};
     use std::process::{Command, Stdio};
     use std::sync::Arc;
 
@@ -242,16 +242,17 @@ mod tests {
     fn sample() -> Tree {
         let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 1_000_000_000));
         let root = tree.root();
-        let add = |tree: &mut Tree, directory: InodeId, text: &str, mode, kind| {
+        let add = |tree: &mut Tree, directory: DirectoryId, text: &str, mode, kind| {
             tree.insert(directory, name(text.as_bytes()), inode(mode, kind))
         };
-        let bin = add(&mut tree, root, "bin", 0o755, Kind::Directory(Default::default()));
+        let meta = Metadata::new(Mode::DIRECTORY, 1_000_000_000);
+        let bin = tree.insert_directory(root, name(b"bin"), meta.clone());
         let su = add(&mut tree, bin, "su", 0o4755, file("setuid"));
         tree.meta_mut(su).gid = 34;
         let busybox = add(&mut tree, bin, "busybox", 0o755, file("program"));
         tree.link(bin, name(b"sh"), busybox);
         tree.link(root, name(b"linuxrc"), busybox);
-        let dev = add(&mut tree, root, "dev", 0o755, Kind::Directory(Default::default()));
+        let dev = tree.insert_directory(root, name(b"dev"), meta);
         add(&mut tree, dev, "console", 0o600, Kind::CharDevice(DeviceNumber { major: 5, minor: 1 }));
         add(&mut tree, dev, "sda", 0o660, Kind::BlockDevice(DeviceNumber { major: 8, minor: 0 }));
         add(&mut tree, dev, "pipe", 0o644, Kind::Fifo);

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::DirError;
 use super::listing::{DirEntry, Found, Listing, Skip, Source, Unreadable};
 use super::reading::{Listings, with_readers};
-use crate::tree::{Entries, InodeId, Kind, Tree};
+use crate::tree::{DirectoryId, InodeId, Tree};
 
 /// What to read of a directory.
 pub struct ScanOptions<'a> {
@@ -77,9 +77,9 @@ impl Scan<'_> {
     /// Puts a directory, or a part of one, into the tree.
     fn directory(
         &mut self,
-        id: InodeId,
+        id: DirectoryId,
         mut listing: Listing,
-        pending: &mut Vec<(InodeId, usize)>,
+        pending: &mut Vec<(DirectoryId, usize)>,
     ) -> Result<(), DirError> {
         if listing.is_closed {
             self.tree.close(id);
@@ -91,9 +91,9 @@ impl Scan<'_> {
                 let child = match (known, found) {
                     (Some(known), _) => known,
                     (None, Found::Directory(ticket)) => {
-                        let child = self.tree.add(meta, Kind::Directory(Entries::new()));
+                        let child = self.tree.add_directory(meta);
                         pending.push((child, ticket));
-                        child
+                        *child
                     }
                     (None, Found::Other(kind)) => {
                         let child = self.tree.add(meta, kind);
@@ -115,6 +115,7 @@ impl Scan<'_> {
 mod tests {
     use super::*;
     use crate::path::ImagePath;
+    use crate::tree::Kind;
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{PermissionsExt, symlink};

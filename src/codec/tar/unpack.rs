@@ -16,7 +16,7 @@ use crate::codec::whiteout::{self, Meaning};
 use crate::failure::{Failure, FailureKind};
 use crate::input;
 use crate::path::{ImagePath, Name, PathError, display_bytes};
-use crate::tree::{Backing, Content, Follow, Inode, InodeId, Kind, Metadata, Mode, ResolveError, Tree};
+use crate::tree::{Backing, Content, DirectoryId, Follow, Inode, Kind, Metadata, Mode, ResolveError, Tree};
 
 /// What a directory without contents takes, in bytes.
 const PER_DIRECTORY: usize = 200;
@@ -159,12 +159,13 @@ impl Unpack<'_> {
             return Ok(());
         }
         // A deletion in a directory that is not there deletes nothing.
-        let Ok(parent) = self.tree.resolve(&ImagePath::root(), parent.as_bytes(), Follow::Yes) else { return Ok(()) };
+        let parent = self.tree.resolve(&ImagePath::root(), parent.as_bytes(), Follow::Yes).ok();
+        let Some(parent) = parent.and_then(|found| self.tree.directory(found.id)) else { return Ok(()) };
         match meaning {
             Meaning::Whiteout(hidden) => {
-                self.tree.remove(parent.id, hidden.as_bytes());
+                self.tree.remove(parent, hidden.as_bytes());
             }
-            Meaning::Opaque => self.tree.clear(parent.id),
+            Meaning::Opaque => self.tree.clear(parent),
             Meaning::Entry | Meaning::Reserved => {}
         }
         Ok(())
@@ -203,7 +204,7 @@ impl Unpack<'_> {
     }
 
     /// The directory that a new entry belongs into, made where it is missing: as engines make it, 0755 of root.
-    fn parent(&mut self, parent: &ImagePath, path: &ImagePath) -> Result<InodeId, TarError> {
+    fn parent(&mut self, parent: &ImagePath, path: &ImagePath) -> Result<DirectoryId, TarError> {
         let destination = self
             .tree
             .destination(parent)
@@ -213,20 +214,26 @@ impl Unpack<'_> {
             return Err(TarError::Io(self.archive.to_string(), io::Error::new(io::ErrorKind::InvalidData, fault)));
         }
         Ok(destination.missing.into_iter().fold(destination.directory, |directory, name| {
-            self.tree.insert(directory, name, Inode::directory(Metadata::new(Mode::DIRECTORY, 0)))
+            self.tree.insert_directory(directory, name, Metadata::new(Mode::DIRECTORY, 0))
         }))
     }
 
-    fn directory(&mut self, directory: InodeId, name: Name, meta: Metadata) {
+    fn directory(&mut self, directory: DirectoryId, name: Name, meta: Metadata) {
         match self.tree.child(directory, name.as_bytes()).filter(|id| self.tree.inode(*id).is_directory()) {
             Some(id) => *self.tree.meta_mut(id) = meta,
             None => {
-                self.tree.insert(directory, name, Inode::directory(meta));
+                self.tree.insert_directory(directory, name, meta);
             }
         }
     }
 
-    fn hardlink(&mut self, directory: InodeId, name: Name, path: &ImagePath, target: &[u8]) -> Result<(), TarError> {
+    fn hardlink(
+        &mut self,
+        directory: DirectoryId,
+        name: Name,
+        path: &ImagePath,
+        target: &[u8],
+    ) -> Result<(), TarError> {
         let missing = || TarError::Hardlink(self.archive.to_string(), path.to_string(), display_bytes(target));
         let target_path = self.path(target)?;
         let found = self.tree.resolve(&ImagePath::root(), target_path.as_bytes(), Follow::No).map_err(|_| missing())?;

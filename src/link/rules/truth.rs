@@ -115,7 +115,7 @@ fn compare(group: &str, decided_by: &[(&str, Vec<Case>)]) {
 fn write(folder: &Path, case: &Case) {
     let root = folder.join("root");
     fs::create_dir_all(&root).unwrap();
-    write_directory(&case.sample.tree, case.sample.tree.root(), &root);
+    write_directory(&case.sample.tree, *case.sample.tree.root(), &root);
     let settings = &case.settings;
     let start = serde_json::json!({
         "name": case.name,
