@@ -301,7 +301,8 @@ fn minbase_of_trixie_for_arm64_is_loaded_as_its_loader_loads_it() {
 
 /// Compares every program under musl, and starts the ones that other projects built for it.
 fn under_musl(suite: &str, arch: Arch) {
-    let (Some(mut root), Some(busybox)) = (Root::find("musl", suite, arch), musl_busybox()) else { return };
+    let Some(mut root) = Root::find("musl", suite, arch) else { return };
+    let Some(busybox) = musl_busybox() else { return };
     let name = if arch == Arch::Arm64 { "busybox-arm64" } else { "busybox" };
     install(busybox.join(name), root.folder.join("programs/busybox"));
     root.look();
