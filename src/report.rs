@@ -40,7 +40,7 @@ impl fmt::Display for Code {
 }
 
 /// One thing that was looked at on the way to a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[non_exhaustive]
 pub struct Evidence {
     /// What was looked at: a path that was tried, or a fact such as `PT_INTERP of /bin/busybox`.

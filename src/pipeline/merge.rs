@@ -1,7 +1,10 @@
 //! The findings of several trees as one report.
 
+use std::borrow::Cow;
+use std::collections::{BTreeMap, VecDeque};
+
 use crate::platform::Platform;
-use crate::report::{Finding, Report};
+use crate::report::{Code, Evidence, Finding, FindingSubject, Report, Severity};
 
 use super::read::Verdict;
 
@@ -18,11 +21,11 @@ pub fn merged(verdicts: &[Verdict]) -> Report {
     for platform in platforms {
         let mut findings = Vec::new();
         for tree in verdicts.iter().filter(|verdict| verdict.platform == *platform) {
-            merge(&mut findings, &tree.verification.report.findings, is_same_here, |known, finding| {
+            merge(&mut findings, &tree.verification.report.findings, here, |known, finding| {
                 known.severity = known.severity.max(finding.severity);
             });
         }
-        merge(&mut report.findings, &findings, is_same_elsewhere, |known, finding| {
+        merge(&mut report.findings, &findings, elsewhere, |known, finding| {
             known.platforms.extend(finding.platforms.iter().cloned());
         });
     }
@@ -34,39 +37,59 @@ pub fn merged(verdicts: &[Verdict]) -> Report {
 fn merge(
     known: &mut Vec<Finding>,
     new: &[Finding],
-    is_same: fn(&Finding, &Finding) -> bool,
+    key: impl for<'a> Fn(&'a Finding) -> Key<'a>,
     join: impl Fn(&mut Finding, &Finding),
 ) {
-    let mut free = vec![true; known.len()];
-    for finding in new {
-        match known.iter().zip(&free).position(|(known, free)| *free && is_same(known, finding)) {
-            Some(at) => {
-                free[at] = false;
-                join(&mut known[at], finding);
-            }
+    // Each known one counts once, the first one first.
+    let mut free: BTreeMap<Key<'_>, VecDeque<usize>> = BTreeMap::new();
+    for (at, finding) in known.iter().enumerate() {
+        free.entry(key(finding)).or_default().push_back(at);
+    }
+    let taken: Vec<Option<usize>> =
+        new.iter().map(|finding| free.get_mut(&key(finding)).and_then(VecDeque::pop_front)).collect();
+    for (finding, at) in new.iter().zip(taken) {
+        match at {
+            Some(at) => join(&mut known[at], finding),
             None => known.push(finding.clone()),
         }
     }
 }
 
-/// Whether two findings of one platform, in different trees, are about the same thing.
-fn is_same_here(one: &Finding, other: &Finding) -> bool {
-    // Each tree has its own word in messages.
-    let words =
-        |finding: &Finding| finding.message.replace("the initramfs", "the image").replace("the tree", "the image");
-    (one.code, &one.subject) == (other.code, &other.subject) && words(one) == words(other)
+/// What makes two findings the same.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Key<'a> {
+    code: Code,
+    subject: &'a FindingSubject,
+    message: Cow<'a, str>,
+    rest: Option<Rest<'a>>,
 }
 
-/// Whether two findings differ in nothing but the platform.
-fn is_same_elsewhere(one: &Finding, other: &Finding) -> bool {
-    *one == Finding { platforms: one.platforms.clone(), ..other.clone() }
+/// All else but the platforms.
+type Rest<'a> = (Severity, &'a [Evidence], Option<&'a str>, Option<&'a str>, &'a [String]);
+
+/// Of one platform, in different trees: both are about the same thing.
+fn here(finding: &Finding) -> Key<'_> {
+    let mut message = Cow::Borrowed(finding.message.as_str());
+    // Each tree has its own word in messages.
+    for word in ["the initramfs", "the tree"] {
+        if message.contains(word) {
+            message = message.replace(word, "the image").into();
+        }
+    }
+    Key { code: finding.code, subject: &finding.subject, message, rest: None }
+}
+
+/// On different platforms: they differ in nothing else.
+fn elsewhere(finding: &Finding) -> Key<'_> {
+    let Finding { code, severity, platforms: _, subject, message, evidence, run_time, fix, also } = finding;
+    let rest = (*severity, &**evidence, run_time.as_deref(), fix.as_deref(), &**also);
+    Key { code: *code, subject, message: message.into(), rest: Some(rest) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::link::Verification;
-    use crate::report::{Code, FindingSubject, Severity};
 
     fn verdict(platform: &str, findings: &[(&str, Severity, &str)]) -> Verdict {
         let findings = findings.iter().map(|(path, severity, message)| Finding {
