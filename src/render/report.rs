@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::text::{Paint, Text, plain};
@@ -202,30 +203,49 @@ pub fn description(one: &Description) -> Text {
 
 /// As JSON: counts, findings, and per platform the programs.
 pub fn json(report: &Report, verdicts: &[Verdict]) -> String {
-    let platforms: Vec<Value> = verdicts
-        .iter()
-        .map(|verdict| {
-            json!({
-                "platform": verdict.platform.to_string(),
-                "accepted": verdict.verification.accepted,
-                "programs": verdict.verification.programs,
-            })
+    // The keys are sorted, as in all our documents.
+    #[derive(Serialize)]
+    struct Document<'a> {
+        counts: Value,
+        findings: Each<'a>,
+        platforms: Vec<Value>,
+        version: u32,
+    }
+    let platforms = verdicts.iter().map(|verdict| {
+        json!({
+            "platform": verdict.platform.to_string(),
+            "accepted": verdict.verification.accepted,
+            "programs": verdict.verification.programs,
         })
-        .collect();
-    text(&json!({
-        "version": 1,
-        "counts": {
+    });
+    text(&Document {
+        counts: json!({
             "error": report.count(Severity::Error),
             "warning": report.count(Severity::Warning),
             "note": report.count(Severity::Note),
-        },
-        "findings": report.findings,
-        "platforms": platforms,
-    }))
+        }),
+        findings: Each(&report.findings, |finding| json!(finding)),
+        platforms: platforms.collect(),
+        version: 1,
+    })
 }
 
 /// As SARIF 2.1.0. The paths are those inside the image, below the base `ROOTFS`.
 pub fn sarif(report: &Report) -> String {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(rename = "$schema")]
+        schema: &'static str,
+        runs: [Run<'a>; 1],
+        version: &'static str,
+    }
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Run<'a> {
+        column_kind: &'static str,
+        results: Each<'a>,
+        tool: Value,
+    }
     let found: BTreeSet<&str> = report.findings.iter().map(|finding| finding.code.0).collect();
     let rules: Vec<Value> = link::CODES
         .iter()
@@ -238,33 +258,38 @@ pub fn sarif(report: &Report) -> String {
             })
         })
         .collect();
-    let results: Vec<Value> = report
-        .findings
-        .iter()
-        .map(|finding| {
-            json!({
-                "ruleId": finding.code.0,
-                "level": finding.severity,
-                "message": {"text": sentence(finding)},
-                "locations": [location(&finding.subject)],
-                "properties": finding,
-            })
+    let result = |finding: &Finding| {
+        json!({
+            "ruleId": finding.code.0,
+            "level": finding.severity,
+            "message": {"text": sentence(finding)},
+            "locations": [location(&finding.subject)],
+            "properties": finding,
         })
-        .collect();
-    text(&json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
+    };
+    text(&Document {
+        schema: "https://json.schemastore.org/sarif-2.1.0.json",
+        runs: [Run {
+            column_kind: "unicodeCodePoints",
+            results: Each(&report.findings, result),
+            tool: json!({"driver": {
                 "name": "sazare",
                 "version": env!("CARGO_PKG_VERSION"),
                 "informationUri": env!("CARGO_PKG_REPOSITORY"),
                 "rules": rules,
-            }},
-            "columnKind": "unicodeCodePoints",
-            "results": results,
+            }}),
         }],
-    }))
+        version: "2.1.0",
+    })
+}
+
+/// Findings, each made a value when it is written: a tree of all values would take ten times the memory of the text.
+struct Each<'a>(&'a [Finding], fn(&Finding) -> Value);
+
+impl Serialize for Each<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(self.1))
+    }
 }
 
 /// A path is a physical location, a setting a logical one.
@@ -323,8 +348,9 @@ fn uri(path: &str) -> String {
     out
 }
 
-fn text(value: &Value) -> String {
-    format!("{value:#}\n")
+fn text(document: &impl Serialize) -> String {
+    // Nothing in a document can fail to become text.
+    serde_json::to_string_pretty(document).unwrap_or_default() + "\n"
 }
 
 #[cfg(test)]
