@@ -74,6 +74,9 @@ impl Globs {
     }
 }
 
+/// What stands for more than itself in a pattern.
+const SPECIAL: [char; 5] = ['*', '?', '[', '{', '\\'];
+
 /// Patterns, ready to be asked.
 #[derive(Clone, Debug)]
 pub struct Matcher {
@@ -112,9 +115,17 @@ impl Matcher {
     /// The path, when there is one pattern and nothing in it is special: then it can be looked up.
     pub fn literal(&self) -> Option<&str> {
         match &self.patterns[..] {
-            [pattern] if !pattern.contains(['*', '?', '[', '{', '\\']) => Some(pattern),
+            [pattern] if !pattern.contains(SPECIAL) => Some(pattern),
             _ => None,
         }
+    }
+
+    /// Paths such that all that the patterns match is there or below: their beginnings without special characters.
+    pub fn bases(&self) -> impl Iterator<Item = ImagePath> + '_ {
+        self.patterns.iter().map(|pattern| {
+            let parts = pattern.split('/').take_while(|part| !part.contains(SPECIAL));
+            format!("/{}", parts.collect::<Vec<_>>().join("/")).parse().unwrap_or_else(|_| ImagePath::root())
+        })
     }
 
     /// The patterns, filled in for the platform.
@@ -167,6 +178,21 @@ mod tests {
         assert!(!matches("/**", b"/"));
         assert_eq!(matcher("/a/b").literal(), Some("/a/b"));
         assert_eq!(matcher("/a/*").literal(), None);
+    }
+
+    #[test]
+    fn a_search_begins_where_nothing_in_the_patterns_is_special() {
+        let base = |pattern: &str| matcher(pattern).bases().map(|path| path.to_string()).collect::<Vec<_>>();
+        for (pattern, expected) in [
+            ("**", "/"),
+            ("/", "/"),
+            ("/usr/li*/x", "/usr"),
+            ("usr/lib/**/*.a", "/usr/lib"),
+            ("a{b,/c/d}", "/"),
+            ("/a//b/", "/a/b"),
+        ] {
+            assert_eq!(base(pattern), [expected], "{pattern}");
+        }
     }
 
     #[test]

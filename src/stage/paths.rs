@@ -1,6 +1,6 @@
 //! `[[path]]`: declared entries, and rules about what is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -162,15 +162,28 @@ fn host_file(host: &Path) -> Result<(Content, Mode), Problem> {
 
 /// Everything that globs name. A pattern without anything special in it is a path, and the links on its way are
 /// followed, the last one too where the tools of the command line follow it.
-fn named(builder: &TreeBuilder, paths: &Globs, platform: &Platform, follow: Follow) -> Vec<(ImagePath, InodeId)> {
+fn named(builder: &TreeBuilder, paths: &Globs, platform: &Platform, follow: Follow) -> BTreeMap<ImagePath, InodeId> {
     let matcher = paths.matcher(platform);
     if let Some(literal) = matcher.literal() {
         let path = [b"/", literal.as_bytes()].concat();
         let found = builder.tree.resolve(&ImagePath::root(), &path, follow);
         return found.into_iter().map(|found| (found.path, found.id)).collect();
     }
-    let entries = builder.tree.walk().filter(|entry| matcher.matches(&entry.path));
-    entries.map(|entry| (entry.path, entry.id)).collect()
+    let bases = matcher.bases().filter_map(|path| builder.tree.get(&path).map(|id| (path, id))).collect();
+    below(builder, &bases).filter(|(path, _)| matcher.matches(path)).collect()
+}
+
+/// These names and all below them, each once.
+fn below<'a>(
+    builder: &'a TreeBuilder,
+    tops: &'a BTreeMap<ImagePath, InodeId>,
+) -> impl Iterator<Item = (ImagePath, InodeId)> + 'a {
+    let is_below = |path: &ImagePath| {
+        std::iter::successors(path.parent(), ImagePath::parent).any(|above| tops.contains_key(&above))
+    };
+    let outer = tops.iter().filter(move |(path, _)| !is_below(path));
+    let entries = outer.flat_map(|(path, id)| builder.tree.walk_from(path.clone(), *id));
+    entries.map(|entry| (entry.path, entry.id))
 }
 
 fn patterns(paths: &Globs) -> String {
@@ -190,19 +203,9 @@ fn permissions(
     if named.is_empty() {
         return Err(StageError::at(origin, Problem::RuleMatchesNothing(patterns(paths))));
     }
-    let mut ids: BTreeSet<InodeId> = named.iter().map(|(_, id)| *id).collect();
+    let mut ids: BTreeSet<InodeId> = named.values().copied().collect();
     if recursive {
-        let tops: BTreeSet<&ImagePath> = named.iter().map(|(path, _)| path).collect();
-        let below = |path: &ImagePath| {
-            let mut here = Some(path.clone());
-            std::iter::from_fn(|| {
-                let path = here.take()?;
-                here = path.parent();
-                Some(path)
-            })
-            .any(|path| tops.contains(&path))
-        };
-        ids.extend(builder.tree.walk().filter(|entry| below(&entry.path)).map(|entry| entry.id));
+        ids.extend(below(builder, &named).map(|(_, id)| id));
     }
     let mut changed = false;
     for id in ids {
@@ -239,7 +242,7 @@ fn remove(
     if named.is_empty() {
         return Err(StageError::at(origin, Problem::RuleMatchesNothing(patterns(paths))));
     }
-    for (path, _) in named {
+    for path in named.into_keys() {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(StageError::at(origin, Problem::Place(InsertError::Root)));
         };

@@ -234,7 +234,12 @@ impl Tree {
 
     /// Every name, the root first, each directory before what it holds, siblings sorted by bytes.
     pub fn walk(&self) -> Walk<'_> {
-        Walk { tree: self, path: ImagePath::root(), inside: false, begun: false, open: Vec::new() }
+        self.walk_from(ImagePath::root(), *self.root())
+    }
+
+    /// The same for what has this path, and all below.
+    pub fn walk_from(&self, path: ImagePath, id: InodeId) -> Walk<'_> {
+        Walk { tree: self, path, inside: false, first: Some(id), open: Vec::new() }
     }
 
     /// The inode of every name, in the order of [`Tree::walk`].
@@ -376,7 +381,8 @@ pub struct Walk<'a> {
     /// Where it is: at the last of the open directories, or at something in it that is none.
     path: ImagePath,
     inside: bool,
-    begun: bool,
+    /// Where it begins, until it has.
+    first: Option<InodeId>,
     /// What is left of each directory on the way, from the root on.
     open: Vec<EntriesIter<'a>>,
 }
@@ -394,12 +400,9 @@ pub struct WalkEntry<'w, 'a> {
 impl<'a> Walk<'a> {
     /// The next name.
     pub fn step(&mut self) -> Option<WalkEntry<'_, 'a>> {
-        let id = match self.begun {
-            false => {
-                self.begun = true;
-                *self.tree.root()
-            }
-            true => loop {
+        let id = match self.first.take() {
+            Some(first) => first,
+            None => loop {
                 if std::mem::take(&mut self.inside) {
                     self.path.pop();
                 }
