@@ -103,7 +103,8 @@ fn starters() -> Option<(Docker, PathBuf)> {
 
 #[test]
 fn a_busybox_without_its_loader() {
-    let (Some((docker, machines)), Some(busybox)) = (starters(), musl_busybox()) else { return };
+    let Some((docker, machines)) = starters() else { return };
+    let Some(busybox) = musl_busybox() else { return };
     for (arch, name) in [(Arch::Amd64, "busybox"), (Arch::Arm64, "busybox-arm64")] {
         Case::new(arch, &[(busybox.join(name), "init")]).fails("interp-missing", &docker, &machines);
     }
