@@ -1,4 +1,4 @@
-//! Buffers that go round.
+//! Buffers that are used again.
 
 use std::sync::{Arc, Mutex};
 
