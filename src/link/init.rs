@@ -39,7 +39,7 @@ const SCRIPT_MAX: u64 = 1 << 20;
 pub(super) struct FirstProgram {
     init: ImagePath,
     /// Every file that execve(2) opens for it: the program, and the interpreters of its script.
-    chain: BTreeSet<InodeId>,
+    chain: BTreeSet<(InodeId, ImagePath)>,
     /// The fallback that would run, if there is one.
     instead: Option<&'static str>,
     /// What the kernel does with each fallback.
@@ -67,9 +67,9 @@ impl FirstProgram {
         first
     }
 
-    /// Whether execve(2) opens a file when it starts the first program.
-    pub fn needs(&self, id: InodeId) -> bool {
-        self.chain.contains(&id)
+    /// Whether execve(2) opens a file by one of these names when it starts the first program.
+    pub fn needs(&self, id: InodeId, names: &[ImagePath]) -> bool {
+        self.chain.iter().any(|(known, path)| *known == id && names.contains(path))
     }
 
     /// What the console says when the start ends so.
@@ -98,7 +98,7 @@ impl FirstProgram {
 }
 
 /// Whether execve(2) would start a program, with every file that it opens.
-fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>) -> Result<(), ExecError> {
+fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<(InodeId, ImagePath)>) -> Result<(), ExecError> {
     let mut path = path.to_vec();
     for _ in 0..=SCRIPTS_MAX {
         let found = match context.files.open_program(context.cwd, &path, context.user) {
@@ -108,7 +108,7 @@ fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<InodeId>)
                 return Err(ExecError::Denied);
             }
         };
-        chain.insert(found.id);
+        chain.insert((found.id, found.path.clone()));
         let Some(probe) = context.files.probe(found.id) else { return Err(ExecError::Denied) };
         let (drafts, next) = match &probe.elf {
             Some(facts) => (context.start(found.id, &found.path, facts).drafts, None),

@@ -12,8 +12,9 @@
 //! Decisions where the facts are silent:
 //! - A program for another machine is an error in a place for programs (PATH, `sbin`, `libexec`, `/opt/*/bin`) and a
 //!   warning elsewhere.
-//! - A file is checked once, however many names it has; the names are counted in the finding. A script's finding is about
-//!   its first line only: what is wrong with its interpreter is found at the interpreter.
+//! - A file is checked once, however many names it has; the names are counted in the finding. Where the search for libraries
+//!   depends on `$ORIGIN`, it is checked once for each directory that has a name of it, as two programs. A script's finding is
+//!   about its first line only: what is wrong with its interpreter is found at the interpreter.
 //! - The configured user counts for what the image names; other programs are checked as if root started them.
 
 mod severity;

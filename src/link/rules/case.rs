@@ -31,6 +31,12 @@ pub(super) fn case(name: &'static str, sample: Sample) -> Case {
 }
 
 impl Case {
+    /// What is started instead of `/app`.
+    pub fn starts(mut self, path: &str) -> Case {
+        self.settings.entrypoint = vec![path.into()];
+        self
+    }
+
     pub fn user(mut self, user: &str) -> Case {
         self.settings.user = user.into();
         self

@@ -100,6 +100,12 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         };
         tree(&program).elf("/lib/liba.so", &Forge { defines: vec!["a".into()], ..library() })
     };
+    let two_names = || {
+        base()
+            .elf("/opt/bin/app", &with_runpath("$ORIGIN/../lib"))
+            .elf("/opt/lib/liba.so", &library())
+            .hardlink("/srv/bin/app", "/opt/bin/app")
+    };
     let mut cases = vec![
         case("a program that needs the C library starts", tree(&app(&[]))),
         case("a library is found in the directory of its machine", one().elf(&debian("liba.so"), &library())),
@@ -369,6 +375,13 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         case("a library that is bound at once, in a program that is not", {
             one().elf("/lib/liba.so", &now(Forge { calls: vec!["absent".into()], ..library() }))
         }),
+        // Two names of one file
+        case("$ORIGIN is the directory of the name that is started, where the library is", two_names())
+            .starts("/opt/bin/app"),
+        case("$ORIGIN is the directory of the name that is started, where no library is", two_names())
+            .starts("/srv/bin/app"),
+        case("$ORIGIN is the directory that a link leads to", two_names().link("/bin/app", "../opt/bin/app"))
+            .starts("/bin/app"),
         // Tables
         case("the dynamic section goes on in the next segment", split(Table::Dynamic, "a")),
         case("strings go on in the next segment", split(Table::Strings, "a")),

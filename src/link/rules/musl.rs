@@ -52,6 +52,13 @@ pub(super) fn cases(new: bool) -> Vec<Case> {
         };
         tree(&program).elf("/lib/liba.so", &Forge { defines: vec!["a".into()], ..library() })
     };
+    let two_names = || {
+        Sample::new()
+            .elf(MUSL, &Forge::musl(new))
+            .elf("/opt/bin/app", &with_runpath("$ORIGIN/../lib"))
+            .elf("/opt/lib/liba.so", &library())
+            .hardlink("/srv/bin/app", "/opt/bin/app")
+    };
     let mut cases = vec![
         case("a program that needs nothing starts", tree(&app(&[]))),
         case("a library is found in /lib", one().elf("/lib/liba.so", &library())),
@@ -306,6 +313,13 @@ pub(super) fn cases(new: bool) -> Vec<Case> {
                 &Forge { calls: vec!["puts".into()], version_needs: needs, ..needing("libc.so.6") },
             )
         }),
+        // Two names of one file
+        case("$ORIGIN is the directory of the name that is started, where the library is", two_names())
+            .starts("/opt/bin/app"),
+        case("$ORIGIN is the directory of the name that is started, where no library is", two_names())
+            .starts("/srv/bin/app"),
+        case("$ORIGIN is the directory that a link leads to", two_names().link("/bin/app", "../opt/bin/app"))
+            .starts("/bin/app"),
         // Tables
         case("the dynamic section goes on in the next segment", split(Table::Dynamic, "a")),
         case("strings go on in the next segment", split(Table::Strings, "a")),

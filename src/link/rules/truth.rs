@@ -115,7 +115,7 @@ fn compare(group: &str, decided_by: &[(&str, Vec<Case>)]) {
 fn write(folder: &Path, case: &Case) {
     let root = folder.join("root");
     fs::create_dir_all(&root).unwrap();
-    write_directory(&case.sample.tree, *case.sample.tree.root(), &root);
+    write_directory(&case.sample.tree, *case.sample.tree.root(), &root, &mut BTreeMap::new());
     let settings = &case.settings;
     let start = serde_json::json!({
         "name": case.name,
@@ -128,18 +128,24 @@ fn write(folder: &Path, case: &Case) {
     fs::write(folder.join("start.json"), start.to_string()).unwrap();
 }
 
-fn write_directory(tree: &Tree, id: InodeId, to: &Path) {
+fn write_directory(tree: &Tree, id: InodeId, to: &Path, written: &mut BTreeMap<InodeId, PathBuf>) {
     let Kind::Directory(entries) = &tree.inode(id).kind else { return };
     for (name, id) in entries {
         let to = to.join(std::str::from_utf8(name.as_bytes()).unwrap());
         let inode = tree.inode(id);
+        if let Some(other) = written.get(&id) {
+            fs::hard_link(other, &to).unwrap();
+            continue;
+        }
         match &inode.kind {
             Kind::Directory(_) => {
                 fs::create_dir(&to).unwrap();
-                write_directory(tree, id, &to);
+                write_directory(tree, id, &to, written);
+                fs::set_permissions(&to, fs::Permissions::from_mode(inode.meta.mode.bits())).unwrap();
             }
             Kind::File(Content::Bytes(bytes)) => {
                 fs::write(&to, bytes).unwrap();
+                written.insert(id, to.clone());
                 fs::set_permissions(&to, fs::Permissions::from_mode(inode.meta.mode.bits())).unwrap();
             }
             Kind::Symlink(target) => symlink(std::str::from_utf8(target).unwrap(), &to).unwrap(),

@@ -24,6 +24,8 @@ pub(crate) struct Search<'a> {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub id: InodeId,
+    /// Its path without links.
+    pub path: ImagePath,
     /// The path that is given to execve(2).
     pub spelled: Vec<u8>,
     /// Whether `env` starts it, and not the kernel.
@@ -117,7 +119,7 @@ impl ExecContext<'_> {
                 if self.is_env(path, &found) {
                     self.env(path, argument, &found, &line, search, script);
                 }
-                script.starts.push(Started { id: found.id, spelled: path.to_vec(), by_env: false });
+                script.starts.push(Started { id: found.id, path: found.path, spelled: path.to_vec(), by_env: false });
             }
             Err(refusal) => script.drafts.push(self.interpreter_refused(&shown, &line, &refusal)),
         }
@@ -227,7 +229,7 @@ impl ExecContext<'_> {
         for candidate in candidates {
             match regular(self.files, &candidate) {
                 Ok(found) => {
-                    script.starts.push(Started { id: found.id, spelled: candidate, by_env: true });
+                    script.starts.push(Started { id: found.id, path: found.path, spelled: candidate, by_env: true });
                     return;
                 }
                 Err(reason) => evidence.push((display_bytes(&candidate), reason)),

@@ -74,14 +74,14 @@ fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
         let mut required = None;
         result.drafts.clone_from(&start.drafts);
         if let Some((loader, kind)) = &start.loader {
-            let loading = context.loading(id, target.weight);
+            let loading = context.loading(id, target);
             if let Some(loaded) = loading.load_twice(id, &target.path, loader, kind, context.rights(id)) {
                 result.loads = loaded.objects.iter().map(|object| object.id).collect();
                 result.drafts.extend(loaded.drafts);
                 required = loaded.needs_glibc;
             }
         }
-        result.program = program(context, id, target, &start, probe.size, &result.drafts, required);
+        result.program = program(target, &start, probe.size, &result.drafts, required);
         result.drafts.extend(policy_drafts(context.subject.policy, start.linkage, start.libc));
     } else {
         result.drafts = context.exec(target.weight).script(id, probe, &context.search()).drafts;
@@ -100,8 +100,6 @@ fn not_executable(context: &Context<'_>, id: InodeId, weight: Weight) -> Draft {
 
 /// The row of an ELF program; `None` for a library or an object.
 fn program(
-    context: &Context<'_>,
-    id: InodeId,
     target: &Target,
     start: &Start<'_>,
     size: u64,
@@ -121,7 +119,7 @@ fn program(
     };
     Some(Program {
         path: target.path.to_string(),
-        names: context.names.of_inode(id).len(),
+        names: target.names.len(),
         linkage: start.linkage,
         libc: start.libc,
         size,

@@ -14,7 +14,8 @@ use crate::link::user::{ProcessUser, UnknownUser};
 use crate::path::ImagePath;
 use crate::tree::{ContentError, InodeId};
 
-use super::programs::{Names, Weight};
+use super::finding::Target;
+use super::programs::{Names, Weight, expected};
 
 /// A tree with its settings, ready to be checked.
 pub(crate) struct Context<'a> {
@@ -87,15 +88,36 @@ impl<'a> Context<'a> {
         Search { path: &self.path, directory: &self.directory }
     }
 
+    /// The names of a file, those together under which it starts alike: in one directory where its search path, or that of the
+    /// environment, depends on `$ORIGIN`, else all.
+    pub fn names_alike(&self, id: InodeId) -> Vec<Vec<ImagePath>> {
+        let names = self.names.of_inode(id);
+        if names.len() > 1 && self.depends_on_origin(id, names) {
+            return self.names.by_origin(id);
+        }
+        vec![names.to_vec()]
+    }
+
+    fn depends_on_origin(&self, id: InodeId, names: &[ImagePath]) -> bool {
+        let asks = |text: &[u8]| crate::elf::contains(text, b"ORIGIN");
+        let probe = self.files.probe_for(id, expected(names));
+        let Some(facts) = probe.and_then(|probe| probe.elf.as_ref()) else { return false };
+        let Some(dynamic) = facts.dynamic.as_ref().filter(|_| facts.interpreter.path().is_some()) else { return false };
+        let paths = [&dynamic.rpath, &dynamic.runpath].into_iter().flatten();
+        let needed = dynamic.needed.iter().chain(&dynamic.auxiliary).chain(&dynamic.filters);
+        let environment = [&self.environment.library_path, &self.environment.preload].into_iter().flatten();
+        paths.chain(needed).any(|text| asks(text)) || environment.into_iter().any(|text| asks(text))
+    }
+
     /// For the rules of a program's loader.
-    pub fn loading(&self, id: InodeId, weight: Weight) -> Loading<'_> {
+    pub fn loading(&self, id: InodeId, target: &Target) -> Loading<'_> {
         Loading {
             files: self.files,
             environment: &self.environment,
             cwd: &self.cwd,
-            user: self.user(weight),
+            user: self.user(target.weight),
             // Nothing is mounted when the first program of an initramfs starts.
-            proc: !self.first.as_ref().is_some_and(|first| first.needs(id)),
+            proc: !self.first.as_ref().is_some_and(|first| first.needs(id, &target.names)),
         }
     }
 

@@ -13,7 +13,10 @@ use crate::link::subject::Subject;
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub weight: Weight,
+    /// The first of its names.
     pub path: ImagePath,
+    /// The names under which it starts alike: all of the file, or those with one `$ORIGIN` where that decides.
+    pub names: Vec<ImagePath>,
     /// What the image calls it, with the path that it spells.
     pub roles: Vec<(CommandRole, Vec<u8>)>,
     /// How many scripts it runs.
@@ -21,10 +24,10 @@ pub(crate) struct Target {
 }
 
 impl Subject<'_> {
-    /// A finding about a file with these names.
-    pub(crate) fn finding(&self, names: &[ImagePath], target: &Target, draft: Draft) -> Finding {
+    /// A finding about a file.
+    pub(crate) fn finding(&self, target: &Target, draft: Draft) -> Finding {
         let mut evidence = draft.evidence;
-        let remark = self.remark(names, target);
+        let remark = remark(target);
         if !remark.is_empty() {
             match evidence.first_mut() {
                 Some(first) if first.detail.is_empty() => first.detail = remark,
@@ -48,34 +51,8 @@ impl Subject<'_> {
             evidence,
             run_time: run_time(&draft.ending, &spelled),
             fix: draft.fix,
-            also: names.iter().skip(1).map(ImagePath::to_string).collect(),
+            also: target.names.iter().skip(1).map(ImagePath::to_string).collect(),
         }
-    }
-
-    /// How a file is known: `302 links point at it, the entry point /bin/sh among them`.
-    fn remark(&self, names: &[ImagePath], target: &Target) -> String {
-        let mut parts = Vec::new();
-        let (direct, by_link): (Vec<_>, Vec<_>) =
-            target.roles.iter().partition(|(_, spelled)| spelled.as_slice() == target.path.as_bytes());
-        for (role, _) in direct {
-            parts.push(format!("it is {role}"));
-        }
-        let among: Vec<String> =
-            by_link.iter().map(|(role, spelled)| format!("{role} {}", display_bytes(spelled))).collect();
-        match (names.len().saturating_sub(1), among.is_empty()) {
-            (0, true) => {}
-            (0, false) => parts.push(format!("{} leads to it", among.join(" and "))),
-            (1, true) => parts.push("1 link points at it".to_string()),
-            (1, false) => parts.push(format!("1 link points at it, {}", among.join(" and "))),
-            (count, true) => parts.push(format!("{count} links point at it")),
-            (count, false) => parts.push(format!("{count} links point at it, {} among them", among.join(" and "))),
-        }
-        match target.scripts {
-            0 => {}
-            1 => parts.push("1 script is run by it".to_string()),
-            count => parts.push(format!("{count} scripts are run by it")),
-        }
-        parts.join("; ")
     }
 
     /// A finding about something that is not a program: a path that leads nowhere, a setting.
@@ -92,6 +69,32 @@ impl Subject<'_> {
             also: Vec::new(),
         }
     }
+}
+
+/// How a file is known: `302 links point at it, the entry point /bin/sh among them`.
+fn remark(target: &Target) -> String {
+    let mut parts = Vec::new();
+    let (direct, by_link): (Vec<_>, Vec<_>) =
+        target.roles.iter().partition(|(_, spelled)| spelled.as_slice() == target.path.as_bytes());
+    for (role, _) in direct {
+        parts.push(format!("it is {role}"));
+    }
+    let among: Vec<String> =
+        by_link.iter().map(|(role, spelled)| format!("{role} {}", display_bytes(spelled))).collect();
+    match (target.names.len().saturating_sub(1), among.is_empty()) {
+        (0, true) => {}
+        (0, false) => parts.push(format!("{} leads to it", among.join(" and "))),
+        (1, true) => parts.push("1 link points at it".to_string()),
+        (1, false) => parts.push(format!("1 link points at it, {}", among.join(" and "))),
+        (count, true) => parts.push(format!("{count} links point at it")),
+        (count, false) => parts.push(format!("{count} links point at it, {} among them", among.join(" and "))),
+    }
+    match target.scripts {
+        0 => {}
+        1 => parts.push("1 script is run by it".to_string()),
+        count => parts.push(format!("{count} scripts are run by it")),
+    }
+    parts.join("; ")
 }
 
 /// What the user of an engine sees.

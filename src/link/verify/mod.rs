@@ -2,9 +2,10 @@
 
 pub mod programs;
 
-pub mod context;
 pub mod finding;
 pub mod whole;
+
+pub mod context;
 
 pub mod accept;
 pub mod targets;

@@ -46,6 +46,21 @@ impl<'t> Names<'t> {
         };
         known.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
+
+    /// The names of one inode, those together whose directory entries are in one directory: of these `$ORIGIN` is the same.
+    /// Links are with the entry that they lead to, because `/proc/self/exe` shows that.
+    pub fn by_origin(&self, id: InodeId) -> Vec<Vec<ImagePath>> {
+        let mut groups: Vec<(ImagePath, Vec<ImagePath>)> = Vec::new();
+        for name in self.of_inode(id) {
+            let Ok(found) = self.tree.resolve(&ImagePath::root(), name.as_bytes(), Follow::Yes) else { continue };
+            let Some(origin) = found.path.parent() else { continue };
+            match groups.iter_mut().find(|(known, _)| *known == origin) {
+                Some((_, names)) => names.push(name.clone()),
+                None => groups.push((origin, vec![name.clone()])),
+            }
+        }
+        groups.into_iter().map(|(_, names)| names).collect()
+    }
 }
 
 fn may_be_executed(inode: &Inode) -> bool {
@@ -83,24 +98,29 @@ pub(crate) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
     tree.walk_ids().filter(move |id| matches!(tree.inode(*id).kind, Kind::File(_)) && seen.is_new(*id))
 }
 
-/// How much a file matters by where its names are; `None` when it is not a program.
-pub(crate) fn weight(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[Vec<u8>]) -> Option<Weight> {
+/// How much names of a program matter, by where they are.
+pub(crate) fn weight(names: &[ImagePath], path: &[Vec<u8>]) -> Weight {
+    let in_place = names.iter().any(|name| is_place_for_programs(name, path));
+    if in_place { Weight::Found } else { Weight::Elsewhere }
+}
+
+/// Whether a file with these names is a program.
+pub(crate) fn is_program(files: &Files<'_>, id: InodeId, names: &Names<'_>, path: &[Vec<u8>]) -> bool {
     if !may_be_executed(files.tree.inode(id)) {
-        return None;
+        return false;
     }
     let names = names.of_inode(id);
-    let in_place = names.iter().any(|name| is_place_for_programs(name, path));
-    let probe = files.probe_for(id, expected(names))?;
-    let program = match &probe.elf {
-        Some(facts) => is_program(facts, files.machine(), in_place),
+    let in_place = weight(names, path) == Weight::Found;
+    let Some(probe) = files.probe_for(id, expected(names)) else { return false };
+    match &probe.elf {
+        Some(facts) => is_elf_program(facts, files.machine(), in_place),
         // Text without `#!` in a place for programs is worth a note: a shell would run it, a runtime would not.
         None => probe.head.starts_with(b"#!") || (in_place && looks_like_a_script(probe)),
-    };
-    program.then_some(if in_place { Weight::Found } else { Weight::Elsewhere })
+    }
 }
 
 /// What a file with these names will be asked for later. It decides what is read now, never what is found.
-fn expected(names: &[ImagePath]) -> Expected {
+pub(crate) fn expected(names: &[ImagePath]) -> Expected {
     let is_loader = |name: &ImagePath| {
         name.components()
             .next_back()
@@ -120,7 +140,7 @@ fn expected(names: &[ImagePath]) -> Expected {
     }
 }
 
-fn is_program(facts: &ElfFacts, machine: u16, in_place: bool) -> bool {
+fn is_elf_program(facts: &ElfFacts, machine: u16, in_place: bool) -> bool {
     match facts.linkage(machine, true) {
         Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => true,
         Linkage::Object | Linkage::SharedObject => false,
@@ -164,7 +184,8 @@ mod tests {
     fn weight_of(sample: &Sample, path: &str) -> Option<Weight> {
         let files = Files::new(&sample.tree, Arch::Amd64);
         let id = sample.tree.get(&path.parse().unwrap()).unwrap();
-        weight(&files, id, &Names::of(&sample.tree), &[b"/app/bin/".to_vec()])
+        let (names, path) = (Names::of(&sample.tree), [b"/app/bin/".to_vec()]);
+        is_program(&files, id, &names, &path).then(|| weight(names.of_inode(id), &path))
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The first step: which files must start.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::link::draft::{Draft, Ending, ExecError};
@@ -16,7 +17,7 @@ use crate::tree::InodeId;
 
 use super::context::Context;
 use super::finding::Target;
-use super::programs::{self, Weight, weight};
+use super::programs::{self, Weight, is_program, weight};
 
 /// The files that must start, and what was found while they were looked for.
 pub(crate) struct Targets {
@@ -34,7 +35,7 @@ impl Targets {
         search.programs();
         let Found { mut files, drafts, .. } = search;
         follow_scripts(context, &mut files);
-        let mut files: Vec<(InodeId, Target)> = files.into_iter().collect();
+        let mut files: Vec<(InodeId, Target)> = files.into_iter().map(|((id, _), target)| (id, target)).collect();
         files.sort_by(|(_, a), (_, b)| {
             b.weight.eq(&Weight::Named).cmp(&a.weight.eq(&Weight::Named)).then(a.path.cmp(&b.path))
         });
@@ -42,10 +43,13 @@ impl Targets {
     }
 }
 
+/// The files by their number and that of the names under which they start alike.
+type Known = BTreeMap<(InodeId, usize), Target>;
+
 /// What was found so far.
 struct Found<'a> {
     context: &'a Context<'a>,
-    files: BTreeMap<InodeId, Target>,
+    files: Known,
     drafts: Vec<(FindingSubject, Draft)>,
 }
 
@@ -73,7 +77,9 @@ impl Found<'_> {
             Purpose::Programs(paths) => {
                 for path in paths {
                     match self.context.files.find(&ImagePath::root(), path.as_bytes()) {
-                        Ok(found) => add(self.context, &mut self.files, found.id, Weight::Found, None),
+                        Ok(found) => {
+                            add(self.context, &mut self.files, found.id, &found.path, Weight::Found);
+                        }
                         Err(error) => self.report(path, Draft::error(CMD_NOT_FOUND, words_of(&error))),
                     }
                 }
@@ -135,7 +141,10 @@ impl Found<'_> {
         directory: &[u8],
     ) -> Result<(), Box<NotFound>> {
         let named = lookup::find(self.context.files, role, word, path, directory)?;
-        add(self.context, &mut self.files, named.found.id, Weight::Named, Some((named.role, named.spelled)));
+        let added = add(self.context, &mut self.files, named.found.id, &named.found.path, Weight::Named);
+        if let Some(target) = added.and_then(|(key, _)| self.files.get_mut(&key)) {
+            target.roles.push((named.role, named.spelled));
+        }
         Ok(())
     }
 
@@ -145,10 +154,13 @@ impl Found<'_> {
         if matches!(subject.purpose, Purpose::Programs(_)) {
             return;
         }
-        let weigh = |id: InodeId, (): &mut ()| Some((id, weight(files, id, names, path)?));
-        let take = |found: Option<(InodeId, Weight)>| {
-            if let Some((id, weight)) = found {
-                add(self.context, &mut self.files, id, weight, None);
+        let weigh = |id: InodeId, (): &mut ()| is_program(files, id, names, path).then_some(id);
+        let take = |found: Option<InodeId>| {
+            if let Some(id) = found {
+                for (group, names) in self.context.names_alike(id).into_iter().enumerate() {
+                    let weight = weight(&names, path);
+                    add_names(&mut self.files, (id, group), names, weight);
+                }
             }
             Ok::<(), std::convert::Infallible>(())
         };
@@ -166,37 +178,51 @@ impl Found<'_> {
 /// How many files may be read ahead.
 const UNDER_WAY: usize = 1024;
 
-/// Adds a file that must start, or what is new about one that is known.
+/// Adds a file that must start by the name at this path, or what is new about one that is known. Returns its key, and whether
+/// it matters more than before.
 fn add(
     context: &Context<'_>,
-    files: &mut BTreeMap<InodeId, Target>,
+    files: &mut Known,
     id: InodeId,
+    at: &ImagePath,
     weight: Weight,
-    role: Option<(CommandRole, Vec<u8>)>,
-) {
-    let Some(path) = context.names.of_inode(id).first().cloned() else { return };
-    let target = files.entry(id).or_insert(Target { weight, path, roles: Vec::new(), scripts: 0 });
-    target.weight = target.weight.max(weight);
-    target.roles.extend(role);
+) -> Option<((InodeId, usize), bool)> {
+    let groups = context.names_alike(id);
+    let own = groups.iter().position(|names| names.contains(at)).unwrap_or_default();
+    let names = groups.into_iter().nth(own)?;
+    Some(((id, own), add_names(files, (id, own), names, weight)))
+}
+
+fn add_names(files: &mut Known, key: (InodeId, usize), names: Vec<ImagePath>, weight: Weight) -> bool {
+    let Some(path) = names.first().cloned() else { return false };
+    match files.entry(key) {
+        Entry::Vacant(entry) => {
+            entry.insert(Target { weight, path, names, roles: Vec::new(), scripts: 0 });
+            true
+        }
+        Entry::Occupied(mut entry) => {
+            let more = entry.get().weight < weight;
+            entry.get_mut().weight = entry.get().weight.max(weight);
+            more
+        }
+    }
 }
 
 /// Adds the interpreters of scripts: they matter as much as the script itself.
-fn follow_scripts(context: &Context<'_>, files: &mut BTreeMap<InodeId, Target>) {
-    let mut pending: Vec<InodeId> = files.keys().copied().collect();
+fn follow_scripts(context: &Context<'_>, files: &mut Known) {
+    let mut pending: Vec<(InodeId, usize)> = files.keys().copied().collect();
     let mut counted = BTreeSet::new();
-    while let Some(id) = pending.pop() {
-        let Some(weight) = files.get(&id).map(|target| target.weight) else { continue };
-        let Some(probe) = context.files.probe(id).filter(|probe| probe.elf.is_none()) else { continue };
-        let starts = context.exec(weight).script(id, probe, &context.search()).starts;
-        for next in starts.into_iter().map(|started| started.id) {
-            let before = files.get(&next).map(|target| target.weight);
-            add(context, files, next, weight, None);
-            if counted.insert((id, next))
+    while let Some(key) = pending.pop() {
+        let Some(weight) = files.get(&key).map(|target| target.weight) else { continue };
+        let Some(probe) = context.files.probe(key.0).filter(|probe| probe.elf.is_none()) else { continue };
+        for started in context.exec(weight).script(key.0, probe, &context.search()).starts {
+            let Some((next, more)) = add(context, files, started.id, &started.path, weight) else { continue };
+            if counted.insert((key, next))
                 && let Some(target) = files.get_mut(&next)
             {
                 target.scripts += 1;
             }
-            if before.is_none_or(|before| before < weight) {
+            if more {
                 pending.push(next);
             }
         }

@@ -66,10 +66,10 @@ fn whole_tree(context: &Context<'_>, checked: &Checked) -> Vec<(FindingSubject, 
 /// The finding about a target. Where the first program of an initramfs fails, the kernel has its own words.
 fn finding(context: &Context<'_>, id: InodeId, target: &Target, draft: Draft) -> Finding {
     let fails = draft.severity == Severity::Error;
-    let first = context.first.as_ref().filter(|first| fails && first.needs(id));
+    let first = context.first.as_ref().filter(|first| fails && first.needs(id, &target.names));
     let words = first.and_then(|first| first.words(&draft.ending));
     let refused = matches!(draft.ending, Ending::Refused(_));
-    let mut finding = context.subject.finding(context.names.of_inode(id), target, draft);
+    let mut finding = context.subject.finding(target, draft);
     finding.run_time = words.or(finding.run_time);
     finding.evidence.extend(first.filter(|_| refused).map(FirstProgram::evidence));
     finding
@@ -401,6 +401,50 @@ mod tests {
         let result = verify(&subject).unwrap();
         assert_eq!(codes(&result), ["arm64-page-align"]);
         assert_eq!(result.report.findings[0].severity, Severity::Note);
+    }
+
+    #[test]
+    fn each_name_of_a_program_has_its_own_origin() {
+        let app =
+            Forge { needed: vec!["liba.so".into()], runpath: Some("$ORIGIN/../lib".into()), ..Forge::dynamic(LOADER) };
+        let tree = |app: &Forge| {
+            Sample::new()
+                .elf(LOADER, &Forge::musl(true))
+                .elf("/opt/app/lib/liba.so", &Forge::library("liba.so"))
+                .elf("/opt/app/bin/app", app)
+                .hardlink("/opt/app/bin/other", "/opt/app/bin/app")
+                .hardlink("/usr/bin/app", "/opt/app/bin/app")
+                .link("/bin/good", "/opt/app/bin/other")
+                .link("/bin/bad", "/usr/bin/app")
+        };
+        let seen = |tree: &Sample, entrypoint: &str| {
+            let result = verified(tree, entrypoint);
+            let rows: Vec<String> =
+                result.programs.iter().map(|one| format!("{} {} {:?}", one.path, one.names, one.verdict)).collect();
+            let found: Vec<String> = result
+                .report
+                .findings
+                .iter()
+                .map(|one| format!("{} {} {}", one.severity, one.subject, one.also.join(" ")))
+                .collect();
+            (rows, found)
+        };
+        let rows = ["/opt/app/bin/app 3 Starts", "/usr/bin/app 2 Fails"].map(String::from).to_vec();
+        for entrypoint in ["/bin/good", "/opt/app/bin/app", "/bin/bad", "/usr/bin/app"] {
+            let findings = vec!["error /usr/bin/app /bin/bad".to_string()];
+            assert_eq!(seen(&tree(&app), entrypoint), (rows.clone(), findings), "{entrypoint}");
+        }
+        // Outside the program directories it is no error, and the good name starts.
+        let moved = Sample::new()
+            .elf(LOADER, &Forge::musl(true))
+            .elf("/opt/app/lib/liba.so", &Forge::library("liba.so"))
+            .elf("/aaa/app", &app)
+            .hardlink("/opt/app/bin/app", "/aaa/app");
+        assert_eq!(seen(&moved, "/opt/app/bin/app").1, ["warning /aaa/app "]);
+        // Where the search path is absolute all names are one program.
+        let absolute = Forge { runpath: Some("/opt/app/lib".into()), ..app.clone() };
+        let (rows, found) = seen(&tree(&absolute), "/bin/good");
+        assert_eq!((rows, found), (vec!["/opt/app/bin/app 5 Starts".to_string()], Vec::new()));
     }
 
     #[test]
