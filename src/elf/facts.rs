@@ -1,9 +1,9 @@
 //! What the kernel sees of an ELF file: its header and its program headers.
 
 use goblin::container::{Container, Ctx, Endian};
-use goblin::elf::ProgramHeader;
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE};
+use goblin::elf::{Elf, ProgramHeader};
 
 use serde::{Serialize, Serializer};
 
@@ -52,6 +52,8 @@ pub struct ElfFacts {
     pub entry: u64,
     /// Why the kernel refuses the program headers, if it does. Nothing below is known then.
     pub fault: Option<HeaderFault>,
+    /// Whether the program headers can be read as the ident has it, in another class or byte order than this platform's.
+    pub reads_by_ident: bool,
     /// The first PT_INTERP.
     pub interpreter: Interpreter,
     /// The PT_LOAD segments in file order.
@@ -117,7 +119,7 @@ pub enum Linkage {
     Static,
     /// Position independent, relocates itself.
     StaticPie,
-    /// Looks like a static-pie of an old linker, which did not mark them.
+    /// Looks like a static-pie of an old linker, which did not mark them; or a library that needs no other. Its symbols decide.
     StaticPieLikely,
     /// A library.
     SharedObject,
@@ -182,6 +184,7 @@ impl ElfFacts {
             phnum: half(56),
             entry: u64_at(&header, 24).unwrap_or_default(),
             fault: None,
+            reads_by_ident: false,
             interpreter: Interpreter::Absent,
             loads: Vec::new(),
             dynamic: None,
@@ -198,7 +201,7 @@ impl ElfFacts {
     fn read_table(&mut self, pages: &Pages<'_>, table: u64) -> Result<(), ContentError> {
         if self.phentsize != PHDR_SIZE {
             self.fault = Some(HeaderFault::EntrySize(self.phentsize));
-            return Ok(());
+            return self.read_foreign_table(pages);
         }
         if self.phnum == 0 || self.phnum > PHDRS_MAX {
             self.fault = Some(HeaderFault::Count(self.phnum));
@@ -231,6 +234,28 @@ impl ElfFacts {
         }
         let after = pages.read(table.saturating_add(length as u64), 64)?;
         self.packed = self.interpreter == Interpreter::Absent && self.loads.len() <= 3 && contains(&after, b"UPX!");
+        Ok(())
+    }
+
+    /// What an ident of another class or byte order says: whether a file that is for another machine names a loader.
+    fn read_foreign_table(&mut self, pages: &Pages<'_>) -> Result<(), ContentError> {
+        let Ok(header) = Elf::parse_header(&pages.read(0, 64)?) else { return Ok(()) };
+        let container = if self.ident[4] == 1 { Container::Little } else { Container::Big };
+        let context = Ctx::new(container, if self.ident[5] == 2 { Endian::Big } else { Endian::Little });
+        let size = ProgramHeader::size(context);
+        if usize::from(header.e_phentsize) != size || header.e_phnum == 0 || header.e_phnum > PHDRS_MAX {
+            return Ok(());
+        }
+        let length = usize::from(header.e_phnum) * size;
+        let bytes = pages.read(header.e_phoff, length)?;
+        if bytes.len() == length
+            && let Ok(headers) = ProgramHeader::parse(&bytes, 0, usize::from(header.e_phnum), context)
+        {
+            self.reads_by_ident = true;
+            if let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) {
+                self.interpreter = Interpreter::read(pages, header)?;
+            }
+        }
         Ok(())
     }
 
@@ -293,7 +318,12 @@ impl ElfFacts {
         match &self.dynamic {
             None if self.entry != 0 => Linkage::StaticPie,
             Some(dynamic) if dynamic.is_pie() => Linkage::StaticPie,
-            Some(dynamic) if executable && dynamic.soname.is_none() && self.entry_is_code() => Linkage::StaticPieLikely,
+            // What needs libraries has a loader to find them, or is one of them.
+            Some(dynamic)
+                if executable && dynamic.soname.is_none() && dynamic.needed.is_empty() && self.entry_is_code() =>
+            {
+                Linkage::StaticPieLikely
+            }
             None | Some(_) => Linkage::SharedObject,
         }
     }
@@ -321,10 +351,12 @@ impl ElfFacts {
         offset_of(&self.loads, address)
     }
 
+    /// Address 0 is the header of the file, even where the segment that has it is executable.
     fn entry_is_code(&self) -> bool {
-        self.loads
-            .iter()
-            .any(|load| load.executable && self.entry >= load.address && self.entry - load.address < load.memory_size)
+        self.entry != 0
+            && self.loads.iter().any(|load| {
+                load.executable && self.entry >= load.address && self.entry - load.address < load.memory_size
+            })
     }
 }
 
@@ -449,6 +481,7 @@ mod tests {
         let library = Forge::library("libx.so.1");
         assert_eq!(linkage(&library, true), Linkage::SharedObject);
         let old = Forge { soname: None, ..Forge::library("") };
+        assert_eq!(linkage(&Forge { needed: vec!["libc.so".into()], ..old.clone() }, true), Linkage::SharedObject);
         assert_eq!(linkage(&old, true), Linkage::StaticPieLikely);
         assert_eq!(linkage(&old, false), Linkage::SharedObject);
     }

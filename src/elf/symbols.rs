@@ -241,6 +241,11 @@ impl Symbols {
         SymbolName::new(cut_at_nul(self.names.get(symbol.name as usize..)?))
     }
 
+    /// Whether a loader can find any symbol here.
+    pub fn offers_any(&self) -> bool {
+        !self.offered.is_empty()
+    }
+
     /// The symbols of this name that a loader can find here.
     pub fn find<'s>(&'s self, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
         self.find_hashed(hash_of(name), name)

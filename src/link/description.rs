@@ -134,7 +134,14 @@ fn described(closures: &Closures<'_>, tree: &Tree, path: &ImagePath) -> Option<D
         return Some(description);
     };
     // Its own machine, so that a foreign file is described by its kind.
-    description.kind = match facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute()) {
+    let own = facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute());
+    let linkage = match own {
+        Linkage::StaticPieLikely => {
+            files.linkage(found.id).filter(|linkage| *linkage != Linkage::Foreign).unwrap_or(own)
+        }
+        known => known,
+    };
+    description.kind = match linkage {
         Linkage::Object | Linkage::Foreign => FileKind::Object,
         Linkage::Dynamic => FileKind::Dynamic,
         Linkage::Static => FileKind::Static,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::loader::LoaderKind;
 use super::slots::Slots;
 use super::user::ProcessUser;
-use crate::elf::{ElfFacts, Pages, SymbolFault, Symbols, VersionFault, Versions};
+use crate::elf::{ElfFacts, Linkage, Pages, SymbolFault, Symbols, VersionFault, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
 use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Tree, WalkEntry};
@@ -52,7 +52,7 @@ pub(super) struct Probe {
 pub(super) enum Expected {
     /// Nothing more.
     Nothing,
-    /// Its tables, if it names a loader.
+    /// Its tables, if it names a loader, or if only they say whether it is a program.
     Program,
     /// Its tables.
     Library,
@@ -153,7 +153,10 @@ impl<'t> Files<'t> {
     fn read_more(&self, id: InodeId, pages: &Pages<'_>, facts: &ElfFacts, expected: Expected) {
         let wanted = match expected {
             Expected::Nothing => false,
-            Expected::Program => facts.interpreter.path().is_some(),
+            Expected::Program => {
+                let unmarked = || facts.linkage(self.machine(), true) == Linkage::StaticPieLikely;
+                facts.interpreter.path().is_some() || unmarked()
+            }
             Expected::Library | Expected::Loader => true,
         };
         if !wanted || facts.machine != self.machine() || facts.fault.is_some() || facts.dynamic.is_none() {
@@ -168,6 +171,20 @@ impl<'t> Files<'t> {
     /// Facts of an ELF file.
     pub fn elf(&self, id: InodeId) -> Option<&ElfFacts> {
         self.probe(id)?.elf.as_ref()
+    }
+
+    /// How an ELF file would be started here. Of a static-pie that its linker did not mark only its symbols say that it is no
+    /// library: it offers none and asks for none.
+    pub fn linkage(&self, id: InodeId) -> Option<Linkage> {
+        let executable = self.tree.inode(id).meta.mode.any_execute();
+        match self.elf(id)?.linkage(self.machine(), executable) {
+            Linkage::StaticPieLikely => {
+                let symbols = self.tables(id).map(|tables| &tables.symbols);
+                let alone = symbols.is_some_and(|symbols| symbols.bound.is_empty() && !symbols.offers_any());
+                Some(if alone { Linkage::StaticPie } else { Linkage::SharedObject })
+            }
+            known => Some(known),
+        }
     }
 
     /// Versions and symbols of an ELF file.

@@ -10,7 +10,7 @@
 //! [`CODES`] lists them all. What depends on the architecture comes from [`crate::platform`].
 //!
 //! Decisions where the facts are silent:
-//! - A program for another machine is an error in a place for programs (PATH, `sbin`, `libexec`, `/opt/*/bin`) and a
+//! - A program for another machine is an error in a place for programs (PATH, `/opt/*/bin`, `/usr/libexec`) and a
 //!   warning elsewhere.
 //! - A file is checked once, however many names it has; the names are counted in the finding. Where the search for libraries
 //!   depends on `$ORIGIN`, it is checked once for each directory that has a name of it, as two programs. A script's finding is

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::text::{Paint, Text, plain};
 use crate::link;
-use crate::link::{Description, StartVerdict as Start};
+use crate::link::{Description, Program, StartVerdict as Start};
 use crate::path::shown_bytes;
 use crate::pipeline::Verdict;
 use crate::report::{Evidence, Finding, FindingSubject, Report, Severity};
@@ -136,13 +136,11 @@ pub fn programs(verdicts: &[Verdict]) -> Text {
             ]);
         }
     }
-    if rows.len() == 1 {
-        return Text::new();
-    }
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; 6] = [width(0), width(1), width(2), width(3), width(4), width(5)];
     let mut out = Text::new();
-    for [path, linkage, libc, size, names, verdict] in &rows {
+    let rows = if rows.len() > 1 { rows.as_slice() } else { &[] };
+    for [path, linkage, libc, size, names, verdict] in rows {
         let line = format!(
             "{path:<0$}  {linkage:<1$}  {libc:<2$}  {size:>3$}  {names:>4$}  {verdict}",
             widths[0], widths[1], widths[2], widths[3], widths[4]
@@ -158,7 +156,31 @@ pub fn programs(verdicts: &[Verdict]) -> Text {
             ));
         }
     }
+    for verdict in verdicts {
+        out.line(format_args!("{}: {}", verdict.platform, sum(&verdict.verification.programs)));
+    }
     out
+}
+
+/// `412 programs, all start`.
+fn sum(programs: &[Program]) -> String {
+    let count = |verdict| programs.iter().filter(|program| program.verdict == verdict).count();
+    let whole = if programs.len() == 1 { "1 program".to_string() } else { format!("{} programs", programs.len()) };
+    if programs.is_empty() {
+        return whole;
+    }
+    let parts =
+        [(Start::Starts, "start"), (Start::MayFail, "may fail"), (Start::Unknown, "unknown"), (Start::Fails, "fail")];
+    let parts: Vec<_> =
+        parts.into_iter().map(|(verdict, word)| (count(verdict), word)).filter(|(count, _)| *count > 0).collect();
+    match parts.as_slice() {
+        [(1, "start")] => format!("{whole}, it starts"),
+        [(_, "start")] => format!("{whole}, all start"),
+        parts => {
+            let parts: Vec<String> = parts.iter().map(|(count, word)| format!("{count} {word}")).collect();
+            format!("{whole}: {}", parts.join(", "))
+        }
+    }
 }
 
 /// One file, as `file` and `ldd` would describe it.
@@ -520,7 +542,8 @@ mod tests {
             programs(&verdicts()),
             "program       linked   libc     size  names\n\
              /bin/busybox  dynamic  musl  1000000    303  fails\n\
-             linux/arm64: glibc 2.34 or later is needed: /bin/x uses y\n"
+             linux/arm64: glibc 2.34 or later is needed: /bin/x uses y\n\
+             linux/arm64: 1 program: 1 fail\n"
         );
         assert_eq!(programs(&[]), "");
         let mut verdicts = verdicts();
@@ -533,7 +556,7 @@ mod tests {
         }
         let table = programs(&verdicts);
         assert_eq!(
-            table.lines().last(),
+            table.lines().rev().nth(1),
             Some("linux/arm64: glibc 2.34 or later is needed: /bin/x uses __libc_start_main")
         );
     }

@@ -90,9 +90,8 @@ impl<'a> ExecContext<'a> {
     /// Checks an ELF file.
     pub fn start(&self, id: InodeId, path: &ImagePath, facts: &ElfFacts) -> Start<'a> {
         let arch = self.files.arch;
-        let executable = self.files.tree.inode(id).meta.mode.any_execute();
         let mut start = Start {
-            linkage: facts.linkage(self.files.machine(), executable),
+            linkage: self.files.linkage(id).unwrap_or(Linkage::Object),
             libc: None,
             loader: None,
             drafts: Vec::new(),
@@ -105,6 +104,19 @@ impl<'a> ExecContext<'a> {
             }
             // A loader can be started like any program; and what a file with damaged headers was is unknown.
             Linkage::SharedObject if self.named && (facts.fault.is_some() || self.is_loader(id)) => {}
+            // An old linker's program that offers symbols looks like this too.
+            Linkage::SharedObject
+                if self.named && facts.linkage(arch.facts().machine, true) == Linkage::StaticPieLikely =>
+            {
+                start.linkage = Linkage::StaticPie;
+                let message = "looks like a library: nothing marks it as a program, and it has symbols for others";
+                drafts.push(
+                    Draft::warning(NOT_A_PROGRAM, message)
+                        .killed("SIGSEGV", 139)
+                        .because("DT_FLAGS_1", "no DF_1_PIE; the symbol table offers or asks for symbols")
+                        .fix("name the program that uses it, or link it with a current linker"),
+                );
+            }
             Linkage::Object | Linkage::SharedObject => {
                 if self.named {
                     drafts.push(not_a_program(facts));
@@ -337,7 +349,7 @@ impl<'a> ExecContext<'a> {
 }
 
 /// Which C library a loader of this name belongs to.
-fn libc_of_name(name: &[u8]) -> Option<Libc> {
+pub(crate) fn libc_of_name(name: &[u8]) -> Option<Libc> {
     let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     if base.starts_with(b"ld-musl-") {
         Some(Libc::Musl)

@@ -19,6 +19,12 @@ pub const MUSL_PATH_FILE: Code = Code("musl-path-file");
 /// Names that are the loader itself, whatever follows.
 const RESERVED: [&[u8]; 7] = [b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet."];
 
+/// Whether a name is the loader itself.
+pub(crate) fn is_reserved(name: &[u8]) -> bool {
+    let rest = name.strip_prefix(b"lib".as_slice());
+    rest.is_some_and(|rest| RESERVED.iter().any(|word| rest.starts_with(word)))
+}
+
 /// The longest path that a search builds, with its NUL.
 const PATH_ROOM: usize = 512;
 
@@ -135,9 +141,7 @@ impl<'a> Musl<'a> {
             );
             return None;
         }
-        let reserved = name.strip_prefix(b"lib".as_slice());
-        let reserved = reserved.is_some_and(|rest| RESERVED.iter().any(|word| rest.starts_with(word)));
-        if reserved || name == self.process.interpreter {
+        if is_reserved(name) || name == self.process.interpreter {
             return Some(self.loader_object(by));
         }
         let mut tried = Vec::new();

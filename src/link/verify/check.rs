@@ -114,7 +114,6 @@ fn program(
         Some(Severity::Error) => StartVerdict::Fails,
         _ if drafts.iter().any(|draft| unknown.contains(&draft.code)) => StartVerdict::Unknown,
         Some(Severity::Warning) => StartVerdict::MayFail,
-        _ if start.linkage == Linkage::StaticPieLikely => StartVerdict::MayFail,
         Some(Severity::Note) | None => StartVerdict::Starts,
     };
     Some(Program {

@@ -7,6 +7,10 @@ pub mod whole;
 
 pub mod context;
 
+pub mod others;
+
+pub mod plugins;
+
 pub mod accept;
 pub mod targets;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-use crate::elf::{ElfFacts, Interpreter, Linkage};
+use crate::elf::{Dynamic, ElfFacts, Interpreter, Linkage};
 use crate::path::ImagePath;
 use crate::tree::{Follow, Inode, InodeId, InodeSet, Kind, Tree, WalkEntry};
 
@@ -113,7 +113,7 @@ pub(crate) fn is_program(files: &Files<'_>, id: InodeId, names: &Names<'_>, path
     let in_place = weight(names, path) == Weight::Found;
     let Some(probe) = files.probe_for(id, expected(names)) else { return false };
     match &probe.elf {
-        Some(facts) => is_elf_program(facts, files.machine(), in_place),
+        Some(facts) => !is_library(facts, names) && is_elf_program(files, id, facts, in_place),
         // Text without `#!` in a place for programs is worth a note: a shell would run it, a runtime would not.
         None => probe.head.starts_with(b"#!") || (in_place && looks_like_a_script(probe)),
     }
@@ -140,16 +140,40 @@ pub(crate) fn expected(names: &[ImagePath]) -> Expected {
     }
 }
 
-fn is_elf_program(facts: &ElfFacts, machine: u16, in_place: bool) -> bool {
-    match facts.linkage(machine, true) {
+/// Whether a file that a kernel could start is there for others to load: it has a SONAME, or it is called like a library, and
+/// its linker did not mark it as a program. glibc's `libc.so.6` and Qt's libraries have a PT_INTERP to print their version.
+pub(crate) fn is_library(facts: &ElfFacts, names: &[ImagePath]) -> bool {
+    let named = || {
+        !names.is_empty()
+            && names.iter().all(|name| name.file_name().is_some_and(|name| is_library_name(name.as_bytes())))
+    };
+    match facts.kind {
+        // klibc's library is a program at fixed addresses that others name as their loader.
+        2 => facts.interpreter == Interpreter::Absent && named(),
+        3 => {
+            let dynamic = facts.dynamic.as_ref();
+            !dynamic.is_some_and(Dynamic::is_pie)
+                && (dynamic.is_some_and(|dynamic| dynamic.soname.is_some()) || named())
+        }
+        _ => false,
+    }
+}
+
+/// `libz.so.1`, `mod.so`, `addon.node`.
+pub(crate) fn is_library_name(name: &[u8]) -> bool {
+    name.ends_with(b".so") || name.ends_with(b".node") || crate::elf::contains(name, b".so.")
+}
+
+fn is_elf_program(files: &Files<'_>, id: InodeId, facts: &ElfFacts, in_place: bool) -> bool {
+    match files.linkage(id).unwrap_or(Linkage::Object) {
         Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => true,
         Linkage::Object | Linkage::SharedObject => false,
         // A library for another machine is as normal as any other; a program is recognised by what can be seen of it.
         Linkage::Foreign => {
-            let pie = facts.dynamic.as_ref().is_some_and(crate::elf::Dynamic::is_pie);
+            let pie = facts.dynamic.as_ref().is_some_and(Dynamic::is_pie);
             facts.kind == 2
                 || (facts.kind == 3 && (pie || facts.interpreter != Interpreter::Absent))
-                || (facts.kind == 3 && in_place && facts.fault.is_some())
+                || (facts.kind == 3 && in_place && facts.fault.is_some() && !facts.reads_by_ident)
         }
     }
 }
@@ -158,15 +182,15 @@ fn looks_like_a_script(probe: &Probe) -> bool {
     !probe.head.contains(&0)
 }
 
-/// PATH, the default PATH, every `sbin` and `libexec`, and `bin` below `/opt`.
+/// PATH, the default PATH, `/opt/bin`, `/opt/*/bin` and their `sbin`, and what is below `libexec` of the system. Directories of
+/// these names deeper in `/opt`, or in a package of Node.js or Python, are of that package: nobody starts what is there.
 fn is_place_for_programs(name: &ImagePath, path: &[Vec<u8>]) -> bool {
     let Some(directory) = name.parent() else { return false };
     let parts: Vec<&[u8]> = directory.components().collect();
     path.iter().any(|element| trimmed(element) == directory.as_bytes())
         || crate::oci::DEFAULT_PATH.split(':').any(|element| element.as_bytes() == directory.as_bytes())
-        || parts.last() == Some(&b"sbin".as_slice())
-        || parts.contains(&b"libexec".as_slice())
-        || (parts.first() == Some(&b"opt".as_slice()) && parts.last() == Some(&b"bin".as_slice()))
+        || matches!(parts.as_slice(), [b"opt", b"bin" | b"sbin"] | [b"opt", _, b"bin" | b"sbin"])
+        || matches!(parts.as_slice(), [b"libexec", ..] | [b"usr", b"libexec", ..] | [b"usr", b"local", b"libexec", ..])
 }
 
 fn trimmed(element: &[u8]) -> &[u8] {
@@ -196,7 +220,12 @@ mod tests {
             ("/app/bin/a", Weight::Found),
             ("/usr/libexec/git/a", Weight::Found),
             ("/opt/x/bin/a", Weight::Found),
+            ("/opt/bin/a", Weight::Found),
+            ("/opt/x/sbin/a", Weight::Found),
             ("/opt/x/a", Weight::Elsewhere),
+            ("/opt/x/node_modules/y/bin/a", Weight::Elsewhere),
+            ("/srv/lib/python3/site-packages/PySide6/Qt/libexec/a", Weight::Elsewhere),
+            ("/srv/sbin/a", Weight::Elsewhere),
             ("/usr/lib/node_modules/a", Weight::Elsewhere),
         ] {
             assert_eq!(weight_of(&Sample::new().elf(path, &program), path), Some(expected), "{path}");
@@ -212,11 +241,68 @@ mod tests {
             .bytes("/bin/readable", 0o644, &Forge::program().build())
             .text("/srv/notes", 0o755, "text")
             .elf("/usr/lib/arm/libx.so", &Forge { machine: 183, ..Forge::library("libx.so") })
-            .text("/bin/notes", 0o755, "text");
-        for path in ["/usr/lib/libx.so", "/bin/readable", "/srv/notes", "/usr/lib/arm/libx.so"] {
+            .text("/bin/notes", 0o755, "text")
+            // Libraries with an execute bit, as wheels install them, and those that print something when they are started.
+            .elf("/opt/a/mod.cpython-311-x86_64-linux-gnu.so", &Forge { calls: vec!["a".into()], ..unmarked() })
+            .elf("/opt/a/mod", &Forge { defines: vec!["a".into()], ..unmarked() })
+            .elf("/opt/a/other", &Forge { needed: vec!["libc.so".into()], ..unmarked() })
+            .elf("/lib/ld-musl-x86_64.so.1", &Forge::musl(true))
+            .elf("/lib/klibc-xyz.so", &Forge::program())
+            .elf("/lib/libc.so.6", &Forge { soname: Some("libc.so.6".into()), ..Forge::dynamic("/ld") })
+            .elf("/usr/lib/libpsx", &Forge { soname: Some("libpsx.so.2".into()), ..Forge::dynamic("/ld") })
+            .bytes("/usr/libexec/valgrind/preload-x86-linux.so", 0o755, &class_32(3, None));
+        for path in [
+            "/usr/lib/libx.so",
+            "/bin/readable",
+            "/srv/notes",
+            "/usr/lib/arm/libx.so",
+            "/opt/a/mod.cpython-311-x86_64-linux-gnu.so",
+            "/opt/a/mod",
+            "/opt/a/other",
+            "/lib/ld-musl-x86_64.so.1",
+            "/lib/klibc-xyz.so",
+            "/lib/libc.so.6",
+            "/usr/lib/libpsx",
+            "/usr/libexec/valgrind/preload-x86-linux.so",
+        ] {
             assert_eq!(weight_of(&sample, path), None, "{path}");
         }
         assert_eq!(weight_of(&sample, "/bin/notes"), Some(Weight::Found));
+    }
+
+    /// A position independent file with an entry point that nothing marks as a program.
+    fn unmarked() -> Forge {
+        Forge { soname: None, ..Forge::library("") }
+    }
+
+    /// The headers of a file for 32-bit x86.
+    fn class_32(kind: u16, interpreter: Option<&[u8]>) -> Vec<u8> {
+        let mut file = b"\x7fELF\x01\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+        let halves = |file: &mut Vec<u8>, numbers: &[u16]| numbers.iter().for_each(|n| file.extend(n.to_le_bytes()));
+        let words = |file: &mut Vec<u8>, numbers: &[u32]| numbers.iter().for_each(|n| file.extend(n.to_le_bytes()));
+        halves(&mut file, &[kind, 3]);
+        words(&mut file, &[1, 0x1000, 52, 0, 0]);
+        halves(&mut file, &[52, 32, 1, 40, 0, 0]);
+        let text = interpreter.unwrap_or(b"x\0");
+        let (kind, length) = (if interpreter.is_some() { 3 } else { 1 }, text.len() as u32);
+        words(&mut file, &[kind, 84, 84, 84, length, length, 4, 1]);
+        file.extend_from_slice(text);
+        file
+    }
+
+    #[test]
+    fn what_is_a_program_is_found_whatever_it_is_called() {
+        let marked = Forge { flags_1: 0x0800_0000, ..unmarked() };
+        let sample = Sample::new()
+            .elf("/opt/a/unmarked", &unmarked())
+            .elf("/opt/a/plugin.so", &marked)
+            .elf("/opt/a/app.so", &Forge { flags_1: 0x0800_0000, ..Forge::dynamic("/ld") })
+            .elf("/opt/a/tool.so", &Forge { kind: 2, ..Forge::dynamic("/ld") })
+            .bytes("/opt/a/i386", 0o755, &class_32(3, Some(b"/lib/ld-linux.so.2\0")))
+            .bytes("/opt/a/i386-static", 0o755, &class_32(2, None));
+        for path in ["unmarked", "plugin.so", "app.so", "tool.so", "i386", "i386-static"] {
+            assert_eq!(weight_of(&sample, &format!("/opt/a/{path}")), Some(Weight::Elsewhere), "{path}");
+        }
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The verification of a tree: settings, then targets, then what is checked of each, then findings; no step changes what an
 //! earlier one made.
 
+use std::collections::BTreeSet;
+
 use crate::link::draft::{Draft, Ending};
 use crate::link::files::Files;
 use crate::link::init::FirstProgram;
+use crate::link::kernel::exec::libc_of_name;
 use crate::link::loader::LoaderKind;
 use crate::link::subject::{Purpose, Subject, Verification};
 use crate::path::ImagePath;
+use crate::platform::machine_name;
 use crate::report::{Finding, FindingSubject, Severity};
 use crate::tree::{Content, ContentError, InodeId};
 
@@ -14,6 +18,8 @@ use super::accept::{accept, size_draft};
 use super::check::Checked;
 use super::context::Context;
 use super::finding::Target;
+use super::others::{Others, system_of};
+use super::plugins::Plugins;
 use super::programs;
 use super::targets::Targets;
 use super::whole::WholeTree;
@@ -27,8 +33,9 @@ pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
     let files = Files::new(subject.tree, subject.platform.arch);
     let context = Context::new(subject, &files)?;
     let Targets { files: targets, drafts } = Targets::of(&context);
-    let checked = Checked::of(&context, targets);
-    let whole = whole_tree(&context, &checked);
+    let mut checked = Checked::of(&context, targets);
+    let others = leave_out_others(&context, &mut checked);
+    let whole = whole_tree(&context, &checked, others);
     if let Some(failure) = files.take_failure() {
         return Err(failure);
     }
@@ -46,8 +53,27 @@ pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
     Ok(Verification { report, programs, accepted })
 }
 
+/// Takes out the programs for other systems that packages of prebuilt files bring.
+fn leave_out_others(context: &Context<'_>, checked: &mut Checked) -> Others {
+    let mut others = Others::default();
+    let mut left_out = BTreeSet::new();
+    checked.targets.retain(|(id, target, drafts)| {
+        let facts = context.files.elf(*id);
+        let machine = facts.map(|facts| machine_name(facts.machine));
+        let libc = facts.and_then(|facts| facts.interpreter.path()).and_then(libc_of_name);
+        // A libc that some other program here has is missing, not foreign.
+        let libc = libc.filter(|libc| context.files.known_loaders().all(|loader| loader.libc() != Some(*libc)));
+        let Some(system) = system_of(target, machine, libc, drafts) else { return true };
+        left_out.insert(target.path.to_string());
+        others.add(system, target.path.clone());
+        false
+    });
+    checked.programs.retain(|program| !left_out.contains(&program.path));
+    others
+}
+
 /// What is found once for the tree, not for one program.
-fn whole_tree(context: &Context<'_>, checked: &Checked) -> Vec<(FindingSubject, Draft)> {
+fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> Vec<(FindingSubject, Draft)> {
     let subject = context.subject;
     let mut drafts = Vec::new();
     if !matches!(subject.purpose, Purpose::Programs(_)) {
@@ -56,7 +82,10 @@ fn whole_tree(context: &Context<'_>, checked: &Checked) -> Vec<(FindingSubject, 
             LoaderKind::Musl(_) | LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
         });
         drafts.extend(WholeTree { files: context.files, glibc, loaded: &checked.loaded }.check());
+        let known = checked.loaded.iter().chain(checked.targets.iter().map(|(id, _, _)| id)).copied().collect();
+        drafts.extend(Plugins::of(context.files, &known).check(&mut others));
     }
+    drafts.extend(others.draft().map(|draft| (ImagePath::root(), draft)));
     let contents = programs::files(subject.tree).filter_map(|id| context.files.content(id));
     let size = contents.map(Content::size).fold(0, u64::saturating_add);
     drafts.extend(size_draft(subject.policy, size).map(|draft| (ImagePath::root(), draft)));
@@ -185,6 +214,32 @@ mod tests {
         let result = verified(&elsewhere, "/app");
         assert_eq!(result.report.findings[0].severity, Severity::Warning);
         assert_eq!(codes(&verified(&elsewhere.elf("/usr/bin/x", &arm), "/app")), ["wrong-arch", "wrong-arch"]);
+    }
+
+    #[test]
+    fn prebuilt_programs_for_other_systems_are_one_line() {
+        let arm = Forge { machine: 183, ..Forge::program() };
+        let sample = Sample::new()
+            .elf("/app/app", &Forge::program())
+            .elf("/app/node_modules/protoc/bin/protoc-linux-aarch_64", &arm)
+            .elf("/app/node_modules/x/prebuilds/android/x", &Forge::dynamic("/system/bin/linker64"))
+            .elf("/app/node_modules/@esbuild/linux-x64-musl/bin/esbuild", &Forge::dynamic(LOADER));
+        let result = verified(&sample, "/app/app");
+        assert_eq!(codes(&result), ["other-system"]);
+        let finding = &result.report.findings[0];
+        assert_eq!(
+            (finding.severity, finding.message.as_str()),
+            (
+                Severity::Note,
+                "contains 3 files for other systems, which nothing here can load or start: Android (1), musl (1), arm64 (1)"
+            )
+        );
+        assert_eq!(result.programs.len(), 1, "no rows for them");
+        // What the image names, and what a script starts, is not passed over.
+        let path = "/app/node_modules/protoc/bin/protoc-linux-aarch_64";
+        assert_eq!(codes(&verified(&sample, path)), ["wrong-arch", "other-system"]);
+        let run = verified(&sample.text("/app/run", 0o755, &format!("#!{path}\n")), "/app/app");
+        assert_eq!(codes(&run), ["wrong-arch", "other-system"]);
     }
 
     #[test]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::elf::{Linkage, Symbol, SymbolName, Symbols};
+use crate::elf::{Symbol, SymbolName, Symbols};
 use crate::path::ImagePath;
 use crate::report::{Code, Severity};
-use crate::tree::{InodeId, Kind, WalkEntry};
+use crate::tree::{InodeId, Kind};
 
 use crate::link::draft::Draft;
 use crate::link::files::Files;
@@ -13,12 +13,12 @@ use crate::link::glibc::ld_cache::Cache;
 use crate::link::loader::GlibcLoader;
 use crate::link::process::listed;
 
+use super::programs::is_library_name;
+
 /// `/etc/nsswitch.conf` names a service whose library is absent.
 pub const NSS_MISSING: Code = Code("nss-missing");
 /// glibc looks for libraries in a cache that does not know them.
 pub const LD_CACHE_EMPTY: Code = Code("ld-cache-empty");
-/// A library that no program loads by itself needs one that is nowhere.
-pub const PLUGIN_LIB_MISSING: Code = Code("plugin-lib-missing");
 /// glibc's iconv has no tables.
 pub const GCONV_MISSING: Code = Code("gconv-missing");
 
@@ -49,7 +49,6 @@ impl WholeTree<'_> {
             drafts.extend(self.cache(glibc));
             drafts.extend(self.conversions(glibc));
         }
-        drafts.extend(self.plugins());
         drafts
     }
 
@@ -161,7 +160,7 @@ impl WholeTree<'_> {
     }
 
     fn holds_libraries(&self, directory: &str) -> bool {
-        self.entries(directory).iter().any(|name| is_library(name))
+        self.entries(directory).iter().any(|name| is_library_name(name))
     }
 
     /// iconv(3) needs tables for all but a few encodings. What uses it is not known before it runs: only programs that load a
@@ -188,49 +187,6 @@ impl WholeTree<'_> {
                 .fix("add glibc's gconv directory, if other encodings are needed");
         Some((path, draft))
     }
-
-    /// Libraries that no program needs by itself: plugins, as far as one can see. What opens them may have loaded what
-    /// they need already, so only a name that is nowhere in the tree is reported.
-    fn plugins(&self) -> Vec<(ImagePath, Draft)> {
-        let mut seen = BTreeSet::new();
-        let mut drafts = Vec::new();
-        if !self.files.tree.names().any(|name| is_library(name.as_bytes())) {
-            return drafts;
-        }
-        let mut walk = self.files.tree.walk();
-        while let Some(WalkEntry { path, id, inode }) = walk.step() {
-            let named = path.components().next_back().is_some_and(is_library);
-            let Kind::File(_) = &inode.kind else { continue };
-            if !named || self.loaded.contains(&id) || !seen.insert(id) {
-                continue;
-            }
-            let Some(facts) = self.files.elf(id) else { continue };
-            if facts.linkage(self.files.machine(), false) != Linkage::SharedObject {
-                continue;
-            }
-            let Some(dynamic) = &facts.dynamic else { continue };
-            let nowhere = |name: &&[u8]| {
-                let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-                self.files.by_name(base).is_empty() && !base.starts_with(b"libc.") && !base.starts_with(b"ld-")
-            };
-            let missing: Vec<&[u8]> = dynamic.needed.iter().map(|name| &**name).filter(nowhere).collect();
-            if !missing.is_empty() {
-                let names = listed(missing.iter().copied());
-                let message =
-                    format!("needs {names}, which the tree does not contain; no program here loads it directly");
-                let draft = Draft::warning(PLUGIN_LIB_MISSING, message)
-                    .because(format!("NEEDED by {path}"), String::new())
-                    .fix("add the library, or leave the plugin out");
-                drafts.push((path.clone(), draft));
-            }
-        }
-        drafts
-    }
-}
-
-/// `libz.so.1`, `mod.so`, `addon.node`.
-fn is_library(name: &[u8]) -> bool {
-    name.ends_with(b".so") || name.ends_with(b".node") || crate::elf::contains(name, b".so.")
 }
 
 #[cfg(test)]
@@ -313,14 +269,6 @@ mod tests {
         one[20] = 1;
         one.resize(48 + 24 + 8, 0);
         assert_eq!(found(&cached(&one)), Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_plugin_is_told_of_when_what_it_needs_is_nowhere() {
-        let plugin = Forge { needed: vec!["libx.so.1".into(), "libc.so.6".into()], ..Forge::library("mod.so") };
-        let sample = || base().elf("/usr/lib/app/mod.so", &plugin);
-        assert_eq!(found(&sample()), ["warning plugin-lib-missing /usr/lib/app/mod.so: NEEDED by /usr/lib/app/mod.so"]);
-        assert_eq!(found(&sample().elf("/opt/libx.so.1", &Forge::library("libx.so.1"))), Vec::<String>::new());
     }
 
     #[test]

@@ -1,0 +1,194 @@
+//! Libraries that no program needs by itself: plugins, as far as one can see.
+
+use std::collections::BTreeSet;
+
+use crate::elf::{Dynamic, ElfFacts};
+use crate::path::ImagePath;
+use crate::report::Code;
+use crate::tree::{InodeId, Kind, WalkEntry};
+
+use crate::link::draft::Draft;
+use crate::link::files::Files;
+use crate::link::musl::load::is_reserved;
+use crate::link::policy::Libc;
+use crate::link::process::listed;
+
+use super::others::{Others, System};
+use super::programs::is_library_name;
+
+/// A library that no program loads by itself needs one that is nowhere.
+pub const PLUGIN_LIB_MISSING: Code = Code("plugin-lib-missing");
+
+/// Names that only Android has.
+const ANDROID: [&[u8]; 5] =
+    [b"liblog.so", b"libandroid.so", b"libc++_shared.so", b"libjnigraphics.so", b"libmediandk.so"];
+
+/// Names that only FreeBSD has.
+const FREEBSD: [&[u8]; 4] = [b"libthr.so.3", b"libc.so.7", b"libcxxrt.so.1", b"libutil.so.9"];
+
+/// The operating system in the ident of a file for FreeBSD.
+const OSABI_FREEBSD: u8 = 9;
+
+/// The search for plugins in one tree.
+pub(crate) struct Plugins<'a> {
+    files: &'a Files<'a>,
+    /// Every file that some program loads or that is one.
+    known: &'a BTreeSet<InodeId>,
+    musl: bool,
+    glibc: bool,
+}
+
+impl<'a> Plugins<'a> {
+    /// For a tree whose loaders have been found.
+    pub fn of(files: &'a Files<'a>, known: &'a BTreeSet<InodeId>) -> Plugins<'a> {
+        let has = |libc| files.known_loaders().any(|loader| loader.libc() == Some(libc));
+        let glibc = has(Libc::Glibc) || !files.by_name(b"libc.so.6").is_empty();
+        Plugins { files, known, musl: has(Libc::Musl), glibc }
+    }
+
+    /// What opens them may have loaded what they need already, so only a name that is nowhere in the tree is reported. One for
+    /// another system is left to `others`.
+    pub fn check(&self, others: &mut Others) -> Vec<(ImagePath, Draft)> {
+        let mut seen = BTreeSet::new();
+        let mut drafts = Vec::new();
+        if !self.files.tree.names().any(|name| is_library_name(name.as_bytes())) {
+            return drafts;
+        }
+        let mut walk = self.files.tree.walk();
+        while let Some(WalkEntry { path, id, inode }) = walk.step() {
+            let named = path.components().next_back().is_some_and(is_library_name);
+            let Kind::File(_) = &inode.kind else { continue };
+            if !named || self.known.contains(&id) || !seen.insert(id) {
+                continue;
+            }
+            let Some(facts) = self.files.elf(id).filter(|facts| facts.machine == self.files.machine()) else {
+                continue;
+            };
+            let Some(dynamic) = facts.dynamic.as_ref().filter(|dynamic| facts.kind == 3 && !dynamic.is_pie()) else {
+                continue;
+            };
+            let missing: Vec<&[u8]> =
+                dynamic.needed.iter().map(|name| &**name).filter(|name| self.is_nowhere(name)).collect();
+            if missing.is_empty() {
+                continue;
+            }
+            if let Some(system) = self.system(facts, dynamic) {
+                others.add(system, path.clone());
+                continue;
+            }
+            let names = listed(missing.iter().copied());
+            let message = format!("needs {names}, which the tree does not contain; no program here loads it directly");
+            let draft = Draft::warning(PLUGIN_LIB_MISSING, message)
+                .because(format!("NEEDED by {path}"), String::new())
+                .fix("add the library, or leave the plugin out");
+            drafts.push((path.clone(), draft));
+        }
+        drafts
+    }
+
+    /// The loaders answer their own names, and musl's those of all libraries that it is.
+    fn is_nowhere(&self, name: &[u8]) -> bool {
+        let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let answered = base.starts_with(b"libc.") || base.starts_with(b"ld-") || (self.musl && is_reserved(base));
+        !answered && self.files.by_name(base).is_empty()
+    }
+
+    /// The other system that a library is for, by what it needs.
+    fn system(&self, facts: &ElfFacts, dynamic: &Dynamic) -> Option<System> {
+        let needs = |names: &[&[u8]]| dynamic.needed.iter().any(|needed| names.contains(&&**needed));
+        let starts = |start: &[u8]| dynamic.needed.iter().any(|needed| needed.starts_with(start));
+        if facts.android.is_some() || needs(&ANDROID) {
+            Some(System::Android)
+        } else if facts.ident[7] == OSABI_FREEBSD || needs(&FREEBSD) {
+            Some(System::FreeBsd)
+        } else if !self.glibc && (needs(&[b"libc.so.6"]) || starts(b"ld-linux")) {
+            Some(System::Libc(Libc::Glibc))
+        } else if !self.musl && (starts(b"libc.musl-") || needs(&[b"libc.so"])) {
+            Some(System::Libc(Libc::Musl))
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::others::OTHER_SYSTEM;
+    use super::*;
+    use crate::elf::forge::Forge;
+    use crate::link::sample::Sample;
+    use crate::link::{Policy, Purpose, Subject, verify};
+    use crate::platform::{Arch, Platform};
+
+    const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
+    const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
+
+    /// Code, path and message of everything found.
+    fn found(sample: &Sample) -> Vec<(&'static str, String, String)> {
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        let purpose = Purpose::Plain;
+        let subject = Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy };
+        let findings = verify(&subject).unwrap().report.findings;
+        findings.into_iter().map(|one| (one.code.0, one.subject.to_string(), one.message)).collect()
+    }
+
+    fn glibc() -> Sample {
+        let app = Forge { needed: vec!["libc.so.6".into()], ..Forge::dynamic(GLIBC) };
+        Sample::new()
+            .elf(GLIBC, &Forge::glibc())
+            .elf("/lib/libc.so.6", &Forge::library("libc.so.6"))
+            .elf("/bin/app", &app)
+    }
+
+    fn musl() -> Sample {
+        Sample::new().elf(MUSL, &Forge::musl(true)).elf("/bin/app", &Forge::dynamic(MUSL))
+    }
+
+    fn plugin(needed: &[&str]) -> Forge {
+        let needed = needed.iter().map(|name| name.as_bytes().to_vec()).collect();
+        Forge { needed, soname: None, ..Forge::library("") }
+    }
+
+    fn codes(sample: &Sample) -> Vec<(&'static str, String)> {
+        found(sample).into_iter().map(|(code, path, _)| (code, path)).collect()
+    }
+
+    #[test]
+    fn a_plugin_is_reported_when_what_it_needs_is_nowhere() {
+        let path = "/usr/lib/app/mod.so";
+        let missing = vec![(PLUGIN_LIB_MISSING.0, path.to_string())];
+        let with = |forge: &Forge| glibc().elf(path, forge);
+        let plain = plugin(&["libx.so.1", "libc.so.6"]);
+        assert_eq!(codes(&with(&plain)), missing);
+        assert_eq!(codes(&with(&plain).elf("/opt/libx.so.1", &Forge::library("libx.so.1"))), []);
+        // With a PT_INTERP too, as Debian's pam_cap.so and Qt's libraries have it, whatever the mode.
+        let printing = Forge { soname: Some("mod.so".into()), needed: plain.needed.clone(), ..Forge::dynamic(GLIBC) };
+        assert_eq!(codes(&with(&printing)), missing);
+        assert_eq!(codes(&glibc().bytes(path, 0o644, &printing.build())), missing);
+        assert_eq!(codes(&glibc().bytes(path, 0o644, &Forge { soname: None, ..printing }.build())), missing);
+    }
+
+    #[test]
+    fn musl_answers_the_names_of_its_own_libraries() {
+        let path = "/usr/lib/app/mod.so";
+        let names = ["libc.so.6", "libm.so.6", "libpthread.so.0", "libdl.so"];
+        assert_eq!(codes(&musl().elf(path, &plugin(&names))), []);
+        assert_eq!(
+            codes(&musl().elf(path, &plugin(&["libm.so.6", "libx.so"]))),
+            [(PLUGIN_LIB_MISSING.0, path.to_string())]
+        );
+    }
+
+    #[test]
+    fn plugins_for_other_systems_are_one_line() {
+        let sample = glibc()
+            .elf("/app/prebuilds/android-x64/a.node", &plugin(&["liblog.so", "libc.so"]))
+            .elf("/app/prebuilds/android-x64/b.node", &plugin(&["libc++_shared.so", "libm.so"]))
+            .elf("/app/prebuilds/freebsd-x64/a.node", &plugin(&["libthr.so.3", "libc.so.7"]))
+            .elf("/app/prebuilds/linux-x64/a.musl.node", &plugin(&["libstdc++.so.6", "libc.musl-x86_64.so.1"]));
+        let line = (OTHER_SYSTEM.0, "/".to_string(), "contains 4 files for other systems, which nothing here can load or start: Android (2), FreeBSD (1), musl (1)".to_string());
+        assert_eq!(found(&sample), [line]);
+        let sample = musl().elf("/app/prebuilds/linux-x64/a.glibc.node", &plugin(&["libstdc++.so.6", "libc.so.6"]));
+        assert_eq!(codes(&sample), [(OTHER_SYSTEM.0, "/".to_string())]);
+    }
+}
