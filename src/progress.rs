@@ -2,6 +2,7 @@
 //! line makes sentences of them.
 
 use std::collections::BTreeSet;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
@@ -14,6 +15,8 @@ use crate::platform::Platform;
 pub enum Event {
     /// A step began.
     Step(Step),
+    /// From here on the step has so many bytes in all. Comes where that is known only after it began.
+    Total(u64),
     /// So many more bytes of the step are done.
     Bytes(u64),
     /// Something that the user should know and that is not a finding.
@@ -59,6 +62,8 @@ pub enum Action {
     VerifyProgram(ImagePath),
     /// A layer is packed; its name, where it has one.
     PackLayer(Option<String>),
+    /// The layers of a base image are copied.
+    CopyBase,
     /// An output is written.
     Write(String),
     /// A program is run.
@@ -108,6 +113,27 @@ pub struct Silent;
 
 impl Progress for Silent {
     fn event(&self, _event: Event) {}
+}
+
+/// A reader that reports how many bytes were read.
+pub(crate) struct Reporting<'a, R> {
+    inner: R,
+    progress: &'a dyn Progress,
+}
+
+impl<'a, R> Reporting<'a, R> {
+    /// Reports what is read of `inner`.
+    pub fn new(inner: R, progress: &'a dyn Progress) -> Reporting<'a, R> {
+        Reporting { inner, progress }
+    }
+}
+
+impl<R: Read> Read for Reporting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.progress.event(Event::Bytes(count as u64));
+        Ok(count)
+    }
 }
 
 /// Passes events on, and each note only once: several trees can have the same.

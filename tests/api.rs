@@ -1,12 +1,13 @@
 //! The library as another program uses it: the examples, and what is an error instead of a wrong answer.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use sazare::api::{ApiError, ImageBuilder, Verifier};
 use sazare::failure::{Failure as _, FailureKind};
 use sazare::pipeline::Outcome;
 use sazare::platform::{Arch, Platform};
-use sazare::progress::Silent;
+use sazare::progress::{Action, Event, Progress, Silent};
 use sazare::transport::Place;
 
 #[path = "../examples/build.rs"]
@@ -78,4 +79,73 @@ fn what_is_missing_is_an_error() {
     assert!(matches!(Verifier::new(Place::Rootfs(ROOT.into())).run(), Err(ApiError::NoPlatform(_))));
     let archive = Verifier::new(Place::Cpio("a.cpio".into())).platform(amd64()).run();
     assert!(matches!(archive, Err(ApiError::NoTemporary(_))));
+}
+
+/// What was reported: each step, or part of one, that has a total, with its total and the bytes that came.
+#[derive(Default)]
+struct Reported(Mutex<Vec<(Option<Action>, u64, u64)>>);
+
+impl Progress for Reported {
+    fn event(&self, event: Event) {
+        let mut parts = self.0.lock().unwrap();
+        match event {
+            Event::Step(step) => parts.push((Some(step.action), step.bytes.unwrap_or(0), 0)),
+            Event::Total(total) => {
+                let action = parts.last().unwrap().0.clone();
+                parts.push((action, total, 0));
+            }
+            Event::Bytes(bytes) => parts.last_mut().unwrap().2 += bytes,
+            _ => {}
+        }
+    }
+}
+
+impl Reported {
+    /// The totals of an action's parts, each of which was reached.
+    fn totals(&self, wanted: impl Fn(&Action) -> bool) -> Vec<u64> {
+        let parts = self.0.lock().unwrap();
+        let parts = parts.iter().filter(|(action, total, _)| *total > 0 && action.as_ref().is_some_and(&wanted));
+        let reached = |(action, total, bytes): &(Option<Action>, u64, u64)| {
+            assert_eq!(total, bytes, "{action:?}");
+            *total
+        };
+        parts.map(reached).collect()
+    }
+}
+
+#[test]
+fn copying_and_reading_report_every_byte_of_what_they_announce() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let place = |text: String| Place::for_writing(&text).unwrap();
+    let reads = |action: &Action| matches!(action, Action::ReadPlace(_));
+    let built = |builder: ImageBuilder| {
+        let reported = Reported::default();
+        assert!(matches!(builder.run_with(&mut Vec::new(), &reported).unwrap(), Outcome::Built(_)));
+        reported
+    };
+    let hello = || ImageBuilder::from_folder(ROOT).platform(amd64()).entrypoint(["/bin/hello"]);
+    let size = std::fs::metadata(Path::new(ROOT).join("bin/hello")).unwrap().len();
+    let outputs = hello().output(Place::Rootfs(at("root").into())).output(place(at("image.tar")));
+    let writes = built(outputs).totals(|action| matches!(action, Action::Write(place) if place.starts_with("rootfs:")));
+    assert_eq!(writes, [size]);
+
+    // A base image: its layer is read, and then copied.
+    let source = "[[source]]\nfrom = \"oci-archive:image.tar\"\n";
+    let recipe = format!("name = \"a\"\nplatforms = [\"linux/amd64\"]\n{source}[config]\nworkdir = \"/\"\n");
+    std::fs::write(at("recipe.toml"), recipe).unwrap();
+    let recipe = sazare::recipe::read(Path::new(&at("recipe.toml"))).unwrap();
+    let reported = built(ImageBuilder::from_recipe(&recipe).output(place(format!("oci:{}", at("layout")))));
+    let layer = reported.totals(|action| matches!(action, Action::CopyBase));
+    assert_eq!((layer.len(), reported.totals(reads)), (1, layer.clone()));
+
+    // A compressed archive is read once, then the layer in it.
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut gzip, &std::fs::read(at("image.tar")).unwrap()).unwrap();
+    let gzip = gzip.finish().unwrap();
+    std::fs::write(at("image.tar.gz"), &gzip).unwrap();
+    let reported = Reported::default();
+    let archive = Place::for_reading(&format!("oci-archive:{}", at("image.tar.gz"))).unwrap();
+    Verifier::new(archive).temporary(folder.path()).run_with(&reported).unwrap();
+    assert_eq!(reported.totals(reads), [gzip.len() as u64, layer[0]]);
 }

@@ -282,7 +282,7 @@ type Read = (Image, Box<dyn Blobs>, Vec<String>);
 
 fn open(place: &str) -> Result<Read, TransportError> {
     let folder = tempfile::tempdir().unwrap();
-    match transport::open(&Place::for_reading(place)?, &Scratch::new(folder.path()))? {
+    match transport::open(&Place::for_reading(place)?, &Scratch::new(folder.path()), &Silent)? {
         Opened::Image { image, blobs, notes } => Ok((image, blobs, notes)),
         Opened::Tree { .. } | Opened::Initramfs { .. } => panic!("no image: {place}"),
     }
@@ -353,7 +353,7 @@ fn archives_of_other_hands_are_read() {
         assert_eq!(image.platforms[0].manifest.layers()[0].media_type(), &MediaType::ImageLayer);
         drain(&image, &*blobs).unwrap();
         let store = BlobStore::begin(folder.path()).unwrap();
-        image.blobs().into_iter().for_each(|blob| assert!(store.adopt(&*blobs, blob).is_ok()));
+        image.blobs().into_iter().for_each(|blob| assert!(store.adopt(&*blobs, blob, &Silent).is_ok()));
     }
     let error = open(&format!("docker-archive:{}:v2", path("docker.tar"))).err().unwrap();
     assert!(error.to_string().ends_with(r#"has no image "v2"; it has docker.io/you/app:v1"#), "{error}");
@@ -456,14 +456,15 @@ fn a_root_file_system_is_a_tree_whatever_holds_it() {
     assert!(tar.success());
     for name in ["root", "x"] {
         let place = Place::for_reading(path(name).to_str().unwrap()).unwrap();
-        let Opened::Tree { tree, notes } = transport::open(&place, &Scratch::new(folder.path())).unwrap() else {
+        let Opened::Tree { tree, notes } = transport::open(&place, &Scratch::new(folder.path()), &Silent).unwrap()
+        else {
             panic!("{name} is no image");
         };
         let files: Vec<String> = tree.walk().map(|entry| entry.path.to_string()).collect();
         assert_eq!((files.join(" ").as_str(), notes.len()), ("/ /bin /bin/sh", 0), "{name}");
     }
     let cpio = Place::Cpio(path("root/bin/sh"));
-    let error = transport::open(&cpio, &Scratch::new(folder.path())).err().unwrap();
+    let error = transport::open(&cpio, &Scratch::new(folder.path()), &Silent).err().unwrap();
     assert!(error.to_string().starts_with("something else, not an initramfs: "), "{error}");
 }
 

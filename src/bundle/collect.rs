@@ -384,6 +384,7 @@ mod tests {
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
     use crate::platform::Arch;
+    use crate::progress::Silent;
     use crate::recipe::{Globs, Template};
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
@@ -615,7 +616,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sample = root().elf("/usr/bin/app", &needing(&["liba.so.1"]));
         let options = FolderOptions { owners: Owners::Writer, wanted: &|_| true };
-        write_folder(&sample.tree, folder.path(), &options).unwrap();
+        write_folder(&sample.tree, folder.path(), &options, &Silent).unwrap();
         let tree = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         std::fs::remove_file(folder.path().join("usr/lib/x86_64-linux-gnu/liba.so.1.2")).unwrap();
         let (platform, rules) = (Platform::new(Arch::Amd64), rules(&["app"]));

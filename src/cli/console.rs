@@ -179,6 +179,7 @@ fn sentence(step: &Step) -> String {
         Action::VerifyProgram(path) => format!("verifying {path}"),
         Action::PackLayer(Some(name)) => format!("writing layer {name}"),
         Action::PackLayer(None) => "writing a layer".to_string(),
+        Action::CopyBase => "copying the layers of the base image".to_string(),
         Action::Write(place) => format!("writing {place}"),
         Action::Run(program) => format!("running {}", program.display()),
         other => format!("{other:?}"),
@@ -243,8 +244,13 @@ impl Progress for Console {
                 };
                 self.show(&mut line);
             }
+            Event::Total(bytes) => {
+                line.total = Some(bytes);
+                line.bytes = 0;
+                line.shown = 0;
+            }
             Event::Bytes(bytes) => {
-                line.bytes += bytes;
+                line.bytes = line.bytes.saturating_add(bytes);
                 let often = line.total.map_or(STEP_BYTES, |total| (total / 100).clamp(1 << 16, STEP_BYTES));
                 if self.progress == Form::Changing && line.bytes - line.shown.min(line.bytes) >= often {
                     self.show(&mut line);

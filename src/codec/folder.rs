@@ -23,6 +23,7 @@ use rustix::io::Errno;
 
 use crate::failure::{Failure, FailureKind};
 use crate::path::ImagePath;
+use crate::progress::{Event, Progress};
 use crate::tree::{Content, ContentError, DeviceNumber, Inode, InodeId, Kind, Metadata, Tree};
 
 /// How much of a file is copied at once, in bytes.
@@ -74,16 +75,23 @@ impl Failure for FolderError {
     }
 }
 
-/// Writes a tree into `folder`, which must be an empty directory of the user's own. Gives notes about what could not be
+/// Writes a tree into `folder`, which must be an empty directory of the user's own. `progress` is told how many bytes of file
+/// contents were written. Gives notes about what could not be
 /// carried, one line each.
 ///
 /// # Errors
 /// On the first entry that cannot be made, or whose contents cannot be read. What was written by then stays there.
-pub fn write_folder(tree: &Tree, folder: &Path, options: &FolderOptions<'_>) -> Result<Vec<String>, FolderError> {
+pub fn write_folder(
+    tree: &Tree,
+    folder: &Path,
+    options: &FolderOptions<'_>,
+    progress: &dyn Progress,
+) -> Result<Vec<String>, FolderError> {
     let mut writing = Writing {
         tree,
         folder,
         options,
+        progress,
         first_names: BTreeMap::new(),
         above: Vec::new(),
         made: Vec::new(),
@@ -110,6 +118,7 @@ struct Writing<'a> {
     tree: &'a Tree,
     folder: &'a Path,
     options: &'a FolderOptions<'a>,
+    progress: &'a dyn Progress,
     /// Where a file with several names was written first.
     first_names: BTreeMap<InodeId, PathBuf>,
     /// The directories above the entry at hand, and whether each was made.
@@ -191,6 +200,7 @@ impl Writing<'_> {
                 return Ok(());
             }
             file.write_all(&self.buffer[..count]).map_err(|error| failed(place, error))?;
+            self.progress.event(Event::Bytes(count as u64));
         }
     }
 
@@ -273,6 +283,7 @@ fn failed(place: &Path, error: io::Error) -> FolderError {
 mod tests {
     use super::super::dir::{ScanOptions, scan};
     use super::*;
+    use crate::progress::Silent;
     use crate::tree::Mode;
 
     fn sample() -> Tree {
@@ -313,7 +324,7 @@ mod tests {
     fn what_is_written_is_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let options = FolderOptions { owners: Owners::Writer, wanted: &|_| true };
-        assert_eq!(write_folder(&sample(), folder.path(), &options).unwrap(), Vec::<String>::new());
+        assert_eq!(write_folder(&sample(), folder.path(), &options, &Silent).unwrap(), Vec::<String>::new());
         let read = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         let without_numbers = |tree: &Tree| -> Vec<String> {
             listing(tree).iter().map(|line| line.rsplit_once(' ').unwrap().0.to_string()).collect()
@@ -326,7 +337,7 @@ mod tests {
     fn only_what_is_wanted_is_written_and_the_directories_above_it() {
         let folder = tempfile::tempdir().unwrap();
         let options = FolderOptions { owners: Owners::Writer, wanted: &|path| path.as_bytes() == b"/bin/link" };
-        write_folder(&sample(), folder.path(), &options).unwrap();
+        write_folder(&sample(), folder.path(), &options, &Silent).unwrap();
         let read = scan(folder.path(), &ScanOptions::ALL).unwrap().tree;
         let paths: Vec<String> = read.walk().map(|entry| entry.path.to_string()).collect();
         assert_eq!(paths, ["/", "/bin", "/bin/link"]);
@@ -341,7 +352,7 @@ mod tests {
         let tree = scan(&folder.path().join("in"), &ScanOptions::ALL).unwrap().tree;
         fs::write(folder.path().join("in/file"), "another").unwrap();
         let options = FolderOptions { owners: Owners::Writer, wanted: &|_| true };
-        let error = write_folder(&tree, &folder.path().join("out"), &options).unwrap_err().to_string();
+        let error = write_folder(&tree, &folder.path().join("out"), &options, &Silent).unwrap_err().to_string();
         assert!(error.starts_with("the file changed while it was read: "), "{error}");
     }
 }

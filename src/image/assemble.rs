@@ -7,6 +7,7 @@ use super::store::{BlobStore, Blobs};
 use crate::epoch::Epoch;
 use crate::oci::{self, Annotations, Configuration, Descriptor, HistoryEntry, MediaType, Settings};
 use crate::platform::Platform;
+use crate::progress::Progress;
 
 /// What one platform's image is made from.
 #[derive(Debug)]
@@ -33,13 +34,14 @@ pub fn assemble(
     assembled: Assembled<'_>,
     base_blobs: Option<&dyn Blobs>,
     store: &BlobStore,
+    progress: &dyn Progress,
 ) -> Result<PlatformImage, StoreError> {
     let Assembled { platform, base, layers, settings, created, annotations } = assembled;
     let mut configuration = base.map_or_else(|| Configuration::new(platform), |base| base.configuration.clone());
     let mut descriptors = Vec::new();
     if let (Some(base), Some(blobs)) = (base, base_blobs) {
         for descriptor in base.manifest.layers() {
-            store.adopt(blobs, descriptor)?;
+            store.adopt(blobs, descriptor, progress)?;
             descriptors.push(in_oci_words(descriptor));
         }
     }

@@ -11,6 +11,7 @@ use crate::codec::tar::{self, TarError, Whiteouts};
 use crate::codec::{Scratch, ScratchError};
 use crate::digest::{Digest, Digesting};
 use crate::failure::{Failure, FailureKind};
+use crate::progress::{Progress, Reporting};
 use crate::tree::{Backing, Metadata, Mode, Tree};
 
 /// Why layers cannot be merged.
@@ -62,11 +63,17 @@ impl Failure for FlattenError {
     }
 }
 
-/// Merges the layers of an image, base first, with whiteouts applied. Contents stay in scratch files.
+/// Merges the layers of an image, base first, with whiteouts applied. Contents stay in scratch files. `progress` is told
+/// how many bytes of the layers were read.
 ///
 /// # Errors
 /// When a layer is missing, damaged, or not the one that the config speaks of.
-pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> Result<Tree, FlattenError> {
+pub fn flatten(
+    image: &PlatformImage,
+    blobs: &dyn Blobs,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Tree, FlattenError> {
     let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
     for (descriptor, diff_id) in image.manifest.layers().iter().zip(image.configuration.diff_ids()) {
         let name = format!("layer {}", descriptor.digest());
@@ -76,7 +83,7 @@ pub fn flatten(image: &PlatformImage, blobs: &dyn Blobs, scratch: &Scratch) -> R
                 .map_or_else(|error| FlattenError::Io(name.clone(), error), FlattenError::Scratch),
         };
         let stored = Blob::of(descriptor).and_then(|blob| blobs.open(&blob)).map_err(FlattenError::Store)?;
-        let mut stored = io::BufReader::with_capacity(1 << 16, stored);
+        let mut stored = io::BufReader::with_capacity(1 << 16, Reporting::new(stored, progress));
         let form = compress::form_of(io::BufRead::fill_buf(&mut stored).map_err(fail)?);
         let mut plain = Digesting::new(scratch.file().map_err(fail)?);
         let unpacked = compress::decompressed(form, &mut stored).and_then(|mut layer| io::copy(&mut layer, &mut plain));

@@ -39,6 +39,13 @@ pub struct Finished {
     pub tags: Vec<Tag>,
 }
 
+impl PlatformImage {
+    /// How large its layers are in sum, as their descriptors say, in bytes.
+    pub fn layers_size(&self) -> u64 {
+        self.manifest.layers().iter().fold(0, |size, layer| size.saturating_add(layer.size()))
+    }
+}
+
 impl Image {
     /// The image of one platform, by its exact spelling.
     pub fn platform(&self, platform: &Platform) -> Option<&PlatformImage> {

@@ -15,6 +15,7 @@ use crate::digest::{Digest, Digesting, Verifying};
 use crate::input;
 use crate::oci::{self, Descriptor, MediaType};
 use crate::private::PrivateFolder;
+use crate::progress::{Event, Progress, Reporting};
 
 /// The bytes that are collected before they are written.
 const BUFFER: usize = 256 << 10;
@@ -120,12 +121,18 @@ impl BlobStore {
     ///
     /// # Errors
     /// When it cannot be read, is not what the descriptor promises, or cannot be written.
-    pub fn adopt(&self, blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Blob, StoreError> {
+    pub fn adopt(
+        &self,
+        blobs: &dyn Blobs,
+        descriptor: &Descriptor,
+        progress: &dyn Progress,
+    ) -> Result<Blob, StoreError> {
         let blob = Blob::of(descriptor)?;
         if fs::metadata(self.blob_path(&blob.digest)).is_ok_and(|meta| meta.len() == blob.size) {
+            progress.event(Event::Bytes(blob.size));
             return Ok(blob);
         }
-        let mut reader = blobs.open(&blob)?;
+        let mut reader = Reporting::new(blobs.open(&blob)?, progress);
         let mut writer = self.blob()?;
         let mut buffer = vec![0; BUFFER];
         loop {
@@ -280,6 +287,7 @@ fn named(path: &Path, error: io::Error) -> io::Error {
 mod tests {
     use super::*;
     use crate::failure::{Failure, FailureKind};
+    use crate::progress::Silent;
 
     #[test]
     fn a_blob_is_named_by_its_digest_and_proved_when_it_is_read() {
@@ -302,10 +310,10 @@ mod tests {
         let (from, to) = (BlobStore::begin(folder.path()).unwrap(), BlobStore::begin(folder.path()).unwrap());
         let blob = from.put(b"abc").unwrap();
         let descriptor = blob.descriptor(MediaType::ImageConfig);
-        assert_eq!(to.adopt(&from, &descriptor).unwrap(), blob);
+        assert_eq!(to.adopt(&from, &descriptor, &Silent).unwrap(), blob);
         let other = from.put(b"xyz").unwrap();
         fs::write(from.blob_path(&other.digest), b"xyzz").unwrap();
-        let error = to.adopt(&from, &other.descriptor(MediaType::ImageConfig)).unwrap_err();
+        let error = to.adopt(&from, &other.descriptor(MediaType::ImageConfig), &Silent).unwrap_err();
         assert!(error.to_string().contains("longer than the expected 3 bytes"), "{error}");
         assert!(!to.blob_path(&other.digest).exists());
     }

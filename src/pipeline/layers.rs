@@ -47,7 +47,10 @@ pub(super) fn package(
         created: order.when,
         annotations: &annotations,
     };
-    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.store)?)
+    if let Some(base) = base {
+        writer.progress.step(Step::new(Action::CopyBase).of(platform).sized(base.image.layers_size()));
+    }
+    Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.store, writer.progress)?)
 }
 
 /// What a layer is known by to later builds: where it comes from, which platform it is for, and which of the layers it is.

@@ -38,7 +38,12 @@ struct Kept(Mutex<Vec<Event>>);
 
 impl Progress for Kept {
     fn event(&self, event: Event) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&event, kept.last_mut()) {
+            // Bytes come in their thousands.
+            (Event::Bytes(more), Some(Event::Bytes(bytes))) => *bytes += more,
+            _ => kept.push(event),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::link::{self, Policy, Purpose, Subject, Verification};
 use crate::oci::Settings;
 use crate::path::ImagePath;
 use crate::platform::{Arch, ImagePlatform, Platform};
-use crate::progress::{Action, Progress, Step};
+use crate::progress::{Action, Event, Progress, Step};
 use crate::transport::{self, Opened, Place};
 use crate::tree::{Follow, Tree};
 
@@ -54,14 +54,16 @@ pub fn read(
 ) -> Result<PlaceContents, BuildError> {
     progress.step(Step::new(Action::ReadPlace(place.to_string())));
     let note = |notes: &[String]| notes.iter().for_each(|note| progress.note(note));
-    match transport::open(place, scratch)? {
+    match transport::open(place, scratch, progress)? {
         Opened::Image { image, blobs, notes } => {
             note(&notes);
+            let is_wanted =
+                |image: &&PlatformImage| wanted.is_empty() || wanted.iter().any(|wanted| image.platform.serves(wanted));
+            let images = || image.platforms.iter().filter(is_wanted);
+            progress.event(Event::Total(images().fold(0, |size, image| size.saturating_add(image.layers_size()))));
             let mut seen = Vec::new();
-            for platform in &image.platforms {
-                if wanted.is_empty() || wanted.iter().any(|wanted| platform.platform.serves(wanted)) {
-                    seen.push((platform.clone(), image::flatten(platform, &*blobs, scratch)?));
-                }
+            for image in images() {
+                seen.push((image.clone(), image::flatten(image, &*blobs, scratch, progress)?));
             }
             if seen.is_empty() {
                 return Err(BuildError::NoPlatform {

@@ -13,7 +13,7 @@ use crate::progress::{Action, Event, Progress, Step};
 use crate::recipe::{self, Output};
 use crate::stage;
 use crate::transport::{self, Opened, Place, TransportError};
-use crate::tree::{Kind, Tree};
+use crate::tree::Tree;
 
 /// The trees of one platform, and what they were put on.
 pub(super) struct Staged {
@@ -92,7 +92,7 @@ pub(super) fn stage(
         platform: platform.clone(),
         reasons: bundle.reasons,
         programs: bundle.programs,
-        size: contents(&bundle.tree),
+        size: bundle.tree.contents_size(),
     });
     // An image of one program is an image that runs it, unless somebody says otherwise.
     if let (true, true, Some(first)) = (
@@ -125,20 +125,6 @@ impl Staged {
     }
 }
 
-/// How large the regular files of a tree are, each counted once.
-fn contents(tree: &Tree) -> u64 {
-    let mut seen = vec![false; tree.inode_count()];
-    let mut size = 0;
-    for entry in tree.walk() {
-        if let Kind::File(content) = &entry.inode.kind
-            && !std::mem::replace(&mut seen[entry.id.index()], true)
-        {
-            size += content.size();
-        }
-    }
-    size
-}
-
 /// The base image of one platform, merged into a tree.
 fn open_base(
     base: &recipe::Base,
@@ -149,7 +135,7 @@ fn open_base(
     let text = format!("{}:{}", base.scheme, base.path.text_for(platform));
     progress.step(Step::new(Action::ReadPlace(text.clone())).of(platform));
     let place = Place::for_reading(&text).map_err(TransportError::from)?.seen_from(base.path.folder());
-    let Opened::Image { image, blobs, notes } = transport::open(&place, scratch)? else {
+    let Opened::Image { image, blobs, notes } = transport::open(&place, scratch, progress)? else {
         return Err(BuildError::NoImage(text));
     };
     for note in &notes {
@@ -158,6 +144,7 @@ fn open_base(
     let found: Vec<ImagePlatform> = image.platforms.iter().map(|image| image.platform.clone()).collect();
     let wanted = image.platforms.into_iter().find(|image| image.platform.serves(platform));
     let image = wanted.ok_or_else(|| BuildError::NoPlatform { place: text, wanted: vec![platform.clone()], found })?;
-    let tree = image::flatten(&image, &*blobs, scratch)?;
+    progress.event(Event::Total(image.layers_size()));
+    let tree = image::flatten(&image, &*blobs, scratch, progress)?;
     Ok(Base { image, blobs, tree })
 }

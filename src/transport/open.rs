@@ -21,6 +21,7 @@ use crate::digest::Digest;
 use crate::image::{Blobs, Image};
 use crate::input;
 use crate::oci::{self, Annotations, CONTAINERD_NAME, Descriptor, MediaType, REF_NAME};
+use crate::progress::{Progress, Reporting};
 use crate::tree::Tree;
 
 /// How much of a stream is looked at first, in bytes: a tar's header.
@@ -54,30 +55,31 @@ pub enum Opened {
     },
 }
 
-/// Opens a place. Standard input and compressed archives are kept in `scratch` while they are read.
+/// Opens a place. Standard input and compressed archives are kept in `scratch` while they are read; `progress` is told how
+/// much of them was read.
 ///
 /// # Errors
 /// When there is nothing, or several images and none was named, or what is there is damaged.
-pub fn open(place: &Place, scratch: &Scratch) -> Result<Opened, TransportError> {
+pub fn open(place: &Place, scratch: &Scratch, progress: &dyn Progress) -> Result<Opened, TransportError> {
     match place {
         Place::Layout { folder, reference } => open_layout(folder, reference.as_deref()),
         Place::Archive { file, reference } => {
             let failed = |error| TransportError::Read(file.clone(), error);
             let opened = input::open(file).map_err(failed)?;
-            open_archive(&file.display().to_string(), opened, reference.as_deref(), scratch)
+            open_archive(&file.display().to_string(), opened, reference.as_deref(), scratch, progress)
         }
         Place::Stdio => {
-            let spooled = spool(&mut io::stdin().lock(), scratch, "standard input")?;
-            open_archive("standard input", spooled, None, scratch)
+            let spooled = spool(&mut Reporting::new(io::stdin().lock(), progress), scratch, "standard input")?;
+            open_archive("standard input", spooled, None, scratch, progress)
         }
         Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
         Place::Rootfs(path) => {
             let Scanned { tree, notes } = dir::scan(path, &ScanOptions::ALL)?;
             Ok(Opened::Tree { tree, notes })
         }
-        Place::Tar(path) => Ok(Opened::Tree { tree: read_tar(path, scratch)?, notes: Vec::new() }),
+        Place::Tar(path) => Ok(Opened::Tree { tree: read_tar(path, scratch, progress)?, notes: Vec::new() }),
         Place::Cpio(path) => {
-            let Cpio { tree, notes } = read_cpio(path, scratch).map_err(TransportError::CpioRead)?;
+            let Cpio { tree, notes } = read_cpio(path, scratch, progress).map_err(TransportError::CpioRead)?;
             Ok(Opened::Initramfs { tree, notes })
         }
     }
@@ -91,12 +93,18 @@ fn open_layout(folder: &Path, reference: Option<&str>) -> Result<Opened, Transpo
     open_oci(&folder.display().to_string(), &bytes, blobs, reference)
 }
 
-fn open_archive(name: &str, file: File, reference: Option<&str>, scratch: &Scratch) -> Result<Opened, TransportError> {
+fn open_archive(
+    name: &str,
+    file: File,
+    reference: Option<&str>,
+    scratch: &Scratch,
+    progress: &dyn Progress,
+) -> Result<Opened, TransportError> {
     let failed = |error| TransportError::Read(name.into(), error);
     let file = match compress::form(&file).map_err(failed)? {
         compress::Form::Plain => file,
         compress::Form::Gzip | compress::Form::Zstd | compress::Form::Xz => {
-            spool(&mut *compress::reader(file).map_err(failed)?, scratch, name)?
+            spool(&mut *compress::reported(file, progress).map_err(failed)?, scratch, name)?
         }
     };
     let size = file.metadata().map_err(failed)?.len();

@@ -35,13 +35,14 @@ pub fn check_rootfs(folder: &Path) -> Result<(), TransportError> {
 /// # Errors
 /// When the folder is not empty, a file cannot be read, or an entry cannot be made.
 pub fn prepare_rootfs(tree: &Tree, folder: &Path, progress: &dyn Progress) -> Result<Pending<'static>, TransportError> {
-    progress.step(Step::new(Action::Write(Place::Rootfs(folder.to_path_buf()).to_string())));
+    let place = Place::Rootfs(folder.to_path_buf()).to_string();
+    progress.step(Step::new(Action::Write(place)).sized(tree.contents_size()));
     check_rootfs(folder)?;
     let (renamed, notes) = Renamed::new(folder, |temporary| {
         fs::create_dir(temporary).map_err(|error| TransportError::Write(folder.to_path_buf(), error))?;
         let owners = if rustix::process::geteuid().is_root() { Owners::AsInTree } else { Owners::Writer };
         let options = FolderOptions { owners, wanted: &|_| true };
-        let notes = write_folder(tree, temporary, &options).map_err(|error| match error {
+        let notes = write_folder(tree, temporary, &options, progress).map_err(|error| match error {
             FolderError::Write(path, error) => TransportError::Write(path, error),
             FolderError::Content(error) => TransportError::Content(error),
         })?;

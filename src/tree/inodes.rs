@@ -287,6 +287,16 @@ impl Tree {
         self.walk_ids().filter(|id| !seen.is_new(*id)).collect()
     }
 
+    /// How large the regular files are in sum, each counted once, in bytes.
+    pub fn contents_size(&self) -> u64 {
+        let mut seen = InodeSet::of(self);
+        let files = self.walk_ids().filter(|id| seen.is_new(*id)).map(|id| match &self.inode(id).kind {
+            Kind::File(content) => content.size(),
+            Kind::Directory(_) | Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => 0,
+        });
+        files.fold(0, u64::saturating_add)
+    }
+
     /// Numbers the inodes anew, in the order of their first names. Those that have none go.
     pub fn tidy(&mut self) {
         const UNNAMED: u32 = u32::MAX;

@@ -10,6 +10,7 @@ use super::error::TrialError;
 use super::users::Users;
 use crate::codec::folder::{FolderError, FolderOptions, Owners, write_folder};
 use crate::path::ImagePath;
+use crate::progress::Silent;
 use crate::tree::Tree;
 
 /// The directories that runtimes make if an image has none, to mount something there.
@@ -76,5 +77,5 @@ fn write(
     if statistics.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC) {
         return Err(TrialError::NoExec(folder.parent().unwrap_or(folder).to_path_buf()));
     }
-    write_folder(tree, folder, &FolderOptions { owners, wanted }).map_err(TrialError::Folder)
+    write_folder(tree, folder, &FolderOptions { owners, wanted }, &Silent).map_err(TrialError::Folder)
 }

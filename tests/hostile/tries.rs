@@ -14,6 +14,7 @@ use sazare::link::{Policy, Purpose, StartVerdict, Subject, Verification, describ
 use sazare::oci::Settings;
 use sazare::path::ImagePath;
 use sazare::platform::{Arch, Platform};
+use sazare::progress::Silent;
 use sazare::report::{Finding, Severity};
 use sazare::tree::{Content, Inode, Kind, Metadata, Mode, Tree};
 
@@ -106,7 +107,7 @@ pub fn cpio(bytes: &[u8]) {
     let file = folder.join(name);
     let open = OpenOptions::new().create(true).truncate(true).write(true).open(&file).unwrap();
     open.write_all_at(bytes, 0).unwrap();
-    let read = read_cpio(&file, &Scratch::new(&folder));
+    let read = read_cpio(&file, &Scratch::new(&folder), &Silent);
     fs::remove_file(&file).unwrap();
     if let Ok(cpio) = read {
         for entry in cpio.tree.walk() {

@@ -1,5 +1,6 @@
 //! Compressed streams read, told apart by their content.
 
+use crate::progress::{Event, Progress, Reporting};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -44,6 +45,17 @@ pub fn form_of(start: &[u8]) -> Form {
 pub fn reader(file: File) -> io::Result<Box<dyn Read + Send>> {
     let form = form(&file)?;
     decompressed(form, io::BufReader::with_capacity(1 << 16, FromStart { file, at: 0 }))
+}
+
+/// As [`reader`]. `progress` is told the size of the file, and how much of it was read.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn reported<'a>(file: File, progress: &'a dyn Progress) -> io::Result<Box<dyn Read + Send + 'a>> {
+    let form = form(&file)?;
+    progress.event(Event::Total(file.metadata()?.len()));
+    let stored = Reporting::new(FromStart { file, at: 0 }, progress);
+    decompressed(form, io::BufReader::with_capacity(1 << 16, stored))
 }
 
 /// Decompresses a stream of a known form.

@@ -28,7 +28,7 @@ mod writer;
 mod whole;
 
 pub(crate) use coder::Coded;
-pub(crate) use form::{Form, decompressed, form, form_of, reader};
+pub(crate) use form::{Form, decompressed, form, form_of, reader, reported};
 pub use library::{LIBDEFLATE, LIBZSTD, ZLIB_RS};
 pub(crate) use piece::Piece;
 pub(crate) use pool::BufferPool;

@@ -21,6 +21,7 @@ use crate::codec::compress::Piece;
 use crate::codec::scratch::{Scratch, ScratchFile};
 use crate::input;
 use crate::path::{ImagePath, Name, display_bytes};
+use crate::progress::{Event, Progress, Reporting};
 use crate::tree::{Backing, Content, DeviceNumber, DirectoryId, Inode, InodeId, Kind, Metadata, Mode, Tree};
 
 /// The most entries that are read: some hundred times what a distribution puts into an initramfs.
@@ -39,19 +40,21 @@ pub struct Cpio {
 ///
 /// # Errors
 /// When it cannot be read, or is damaged, or is no initramfs.
-pub fn read_cpio(path: &Path, scratch: &Scratch) -> Result<Cpio, CpioReadError> {
+pub fn read_cpio(path: &Path, scratch: &Scratch, progress: &dyn Progress) -> Result<Cpio, CpioReadError> {
     let name = path.display().to_string();
     let fail = |error| CpioReadError::io(&name, error);
     let file = input::open(path).map_err(fail)?;
-    read_file(file, &name, scratch)
+    read_file(file, &name, scratch, progress)
 }
 
-fn read_file(file: File, name: &str, scratch: &Scratch) -> Result<Cpio, CpioReadError> {
+fn read_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress) -> Result<Cpio, CpioReadError> {
     let fail = |error| CpioReadError::io(name, error);
     let plain = Arc::new(Backing::seen(file.try_clone().map_err(fail)?, name).map_err(fail)?);
     let mut store = scratch.file().map_err(fail)?;
     let unpacked = Arc::new(Backing::new(store.reader().map_err(fail)?, name));
-    let mut input = Counted { inner: BufReader::with_capacity(1 << 16, FromStart { file: &file, at: 0 }), at: 0 };
+    progress.event(Event::Total(file.metadata().map_err(fail)?.len()));
+    let stored = Reporting::new(FromStart { file: &file, at: 0 }, progress);
+    let mut input = Counted { inner: BufReader::with_capacity(1 << 16, stored), at: 0 };
     let mut root = Root {
         name,
         tree: Tree::new(Metadata::new(Mode::DIRECTORY, 0)),
@@ -483,6 +486,7 @@ mod tests {
     use super::*;
     use crate::codec::compress::{FileCompression, FileCompressor};
     use crate::failure::{Failure as _, FailureKind};
+    use crate::progress::Silent;
 
     /// An entry: name, type and mode, inode number, link count, contents.
     fn entry(name: &str, mode: u32, (ino, nlink): (u32, u32), contents: &[u8]) -> Vec<u8> {
@@ -526,7 +530,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, bytes).unwrap();
-        read_file(File::open(path).unwrap(), "x", &Scratch::new(folder.path()))
+        read_file(File::open(path).unwrap(), "x", &Scratch::new(folder.path()), &Silent)
     }
 
     fn refused(bytes: &[u8]) -> String {

@@ -16,6 +16,7 @@ use crate::codec::whiteout::{self, Meaning};
 use crate::failure::{Failure, FailureKind};
 use crate::input;
 use crate::path::{ImagePath, Name, PathError, display_bytes};
+use crate::progress::{Progress, Silent};
 use crate::tree::{Backing, Content, DirectoryId, Follow, Inode, Kind, Metadata, Mode, ResolveError, Tree};
 
 /// What a directory without contents takes, in bytes.
@@ -86,15 +87,16 @@ impl Failure for TarError {
     }
 }
 
-/// Reads a root file system from a tar file: plain, gzip, zstd or xz, told apart by content.
+/// Reads a root file system from a tar file: plain, gzip, zstd or xz, which its content shows. `progress` is told how much of a
+/// compressed one was read.
 ///
 /// # Errors
 /// When it cannot be read, or is damaged, or cannot be a root file system.
-pub fn read_tar(path: &Path, scratch: &Scratch) -> Result<Tree, TarError> {
+pub fn read_tar(path: &Path, scratch: &Scratch, progress: &dyn Progress) -> Result<Tree, TarError> {
     let name = path.display().to_string();
     let fail = |error| TarError::Io(name.clone(), error);
     let file = input::open(path).map_err(fail)?;
-    read_tar_file(file, &name, scratch)
+    read_file(file, &name, scratch, progress)
 }
 
 /// Reads a root file system from an open tar file, which messages call `name`.
@@ -102,12 +104,16 @@ pub fn read_tar(path: &Path, scratch: &Scratch) -> Result<Tree, TarError> {
 /// # Errors
 /// As [`read_tar`].
 pub fn read_tar_file(file: File, name: &str, scratch: &Scratch) -> Result<Tree, TarError> {
+    read_file(file, name, scratch, &Silent)
+}
+
+fn read_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress) -> Result<Tree, TarError> {
     let fail = |error| TarError::io(name, error);
     let backing = match compress::form(&file).map_err(fail)? {
         Form::Plain => Backing::seen(file, name).map_err(fail)?,
         Form::Gzip | Form::Zstd | Form::Xz => {
             let mut plain = scratch.file().map_err(fail)?;
-            io::copy(&mut compress::reader(file).map_err(fail)?, &mut plain).map_err(fail)?;
+            io::copy(&mut compress::reported(file, progress).map_err(fail)?, &mut plain).map_err(fail)?;
             Backing::new(plain.into_file(), name)
         }
     };
@@ -351,11 +357,11 @@ mod tests {
         gzip.write_all(&plain).unwrap();
         for bytes in [plain.clone(), gzip.finish().unwrap()] {
             std::fs::write(&path, &bytes).unwrap();
-            let tree = read_tar(&path, &Scratch::new(folder.path())).unwrap();
+            let tree = read_tar(&path, &Scratch::new(folder.path()), &Silent).unwrap();
             assert_eq!(listing(&tree), ["/a=1"]);
         }
         std::fs::write(&path, b"\x1f\x8b\x08garbage").unwrap();
-        let error = read_tar(&path, &Scratch::new(folder.path())).unwrap_err();
+        let error = read_tar(&path, &Scratch::new(folder.path()), &Silent).unwrap_err();
         assert!(error.to_string().starts_with(&format!("cannot read {}: ", path.display())), "{error}");
         assert_eq!(error.kind(), FailureKind::Input);
     }
