@@ -8,10 +8,10 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use serde_json::json;
-use tar::{EntryType, Header};
 
 use super::error::TransportError;
 use super::layout::copy_proved;
+use crate::codec::tar;
 use crate::image::{Blob, BlobStore, Blobs, PlatformImage};
 use crate::oci::{self, Annotations, Descriptor};
 use crate::progress::Progress;
@@ -46,13 +46,16 @@ pub(super) fn write(
     ]);
     members.extend(contents.docker.map(|bytes| ("manifest.json".to_string(), Member::Bytes(bytes))));
     members.extend(contents.blobs.into_iter().map(|blob| (blob_name(&blob), Member::Blob(blob))));
+    let mut header = Vec::new();
     for (name, member) in &members {
         let size = match member {
-            Member::Directory => 0,
-            Member::Bytes(bytes) => bytes.len() as u64,
-            Member::Blob(blob) => blob.size,
+            Member::Directory => None,
+            Member::Bytes(bytes) => Some(bytes.len() as u64),
+            Member::Blob(blob) => Some(blob.size),
         };
-        writer.write_all(header(name, member, size).as_bytes()).map_err(failed)?;
+        header.clear();
+        tar::member_header(&mut header, name, size);
+        writer.write_all(&header).map_err(failed)?;
         match member {
             Member::Directory => {}
             Member::Bytes(bytes) => writer.write_all(bytes).map_err(failed)?,
@@ -61,10 +64,9 @@ pub(super) fn write(
                 copy_proved(&mut *reader, writer, target, blob, progress)?;
             }
         }
-        let padding = size.next_multiple_of(512) - size;
-        writer.write_all(&[0; 512][..padding as usize]).map_err(failed)?;
+        writer.write_all(&tar::END[..tar::padding(size.unwrap_or(0))]).map_err(failed)?;
     }
-    writer.write_all(&[0; 1024]).map_err(failed)?;
+    writer.write_all(&tar::END).map_err(failed)?;
     writer.flush().map_err(failed)
 }
 
@@ -88,22 +90,4 @@ pub(super) fn docker_manifest(image: &PlatformImage, names: &[String]) -> Result
         "Layers": layers?,
     });
     Ok(oci::canonical(&[item]))
-}
-
-fn header(name: &str, member: &Member, size: u64) -> Header {
-    let mut header = Header::new_ustar();
-    // All names are ours and short, at most `blobs/sha256/` and 64 digits.
-    header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
-    let (kind, mode) = match member {
-        Member::Directory => (EntryType::Directory, 0o755),
-        Member::Bytes(_) | Member::Blob(_) => (EntryType::Regular, 0o644),
-    };
-    header.set_entry_type(kind);
-    header.set_mode(mode);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(size);
-    header.set_cksum();
-    header
 }

@@ -21,5 +21,5 @@ pub(crate) use entries::{TarEntries, TarKind};
 pub(crate) use format::{begins_archive, padding};
 pub use unpack::TarError;
 pub(crate) use unpack::{Whiteouts, apply, read_tar, read_tar_file};
-pub(crate) use writer::END;
 pub use writer::{Body, header};
+pub(crate) use writer::{END, member_header};

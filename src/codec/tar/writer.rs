@@ -94,15 +94,30 @@ pub fn header(out: &mut Vec<u8>, path: &ImagePath, meta: &Metadata, body: Body<'
     out.extend_from_slice(header.as_bytes());
 }
 
-fn extended_header(out: &mut Vec<u8>, records: &[u8]) {
+/// Appends the header of a member of an image archive: a directory, or a file of so many bytes, owned by root and dated 1970.
+/// The name has at most 100 bytes.
+pub fn member_header(out: &mut Vec<u8>, name: &str, size: Option<u64>) {
+    let (kind, mode) = if size.is_some() { (EntryType::Regular, 0o644) } else { (EntryType::Directory, 0o755) };
+    let mut header = without_owner(name.as_bytes(), kind, mode, size.unwrap_or(0));
+    header.set_cksum();
+    out.extend_from_slice(header.as_bytes());
+}
+
+/// A header of what root owns, dated 1970; its checksum is not there yet.
+fn without_owner(name: &[u8], kind: EntryType, mode: u32, size: u64) -> Header {
     let mut header = Header::new_ustar();
-    header.set_entry_type(EntryType::XHeader);
-    copy_field(&mut header.as_old_mut().name, b"PaxHeaders");
-    header.set_mode(0o644);
+    header.set_entry_type(kind);
+    copy_field(&mut header.as_old_mut().name, name);
+    header.set_mode(mode);
     header.set_uid(0);
     header.set_gid(0);
     header.set_mtime(0);
-    header.set_size(records.len() as u64);
+    header.set_size(size);
+    header
+}
+
+fn extended_header(out: &mut Vec<u8>, records: &[u8]) {
+    let mut header = without_owner(b"PaxHeaders", EntryType::XHeader, 0o644, records.len() as u64);
     set_device(&mut header, DeviceNumber { major: 0, minor: 0 });
     header.set_cksum();
     out.extend_from_slice(header.as_bytes());
