@@ -13,6 +13,8 @@
 //!   ([`crate::recipe::Extra`]) stands for it, or a trace sees it.
 //! - The reasons for every name are kept, so an image can be asked years later.
 
+pub(crate) mod root_parts;
+
 pub mod trace;
 
 mod reason;

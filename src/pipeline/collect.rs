@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
 use super::read::{PlaceContents, read};
+use crate::bundle::root_parts::{KERNEL, LIBRARIES, PROGRAMS, RUNNING};
 use crate::bundle::trace::Traced;
 use crate::bundle::{self, BundleError, BundleRequest, Collected};
 use crate::codec::Scratch;
@@ -21,28 +22,6 @@ use crate::progress::{Action, Progress, Step};
 use crate::recipe;
 use crate::transport::{Place, TransportError};
 use crate::tree::{LINKS_MAX, Tree};
-
-/// Read with all that they hold.
-const WHOLE: [&str; 11] = [
-    "/lib",
-    "/lib32",
-    "/lib64",
-    "/libx32",
-    "/usr/lib",
-    "/usr/lib32",
-    "/usr/lib64",
-    "/usr/libx32",
-    "/usr/libexec",
-    "/usr/local/lib",
-    "/usr/local/lib64",
-];
-
-/// Read without the directories in them.
-const FOLDERS: [&str; 9] =
-    ["/", "/etc", "/usr", "/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin"];
-
-/// Never part of a root: they belong to the running machine.
-const RUNNING: [&str; 4] = ["/dev", "/proc", "/sys", "/run"];
 
 /// How often more of a root is read before something counts as missing.
 const LOOKS_MAX: usize = 40;
@@ -194,9 +173,9 @@ impl View {
         let mut view = View {
             folder: folder.to_path_buf(),
             whole: BTreeSet::new(),
-            folders: paths(&FOLDERS),
+            folders: paths(PROGRAMS),
             above: BTreeSet::new(),
-            never: if runs { paths(&RUNNING) } else { BTreeSet::new() },
+            never: if runs { paths(KERNEL.into_iter().chain([RUNNING])) } else { BTreeSet::new() },
         };
         for program in &rules.programs {
             let parent = program.fill_in(platform).parse().ok().and_then(|path: ImagePath| path.parent());
@@ -208,7 +187,7 @@ impl View {
 
     /// The places for libraries, and what else is asked for.
     fn add_rules(&mut self, rules: &recipe::Bundle, platform: &Platform) {
-        self.whole.extend(paths(&WHOLE));
+        self.whole.extend(paths(LIBRARIES));
         for pattern in rules.include.matcher(platform).patterns() {
             let special = |part: &&str| part.contains(['*', '?', '[', '{', '\\']);
             let parts: Vec<&str> = pattern.split('/').take_while(|part| !special(part)).collect();
@@ -293,8 +272,8 @@ impl View {
     }
 }
 
-fn paths(texts: &[&str]) -> BTreeSet<ImagePath> {
-    texts.iter().filter_map(|text| text.parse().ok()).collect()
+fn paths<'a>(texts: impl IntoIterator<Item = &'a str>) -> BTreeSet<ImagePath> {
+    texts.into_iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::collect::unreadable;
 use super::error::BuildError;
 use super::read::Verdict;
+use crate::bundle::root_parts::LOADERS;
 use crate::codec::dir::{self, ScanOptions, Scanned, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
 use crate::link::{self, Closures, Description, Policy, Purpose, Subject};
@@ -42,11 +43,9 @@ pub fn verify_program(
 /// Whether a loader of this program may look at a path: it is the program, on the way to it or beside it, or it is in
 /// one of the places where libraries and the loaders' own files are.
 fn may_be_loaded(path: &ImagePath, directory: bool, program: &ImagePath) -> bool {
-    let places: [&[u8]; 7] =
-        [b"/lib", b"/usr/lib", b"/usr/local/lib", b"/opt", b"/etc/ld.so.cache", b"/etc/ld.so.preload", b"/system/bin"];
     let text = path.as_bytes();
-    let in_place = places.iter().any(|place| {
-        // `/lib` stands for `/lib64` and `/lib32` too.
+    let in_place = LOADERS.iter().any(|place| {
+        let place = place.as_bytes();
         text.starts_with(place) || (directory && place.starts_with(text) && matches!(place.get(text.len()), Some(b'/')))
     });
     let on_the_way = program.starts_with(path);

@@ -14,13 +14,11 @@ use std::time::Duration;
 
 use nix::libc;
 
+use super::super::root_parts::KERNEL;
 use super::call::{Action, Call, Follow, Traced, call};
 use super::error::TraceError;
 use super::start::{Run, report, start};
 use super::tracee::{self, At, EVENT_STOP, Number, StateChange};
-
-/// Never part of a bundle: they belong to the running kernel.
-const KERNEL: [&[u8]; 3] = [b"/dev", b"/proc", b"/sys"];
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +216,7 @@ impl Watch<'_> {
     }
 
     fn note(&mut self, pending: Pending) {
-        if KERNEL.iter().any(|kernel| is_below(&pending.path, kernel)) {
+        if KERNEL.iter().any(|kernel| is_below(&pending.path, kernel.as_bytes())) {
             return;
         }
         match pending.traced() {
