@@ -26,49 +26,70 @@ pub struct StageError {
 }
 
 /// What went wrong.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Problem {
     /// A source, or a file that is named, cannot be read.
-    Read(PathBuf, io::Error),
+    #[error("cannot read {path}: {1}", path = .0.display())]
+    Read(PathBuf, #[source] io::Error),
     /// A directory cannot be read as a root file system.
+    #[error(transparent)]
     Directory(DirError),
     /// An archive cannot be read.
+    #[error(transparent)]
     Tar(TarError),
     /// A package cannot be read.
+    #[error(transparent)]
     Deb(DebError),
     /// A source is something that is known, but no root file system.
+    #[error("{1}: {path}", path = .0.display())]
     Form(PathBuf, &'static str, String),
     /// Nothing of a source is taken.
+    #[error("nothing is copied from the source: {path}", path = .0.display())]
     NothingTaken(PathBuf),
     /// A pattern of `include` matches nothing.
+    #[error("`include` matches nothing in {path}: {1}", path = .0.display())]
     IncludeMatchesNothing(PathBuf, String),
     /// A file carries capabilities that cannot be understood.
-    Capabilities(ImagePath, CapabilityError),
+    #[error("cannot read the capabilities of {0}: {1}")]
+    Capabilities(ImagePath, #[source] CapabilityError),
     /// Something cannot be placed.
+    #[error(transparent)]
     Place(InsertError),
     /// A path, with its placeholders filled in, is none.
+    #[error(transparent)]
     Path(PathError),
     /// A rule matches nothing.
+    #[error("no path matches: {0}")]
     RuleMatchesNothing(String),
     /// A rule matches only what cannot have what it gives.
+    #[error("none of the matched paths can have these attributes: {0}")]
     RuleChangesNothing(String),
     /// A hard link's target is not there, or is a directory.
+    #[error("{0}: the target of the hard link is not a file in the tree: {1}")]
     Hardlink(ImagePath, String),
     /// The program that names are made for is not there.
+    #[error("the [[links]] target is not a file in the tree: {0}")]
     LinkTarget(String),
     /// A line of a file of names is none.
+    #[error("line {1} of {path} is not a path: {2}", path = .0.display())]
     LinkName(PathBuf, usize, String),
     /// A file of names has none.
+    #[error("the file contains no names: {path}", path = .0.display())]
     NoLinkNames(PathBuf),
     /// A name of a user is not in `/etc/passwd`, or one of a group not in `/etc/group`.
+    #[error("no {0} has this name: {1}")]
     UnknownAccount(&'static str, String),
     /// A user or group is there already, and is another one.
+    #[error("{0} is already used: {1}")]
     AccountTaken(String, String),
     /// The contents of a file of accounts cannot be read.
-    Accounts(ImagePath, ContentError),
+    #[error("cannot read {0}: {1}")]
+    Accounts(ImagePath, #[source] ContentError),
     /// A file of accounts is no file, or absurdly large.
+    #[error("cannot add lines to a path that is not a file: {0}")]
     AccountsForm(ImagePath),
     /// A `[[path]]` takes away the file that users or groups were written into.
+    #[error("this rule replaces or removes a file to which [[user]] or [[group]] were added: {0}")]
     AccountsLost(ImagePath),
 }
 
@@ -99,69 +120,9 @@ impl fmt::Display for StageError {
     }
 }
 
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Problem::Read(path, error) => write!(f, "cannot read {}: {error}", path.display()),
-            Problem::Directory(error) => error.fmt(f),
-            Problem::Tar(error) => error.fmt(f),
-            Problem::Deb(error) => error.fmt(f),
-            Problem::Form(path, what, _) => write!(f, "{what}: {}", path.display()),
-            Problem::NothingTaken(path) => write!(f, "nothing is copied from the source: {}", path.display()),
-            Problem::IncludeMatchesNothing(path, pattern) => {
-                write!(f, "`include` matches nothing in {}: {pattern}", path.display())
-            }
-            Problem::Capabilities(path, error) => write!(f, "cannot read the capabilities of {path}: {error}"),
-            Problem::Place(error) => error.fmt(f),
-            Problem::Path(error) => error.fmt(f),
-            Problem::RuleMatchesNothing(pattern) => write!(f, "no path matches: {pattern}"),
-            Problem::RuleChangesNothing(pattern) => {
-                write!(f, "none of the matched paths can have these attributes: {pattern}")
-            }
-            Problem::Hardlink(path, target) => {
-                write!(f, "{path}: the target of the hard link is not a file in the tree: {target}")
-            }
-            Problem::LinkTarget(target) => write!(f, "the [[links]] target is not a file in the tree: {target}"),
-            Problem::LinkName(path, line, text) => {
-                write!(f, "line {line} of {} is not a path: {text}", path.display())
-            }
-            Problem::NoLinkNames(path) => write!(f, "the file contains no names: {}", path.display()),
-            Problem::UnknownAccount(kind, name) => write!(f, "no {kind} has this name: {name}"),
-            Problem::AccountTaken(what, line) => write!(f, "{what} is already used: {line}"),
-            Problem::Accounts(path, error) => write!(f, "cannot read {path}: {error}"),
-            Problem::AccountsForm(path) => write!(f, "cannot add lines to a path that is not a file: {path}"),
-            Problem::AccountsLost(path) => {
-                write!(f, "this rule replaces or removes a file to which [[user]] or [[group]] were added: {path}")
-            }
-        }
-    }
-}
-
 impl Error for StageError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match &*self.problem {
-            Problem::Read(_, error) => Some(error),
-            Problem::Directory(error) => error.source(),
-            Problem::Tar(error) => error.source(),
-            Problem::Deb(error) => error.source(),
-            Problem::Accounts(_, error) => error.source(),
-            Problem::Form(..)
-            | Problem::NothingTaken(_)
-            | Problem::IncludeMatchesNothing(..)
-            | Problem::Capabilities(..)
-            | Problem::Place(_)
-            | Problem::Path(_)
-            | Problem::RuleMatchesNothing(_)
-            | Problem::RuleChangesNothing(_)
-            | Problem::Hardlink(..)
-            | Problem::LinkTarget(_)
-            | Problem::LinkName(..)
-            | Problem::NoLinkNames(_)
-            | Problem::UnknownAccount(..)
-            | Problem::AccountTaken(..)
-            | Problem::AccountsForm(_)
-            | Problem::AccountsLost(_) => None,
-        }
+        self.problem.source()
     }
 }
 

@@ -4,7 +4,6 @@
 //! directory; at most 40 links are followed, as Linux does (`MAXSYMLINKS`). This machine's kernel is never asked.
 
 use std::collections::VecDeque;
-use std::error::Error;
 use std::fmt;
 
 use super::entries::{DirectoryId, InodeId};
@@ -50,7 +49,8 @@ pub enum Errno {
 }
 
 /// Why a lookup failed, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{words}: {at}", words = self.words())]
 pub struct ResolveError {
     /// What the system call would have said.
     pub errno: Errno,
@@ -61,21 +61,18 @@ pub struct ResolveError {
     pub links: Vec<ImagePath>,
 }
 
-impl fmt::Display for ResolveError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = match self.errno {
+impl ResolveError {
+    fn words(&self) -> &'static str {
+        match self.errno {
             Errno::NotFound if !self.links.is_empty() => "a symlink points to a missing path",
             Errno::NotFound => "does not exist",
             Errno::NoAccess => "permission denied",
             Errno::NotADirectory => "not a directory",
             Errno::Loop => "too many levels of symbolic links",
             Errno::NameTooLong => "name too long",
-        };
-        write!(f, "{text}: {}", self.at)
+        }
     }
 }
-
-impl Error for ResolveError {}
 
 /// Where a new entry would land: the deepest directory that exists, and what is still missing below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
