@@ -125,6 +125,11 @@ impl Capabilities {
         bytes
     }
 
+    /// The names of the capabilities in a set.
+    pub fn names(set: u64) -> Vec<&'static str> {
+        NAMES.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1).map(|(_, name)| *name).collect()
+    }
+
     /// Reads the value of the attribute, revision 2 or 3; of the latter the owner is dropped.
     ///
     /// # Errors

@@ -113,7 +113,7 @@ fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<(InodeId,
         let (drafts, next) = match &probe.elf {
             Some(facts) => (context.start(found.id, &found.path, facts).drafts, None),
             None => {
-                let script = context.script(found.id, probe, &Search { path: &[], directory: b"/" });
+                let script = context.script(found.id, &found.path, probe, &Search { path: &[], directory: b"/" });
                 (script.drafts, script.starts.into_iter().find(|started| !started.by_env))
             }
         };

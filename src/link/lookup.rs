@@ -9,6 +9,7 @@ use crate::tree::{Kind, Resolved};
 
 use super::draft::{Draft, ExecError, permissions};
 use super::files::{Files, words_of};
+use super::user::ProcessUser;
 
 /// The command is not there.
 pub const CMD_NOT_FOUND: Code = Code("cmd-not-found");
@@ -116,6 +117,7 @@ pub(super) fn commands(settings: &Settings) -> Vec<(CommandRole, Vec<u8>)> {
 /// Finds a command. The error is a finding about the path that comes with it.
 pub(super) fn find(
     files: &Files<'_>,
+    user: &ProcessUser,
     role: CommandRole,
     word: &[u8],
     path: &[Vec<u8>],
@@ -131,7 +133,7 @@ pub(super) fn find(
     }
     if word.contains(&b'/') {
         let spelled = absolute(directory, word);
-        return by_path(files, role, &shown, &spelled).map_err(|draft| {
+        return by_path(files, user, role, &shown, &spelled).map_err(|draft| {
             Box::new(NotFound { subject: FindingSubject::Path(display_bytes(&spelled)), draft: *draft })
         });
     }
@@ -141,7 +143,7 @@ pub(super) fn find(
         let element = if element.is_empty() { b"." } else { element.as_slice() };
         let candidate = [element, b"/", word].concat();
         let spelled = absolute(directory, &candidate);
-        match regular(files, &spelled) {
+        match regular(files, user, &spelled) {
             Ok(found) if element.starts_with(b"/") => return Ok(Named { role, spelled, found }),
             Ok(_) => {
                 evidence.push(tried(
@@ -181,7 +183,13 @@ pub(super) fn relative_entries(path: &[Vec<u8>]) -> Option<(FindingSubject, Draf
     })
 }
 
-fn by_path(files: &Files<'_>, role: CommandRole, shown: &str, spelled: &[u8]) -> Result<Named, Box<Draft>> {
+fn by_path(
+    files: &Files<'_>,
+    user: &ProcessUser,
+    role: CommandRole,
+    shown: &str,
+    spelled: &[u8],
+) -> Result<Named, Box<Draft>> {
     let root = ImagePath::root();
     let found = match files.find(&root, spelled) {
         Ok(found) => found,
@@ -195,6 +203,13 @@ fn by_path(files: &Files<'_>, role: CommandRole, shown: &str, spelled: &[u8]) ->
             return Err(Box::new(draft));
         }
     };
+    if let Some(at) = user.barred(files.tree, &found) {
+        let draft = Draft::error(CMD_NOT_EXECUTABLE, format!("cannot be reached by uid {}; it is {role}", user.uid))
+            .because(at.to_string(), barred_words(files, user, &at))
+            .says(format!("exec: \"{shown}\": stat {shown}: permission denied: unknown (exit code 126)"))
+            .fix(permissions(&at.to_string(), "0755"));
+        return Err(Box::new(draft));
+    }
     let inode = files.tree.inode(found.id);
     let denied = |message: String| {
         Draft::error(CMD_NOT_EXECUTABLE, message)
@@ -217,9 +232,19 @@ fn by_path(files: &Files<'_>, role: CommandRole, shown: &str, spelled: &[u8]) ->
     Err(Box::new(draft))
 }
 
-/// A regular file with any execute bit, which is all that a search of PATH asks for; or what is there instead.
-pub(super) fn regular(files: &Files<'_>, spelled: &[u8]) -> Result<Resolved, String> {
+/// Why a user cannot go through a directory.
+pub(super) fn barred_words(files: &Files<'_>, user: &ProcessUser, at: &ImagePath) -> String {
+    let mode = files.tree.get(at).map(|id| format!(": mode {}", files.tree.inode(id).meta.mode)).unwrap_or_default();
+    format!("uid {} has no search permission{mode}", user.uid)
+}
+
+/// A regular file with any execute bit, which is all that a search of PATH asks for, in directories that the user may search; or
+/// what is there instead.
+pub(super) fn regular(files: &Files<'_>, user: &ProcessUser, spelled: &[u8]) -> Result<Resolved, String> {
     let found = files.find(&ImagePath::root(), spelled).map_err(|error| words_of(&error))?;
+    if let Some(at) = user.barred(files.tree, &found) {
+        return Err(format!("{at}: {}", barred_words(files, user, &at)));
+    }
     let inode = files.tree.inode(found.id);
     match &inode.kind {
         Kind::File(_) if inode.meta.mode.any_execute() => Ok(found),
@@ -264,9 +289,11 @@ mod tests {
             .text("/d/run", 0o001, "not an ELF file")
             .text("/e/run", 0o755, "x");
         let files = Files::new(&sample.tree, Arch::Amd64);
-        let named = find(&files, CommandRole::Cmd, b"run", &paths("/a:/b:/c:/d:/e"), b"/").unwrap();
+        let named =
+            find(&files, &ProcessUser::root(), CommandRole::Cmd, b"run", &paths("/a:/b:/c:/d:/e"), b"/").unwrap();
         assert_eq!(named.spelled, b"/d/run");
-        let draft = find(&files, CommandRole::Cmd, b"run", &paths("/a:/b:/c:"), b"/").unwrap_err().draft;
+        let draft =
+            find(&files, &ProcessUser::root(), CommandRole::Cmd, b"run", &paths("/a:/b:/c:"), b"/").unwrap_err().draft;
         let details: Vec<&str> = draft.evidence.iter().map(|evidence| evidence.detail.as_str()).collect();
         assert_eq!(
             details,
@@ -279,15 +306,19 @@ mod tests {
         let sample = Sample::new().text("/work/bin/run", 0o755, "x");
         let files = Files::new(&sample.tree, Arch::Amd64);
         for path in ["bin", "bin:/work/bin", ":bin"] {
-            let draft = find(&files, CommandRole::Cmd, b"run", &paths(path), b"/work").unwrap_err().draft;
+            let draft =
+                find(&files, &ProcessUser::root(), CommandRole::Cmd, b"run", &paths(path), b"/work").unwrap_err().draft;
             assert!(
                 draft.message.ends_with("found first through a relative entry of PATH"),
                 "{path}: {}",
                 draft.message
             );
         }
-        assert!(find(&files, CommandRole::Cmd, b"run", &paths("/none:"), b"/work/bin").is_err());
-        assert_eq!(find(&files, CommandRole::Cmd, b"bin/run", &[], b"/work").unwrap().spelled, b"/work/bin/run");
+        assert!(find(&files, &ProcessUser::root(), CommandRole::Cmd, b"run", &paths("/none:"), b"/work/bin").is_err());
+        assert_eq!(
+            find(&files, &ProcessUser::root(), CommandRole::Cmd, b"bin/run", &[], b"/work").unwrap().spelled,
+            b"/work/bin/run"
+        );
         let (subject, draft) = relative_entries(&paths("/bin:.:")).unwrap();
         assert_eq!(format!("{subject} {}", draft.message), "PATH contains relative entries: ., an empty entry");
         assert_eq!(relative_entries(&paths("/bin:/usr/bin")), None);

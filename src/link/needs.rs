@@ -117,7 +117,7 @@ impl Closures<'_> {
     /// The file of a program that is named without a path, as a search of the default PATH finds it.
     pub fn in_path(&self, name: &[u8]) -> Option<Vec<u8>> {
         let candidates = search_path(None).into_iter().map(|element| [element.as_slice(), b"/", name].concat());
-        candidates.into_iter().find(|candidate| regular(self.files(), candidate).is_ok())
+        candidates.into_iter().find(|candidate| regular(self.files(), &ProcessUser::root(), candidate).is_ok())
     }
 
     /// The architecture that a file is for: its own, or for a script that of its interpreter.
@@ -139,7 +139,7 @@ impl Closures<'_> {
         let (root, user) = (ImagePath::root(), ProcessUser::root());
         let Some(probe) = self.files().probe(id) else { return Needs::default() };
         let search = Search { path: &search_path(None), directory: b"/" };
-        let mut starts = self.context(&root, &user).script(id, probe, &search).starts;
+        let mut starts = self.context(&root, &user).script(id, path, probe, &search).starts;
         starts.sort_by_key(|started| started.by_env);
         let need = |started: Started| Need {
             path: started.spelled,

@@ -42,6 +42,11 @@ impl Sample {
         self.add(path, Metadata::new(Mode::DIRECTORY, 0), Kind::Directory(Default::default()))
     }
 
+    /// A directory with this mode.
+    pub(crate) fn closed(self, path: &str, mode: u32) -> Sample {
+        self.add(path, Metadata::new(Mode::from_bits(mode), 0), Kind::Directory(Default::default()))
+    }
+
     fn add(mut self, path: &str, meta: Metadata, kind: Kind) -> Sample {
         let path: ImagePath = path.parse().unwrap();
         let parent = self.parent(&path);

@@ -47,8 +47,7 @@ impl ProcessUser {
     /// When the accounts cannot be read.
     pub fn home(&self, tree: &Tree) -> Result<String, ContentError> {
         let accounts = lines(tree, b"/etc/passwd")?;
-        let own =
-            accounts.iter().map(|line| fields(line)).find(|fields| fields.get(2) == Some(&&*self.uid.to_string()));
+        let own = accounts.iter().map(|line| fields(line)).find(|fields| number_in(fields, 2) == self.uid);
         let home = own.and_then(|fields| fields.get(5).copied()).filter(|home| !home.is_empty());
         Ok(home.unwrap_or("/").to_string())
     }
@@ -88,40 +87,40 @@ impl ProcessUser {
     }
 }
 
+/// `GetExecUser` of the library that runc, docker and podman share (`moby/sys/user`). It never refuses a line: a field that is
+/// absent or not a number counts as 0, so an account whose number is damaged is the superuser.
 fn named_in(accounts: &[String], groups: &[String], text: &str) -> Result<ProcessUser, UnknownUser> {
-    let (account_name, group) = match text.split_once(':') {
-        Some((name, group)) => (name, Some(group)),
-        None => (text, None),
-    };
+    let mut parts = text.split(':');
+    let (account_name, group) = (parts.next().unwrap_or_default(), parts.next().filter(|group| !group.is_empty()));
     // Nothing, as in `:staff`, is the superuser.
-    let number = if account_name.is_empty() { Some(0) } else { account_name.parse::<u32>().ok() };
+    let number = if account_name.is_empty() { Some(0) } else { id_of(account_name) };
     let account = accounts.iter().map(|line| fields(line)).find(|fields| match number {
-        Some(number) => fields.get(2).is_some_and(|uid| *uid == number.to_string()),
+        Some(number) => number_in(fields, 2) == number,
         None => fields.first() == Some(&account_name),
     });
     let mut user = match (&account, number) {
-        (Some(fields), _) => ProcessUser {
-            uid: fields.get(2).and_then(|uid| uid.parse().ok()).unwrap_or(0),
-            gids: vec![fields.get(3).and_then(|gid| gid.parse().ok()).unwrap_or(0)],
-        },
+        (Some(fields), _) => ProcessUser { uid: number_in(fields, 2), gids: vec![number_in(fields, 3)] },
         (None, Some(uid)) => ProcessUser { uid, gids: vec![0] },
         (None, None) => return Err(UnknownUser::User(account_name.to_string())),
     };
-    match group.filter(|group| !group.is_empty()) {
+    match group {
         Some(group) => {
-            let found = groups.iter().map(|line| fields(line)).find(|fields| fields.first() == Some(&group));
-            let gid = found.and_then(|fields| fields.get(2).and_then(|gid| gid.parse().ok()));
-            match gid.or_else(|| group.parse().ok()) {
+            let number = id_of(group);
+            let found = groups.iter().map(|line| fields(line)).find(|fields| match number {
+                Some(number) => number_in(fields, 2) == number,
+                None => fields.first() == Some(&group),
+            });
+            match found.map(|fields| number_in(&fields, 2)).or(number) {
                 Some(gid) => user.gids = vec![gid],
                 None => return Err(UnknownUser::Group(group.to_string())),
             }
         }
         None => {
-            let name = account.as_ref().and_then(|fields| fields.first().copied());
+            let name = account.as_ref().and_then(|fields| fields.first().copied()).filter(|name| !name.is_empty());
             for fields in groups.iter().map(|line| fields(line)) {
                 let mut members = fields.get(3).copied().unwrap_or_default().split(',');
                 if name.is_some_and(|name| members.any(|member| member == name)) {
-                    user.gids.extend(fields.get(2).and_then(|gid| gid.parse::<u32>().ok()));
+                    user.gids.push(number_in(&fields, 2));
                 }
             }
         }
@@ -129,15 +128,26 @@ fn named_in(accounts: &[String], groups: &[String], text: &str) -> Result<Proces
     Ok(user)
 }
 
+/// The fields of a line, without blanks around it. A comment is a line like any other.
 fn fields(line: &str) -> Vec<&str> {
-    line.split(':').collect()
+    line.trim().split(':').collect()
+}
+
+/// A number as Go's `strconv.Atoi` reads it: decimal, a sign is allowed, no blanks.
+fn id_of(text: &str) -> Option<u32> {
+    text.parse().ok()
+}
+
+fn number_in(fields: &[&str], at: usize) -> u32 {
+    fields.get(at).and_then(|text| id_of(text)).unwrap_or(0)
 }
 
 fn lines(tree: &Tree, path: &[u8]) -> Result<Vec<String>, ContentError> {
     let Ok(found) = tree.resolve(&ImagePath::root(), path, Follow::Yes) else { return Ok(Vec::new()) };
     let Inode { kind: Kind::File(content), .. } = tree.inode(found.id) else { return Ok(Vec::new()) };
     let bytes = content.head(ACCOUNTS_MAX)?;
-    Ok(bytes.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect())
+    let lines = bytes.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned());
+    Ok(lines.filter(|line| !line.trim().is_empty()).collect())
 }
 
 #[cfg(test)]
@@ -166,6 +176,41 @@ mod tests {
         assert_eq!(named("7:8").unwrap().home(&tree).unwrap(), "/");
         assert_eq!(named("nobody"), Err(UnknownUser::User("nobody".into())));
         assert_eq!(named("app:nogroup"), Err(UnknownUser::Group("nogroup".into())));
+    }
+
+    /// What podman 4.3 with runc 1.1.5 made of these files (`/proc/self/status`).
+    #[test]
+    fn odd_lines_are_read_as_runc_reads_them() {
+        let passwd = "root:x:0:0::/root:/bin/sh\n# comment:x:5:5\n  lead:x:11:11::/:/bin/sh\ntext:x:abc:12::/:/bin/sh\n\
+                      short\n\nzero:x:0012:13::/:/bin/sh\nplus:x:+14:15::/:/bin/sh\nspace:x: 16:17::/:/bin/sh\n\
+                      crlf:x:18:19::/:/bin/sh\r\ndup:x:20:20::/:\ndup:x:21:21::/:\n123:x:22:22::/:\ng:x:30:30::/:\n";
+        let group = "root:x:0:\nextra:x:40:g,lead\ntextg:x:abc:g\nshortg\n50:x:51:\ncr:x:41:g\r\nspaced:x:42: g\n";
+        let tree = Sample::new().text("/etc/passwd", 0o644, passwd).text("/etc/group", 0o644, group).tree;
+        for (text, uid, gids) in [
+            ("", 0, vec![0]),
+            ("lead", 11, vec![11, 40]),
+            ("text", 0, vec![12]),
+            ("short", 0, vec![0]),
+            ("zero", 12, vec![13]),
+            ("12", 12, vec![13]),
+            ("plus", 14, vec![15]),
+            ("+14", 14, vec![15]),
+            ("space", 0, vec![17]),
+            ("crlf", 18, vec![19]),
+            ("dup", 20, vec![20]),
+            ("123", 123, vec![0]),
+            ("# comment", 5, vec![5]),
+            ("g", 30, vec![30, 40, 0, 41]),
+            ("g:50", 30, vec![50]),
+            ("g:textg", 30, vec![0]),
+            ("g:shortg", 30, vec![0]),
+            ("g:spaced", 30, vec![42]),
+            ("30:cr", 30, vec![41]),
+            ("007", 7, vec![0]),
+            (":extra", 0, vec![40]),
+        ] {
+            assert_eq!(ProcessUser::named(&tree, text).unwrap(), Ok(ProcessUser { uid, gids }), "{text}");
+        }
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(super) fn cases() -> Vec<Case> {
     let long = [b"/".as_slice(), &[b'x'; 300], b"\0"].concat();
     let file = program.build();
     let needs = names(b"/ld\0").build();
+    let closed =
+        |mode: u32| Sample::new().closed("/opt", mode).elf("/opt/app", &Forge::program()).link("/app", "opt/app");
     vec![
         case("a static program starts", Sample::new().app(&program)),
         case("a static PIE starts", Sample::new().app(&pie)),
@@ -68,6 +70,13 @@ pub(super) fn cases() -> Vec<Case> {
         case("a program is executed without being readable", Sample::new().bytes("/app", 0o111, &file)).user("7:7"),
         case("a program without execute bits is refused to root", Sample::new().bytes("/app", 0o644, &file)),
         case("the owner's execute bit is not for others", Sample::new().bytes("/app", 0o744, &file)).user("7:7"),
+        case("a link to a program in a directory that the user may not search", closed(0o700)).user("7:7"),
+        case("a program in a directory that the user may search and not read", closed(0o711)).user("7:7"),
+        case("a program in a directory that root alone may search", closed(0o700)),
+        case("a program whose own path has a directory that the user may not search", closed(0o700))
+            .starts("/opt/app")
+            .user("7:7"),
+        case("a program behind a directory that others may only read", closed(0o744)).user("7:7"),
         case("a library without entry point is killed", {
             let mut file = Forge::library("liba.so").build();
             file[24..32].copy_from_slice(&[0; 8]);

@@ -64,7 +64,7 @@ fn predicted(judgement: &Verification) -> BTreeSet<String> {
 /// `exec /app: permission denied`, and runc's `exec: "/app": permission denied: unknown (exit code 126)`, without the path.
 fn plain(words: &str) -> String {
     let own = words.strip_prefix("exec: ").and_then(|rest| rest.split_once(": unknown")).map(|(words, _)| words);
-    let errno = own.or(words.strip_prefix("exec ")).and_then(|rest| rest.split_once(": "));
+    let errno = own.or(words.strip_prefix("exec ")).and_then(|rest| rest.rsplit_once(": "));
     errno.map_or_else(|| words.to_string(), |(_, errno)| format!("exec: {errno}"))
 }
 

@@ -3,10 +3,12 @@
 use crate::path::{ImagePath, display_bytes};
 use crate::tree::{Errno, InodeId, Resolved};
 
+use super::env::{Env, EnvCall};
 use super::first_line::{
-    ENV_COMMAND_MISSING, ENV_LOOP, ENV_SPLIT, EnvCall, FirstLine, SCRIPT_BOM, SCRIPT_CRLF, SCRIPT_DEPTH, SCRIPT_EMPTY,
-    SCRIPT_INTERP_MISSING, SCRIPT_LINE_TOO_LONG, SCRIPT_NO_SHEBANG, SCRIPTS_MAX,
+    ENV_COMMAND_MISSING, ENV_LOOP, ENV_SPLIT, FirstLine, SCRIPT_ARGUMENT, SCRIPT_BOM, SCRIPT_CRLF, SCRIPT_DEPTH,
+    SCRIPT_EMPTY, SCRIPT_INTERP_MISSING, SCRIPT_LINE_TOO_LONG, SCRIPT_NO_SHEBANG, SCRIPT_UNREADABLE, SCRIPTS_MAX,
 };
+use super::shell::{Shell, ShellCall};
 use crate::link::draft::{Draft, ExecError, permissions};
 use crate::link::files::{Files, Probe, Refusal, words_of};
 use crate::link::kernel::exec::{ExecContext, INTERP_NOT_EXECUTABLE, INTERP_RELATIVE};
@@ -42,7 +44,7 @@ pub(crate) struct Script {
 
 impl ExecContext<'_> {
     /// Checks a file that is not an ELF file.
-    pub fn script(&self, id: InodeId, probe: &Probe, search: &Search<'_>) -> Script {
+    pub fn script(&self, id: InodeId, file: &ImagePath, probe: &Probe, search: &Search<'_>) -> Script {
         let mut script = Script::default();
         match FirstLine::read(&probe.head) {
             FirstLine::None => script.drafts.push(self.no_script(probe)),
@@ -56,7 +58,8 @@ impl ExecContext<'_> {
                     .fix("shorten the path of the interpreter"),
             ),
             FirstLine::Interpreter { path, argument } => {
-                self.interpreted(&path, argument.as_deref(), search, &mut script);
+                self.interpreted(file, &path, argument.as_deref(), search, &mut script);
+                script.drafts.extend(self.unreadable(id, file, &path));
                 if let Some(draft) = self.depth(id) {
                     script.drafts.push(draft);
                 }
@@ -84,7 +87,36 @@ impl ExecContext<'_> {
         draft.refused(ExecError::Format)
     }
 
-    fn interpreted(&self, path: &[u8], argument: Option<&[u8]>, search: &Search<'_>, script: &mut Script) {
+    /// The kernel executes a script without reading permission, but its interpreter opens it.
+    fn unreadable(&self, id: InodeId, file: &ImagePath, path: &[u8]) -> Option<Draft> {
+        let meta = &self.files.tree.inode(id).meta;
+        if self.user.may_read(meta) {
+            return None;
+        }
+        let shown = display_bytes(path);
+        let interpreter = self.files.open_program(self.cwd, path, self.user).ok()?;
+        let says = match Shell::of(path, &interpreter.path) {
+            Some(Shell::BusyBox) => format!("{shown}: can't open '{file}': Permission denied (exit code 2)"),
+            Some(Shell::Dash) => format!("{shown}: 0: cannot open {file}: Permission denied (exit code 2)"),
+            Some(Shell::Bash) | None => format!("{shown}: {file}: Permission denied (exit code 126)"),
+        };
+        let message = format!("cannot be read by uid {}, so {shown} cannot open it", self.user.uid);
+        Some(
+            Draft::error(SCRIPT_UNREADABLE, message)
+                .says(says)
+                .because("mode and owner", format!("{} {}:{}", meta.mode, meta.uid, meta.gid))
+                .fix(permissions(&file.to_string(), "0755")),
+        )
+    }
+
+    fn interpreted(
+        &self,
+        file: &ImagePath,
+        path: &[u8],
+        argument: Option<&[u8]>,
+        search: &Search<'_>,
+        script: &mut Script,
+    ) {
         let shown = display_bytes(path);
         let line = match argument {
             Some(argument) => format!("first line `#!{shown} {}`", display_bytes(argument)),
@@ -117,7 +149,10 @@ impl ExecContext<'_> {
         match self.files.open_program(self.cwd, path, self.user) {
             Ok(found) => {
                 if self.is_env(path, &found) {
-                    self.env(path, argument, &found, &line, search, script);
+                    let arguments: Vec<Vec<u8>> = argument.map(<[u8]>::to_vec).into_iter().collect();
+                    self.env(path, &arguments, &found, &line, search, script);
+                } else if let Some(argument) = argument {
+                    script.drafts.extend(self.argument(path, argument, &found, file, &line));
                 }
                 script.starts.push(Started { id: found.id, path: found.path, spelled: path.to_vec(), by_env: false });
             }
@@ -163,11 +198,46 @@ impl ExecContext<'_> {
         path.rsplit(|&byte| byte == b'/').next() == Some(b"env") && self.files.elf(found.id).is_some()
     }
 
+    /// What an interpreter makes of the rest of the line, where it is a shell; a carriage return does harm in any.
+    fn argument(&self, path: &[u8], argument: &[u8], found: &Resolved, file: &ImagePath, line: &str) -> Option<Draft> {
+        let call = Shell::of(path, &found.path).map(|shell| shell.call(path, argument, file));
+        let (shown, word) = (display_bytes(path), display_bytes(argument));
+        let to_lf = "convert it to LF (`sed -i 's/\\r$//'`; in git: `eol=lf` in .gitattributes)";
+        match call {
+            Some(ShellCall::Refused(says)) if argument.ends_with(b"\r") => Some(
+                Draft::error(SCRIPT_CRLF, format!("ends its lines with CR LF, so the argument of {shown} is {word}"))
+                    .because(line, "the carriage return is part of the argument")
+                    .says(says)
+                    .fix(to_lf),
+            ),
+            Some(ShellCall::Refused(says)) => Some(
+                Draft::error(SCRIPT_ARGUMENT, format!("gives {shown} an argument that it refuses: {word:?}"))
+                    .because(line, "the kernel passes the rest of the line as one argument")
+                    .says(says)
+                    .fix("write `set -…` in the script instead of options in its first line"),
+            ),
+            Some(ShellCall::Itself) => Some(
+                Draft::error(ENV_LOOP, format!("makes {shown} run the script itself again and again"))
+                    .because(line, "-c takes the path of the script as the command")
+                    .says("nothing is printed, and it never ends")
+                    .fix("remove -c from the first line"),
+            ),
+            Some(ShellCall::Runs) => None,
+            // What another interpreter makes of it is not known.
+            None if argument.ends_with(b"\r") => Some(
+                Draft::warning(SCRIPT_CRLF, format!("ends its lines with CR LF, so the argument of {shown} is {word}"))
+                    .because(line, "the carriage return is part of the argument")
+                    .fix(to_lf),
+            ),
+            None => None,
+        }
+    }
+
     /// Words of `env`, which calls itself by the name that the kernel gives it: the path in the first line.
     fn env(
         &self,
         path: &[u8],
-        argument: Option<&[u8]>,
+        arguments: &[Vec<u8>],
         found: &Resolved,
         line: &str,
         search: &Search<'_>,
@@ -178,8 +248,10 @@ impl ExecContext<'_> {
             let bytes = name.as_ref().map(crate::path::Name::as_bytes).unwrap_or_default();
             crate::elf::contains(bytes, b"busybox") || crate::elf::contains(bytes, b"toybox")
         };
-        let splits = !multi_call(&found.path);
-        match EnvCall::read(argument, splits) {
+        let env = if multi_call(&found.path) { Env::BusyBox } else { Env::Coreutils };
+        let shown = display_bytes(path);
+        let says = |words: &str, code: u8| format!("{shown}: {words} (exit code {code})");
+        match env.call(arguments) {
             EnvCall::Other => {}
             EnvCall::Itself => script.drafts.push(
                 Draft::error(ENV_LOOP, "makes `env` run the script itself again and again")
@@ -190,7 +262,7 @@ impl ExecContext<'_> {
             EnvCall::NoSplit => script.drafts.push(
                 Draft::error(ENV_SPLIT, "gives `env` the option -S, which this one does not have")
                     .because(line, format!("{} is BusyBox's or Toybox's", found.path))
-                    .says(format!("{}: invalid option -- 'S' (exit code 1)", display_bytes(path)))
+                    .says(says("invalid option -- 'S'", 1))
                     .fix("use the absolute path of the interpreter, or add coreutils"),
             ),
             EnvCall::Blanks(word) => {
@@ -198,23 +270,66 @@ impl ExecContext<'_> {
                 script.drafts.push(
                     Draft::error(ENV_SPLIT, format!("gives `env` one argument with blanks in it: {word:?}"))
                         .because(line, "the kernel passes the rest of the line as one argument")
-                        .says(env_says(path, splits, &word))
+                        .says(env_says(path, env, &word, EnvError::NotFound))
                         .fix("use one word, or `env -S` of coreutils"),
                 );
             }
-            EnvCall::Command(word) => self.env_command(path, &word, splits, line, search, script),
+            EnvCall::Refused(words, code) => script.drafts.push(
+                Draft::error(ENV_SPLIT, "gives `env` options that it refuses")
+                    .because(line, "the kernel passes the rest of the line as one argument")
+                    .says(says(&words, code))
+                    .fix("use one word, or `env -S` of coreutils"),
+            ),
+            EnvCall::Prints => script.drafts.push(
+                Draft::error(ENV_SPLIT, "makes `env` print its variables or its help instead of running the script")
+                    .because(line, "the path of the script is taken for the value of an option, or is not looked at")
+                    .fix("name the interpreter: `#!/usr/bin/env sh`"),
+            ),
+            EnvCall::Command(command) => {
+                let directory = command.directory.as_deref().map(|directory| absolute(search.directory, directory));
+                if let Some(directory) = directory.as_ref().filter(|directory| !self.is_directory(directory)) {
+                    let words =
+                        format!("cannot change directory to '{}': No such file or directory", display_bytes(directory));
+                    script.drafts.push(
+                        Draft::error(ENV_SPLIT, "gives `env` a directory that does not exist")
+                            .because(line, "-C or --chdir")
+                            .says(says(&words, 125))
+                            .fix("add the directory, or remove the option"),
+                    );
+                    return;
+                }
+                let elements = command
+                    .path
+                    .as_ref()
+                    .map(|path| path.split(|&byte| byte == b':').map(<[u8]>::to_vec).collect::<Vec<_>>());
+                let search = Search {
+                    path: elements.as_deref().unwrap_or(search.path),
+                    directory: directory.as_deref().unwrap_or(search.directory),
+                };
+                if let Some(found) = self.env_command(path, &command.word, env, line, &search, script)
+                    && self.is_env(&command.word, &found)
+                    && !command.arguments.is_empty()
+                {
+                    self.env(&command.word, &command.arguments, &found, line, &search, script);
+                }
+            }
         }
+    }
+
+    fn is_directory(&self, path: &[u8]) -> bool {
+        let found = self.files.find(&ImagePath::root(), path);
+        found.is_ok_and(|found| self.files.tree.inode(found.id).is_directory())
     }
 
     fn env_command(
         &self,
         path: &[u8],
         word: &[u8],
-        splits: bool,
+        env: Env,
         line: &str,
         search: &Search<'_>,
         script: &mut Script,
-    ) {
+    ) -> Option<Resolved> {
         let shown = display_bytes(word);
         let mut evidence = Vec::new();
         let candidates: Vec<Vec<u8>> = if word.contains(&b'/') {
@@ -227,25 +342,36 @@ impl ExecContext<'_> {
                 .collect()
         };
         for candidate in candidates {
-            match regular(self.files, &candidate) {
+            match regular(self.files, self.user, &candidate) {
+                Ok(found) if !self.user.may_execute(&self.files.tree.inode(found.id).meta) => {
+                    let words = format!("uid {} has no execute permission", self.user.uid);
+                    evidence.push((display_bytes(&candidate), words));
+                }
                 Ok(found) => {
-                    script.starts.push(Started { id: found.id, path: found.path, spelled: candidate, by_env: true });
-                    return;
+                    let path = found.path.clone();
+                    script.starts.push(Started { id: found.id, path, spelled: candidate, by_env: true });
+                    return Some(found);
                 }
                 Err(reason) => evidence.push((display_bytes(&candidate), reason)),
             }
         }
+        // execvp(3) goes on to the next element, and says in the end that one was refused.
+        let denied =
+            evidence.iter().any(|(_, reason)| reason.ends_with(" permission") || reason.contains("search permission"));
         let draft = if word.ends_with(b"\r") {
             Draft::error(SCRIPT_CRLF, format!("ends its lines with CR LF, so `env` looks for {shown}"))
                 .because(line, "the carriage return is part of the name")
                 .fix("convert it to LF (`sed -i 's/\\r$//'`; in git: `eol=lf` in .gitattributes)")
         } else {
-            let draft = Draft::error(ENV_COMMAND_MISSING, format!("is run by `env {shown}`, which is not in PATH"))
+            let what = if denied { "which this user may not start" } else { "which is not in PATH" };
+            let draft = Draft::error(ENV_COMMAND_MISSING, format!("is run by `env {shown}`, {what}"))
                 .because(line, String::new())
                 .fix(format!("add {shown} to a source, or use the absolute path of an interpreter that exists"));
             evidence.into_iter().fold(draft, |draft, (subject, detail)| draft.because(subject, detail))
         };
-        script.drafts.push(draft.says(env_says(path, splits, &shown)));
+        let error = if denied { EnvError::Denied } else { EnvError::NotFound };
+        script.drafts.push(draft.says(env_says(path, env, &shown, error)));
+        None
     }
 
     /// Follows a chain of scripts.
@@ -271,11 +397,22 @@ fn interpreter_of(files: &Files<'_>, id: InodeId, context: &ExecContext<'_>) -> 
 }
 
 /// What `env` says of a command that is absent, started by this path.
-fn env_says(path: &[u8], coreutils: bool, word: &str) -> String {
-    if coreutils {
+fn env_says(path: &[u8], env: Env, word: &str, error: EnvError) -> String {
+    let error = match error {
+        EnvError::NotFound => "No such file or directory (exit code 127)",
+        EnvError::Denied => "Permission denied (exit code 126)",
+    };
+    if env == Env::Coreutils {
         let (path, word) = (display_bytes(path), word.replace("\\x0d", "\\r"));
-        format!("{path}: '{word}': No such file or directory (exit code 127)")
+        format!("{path}: '{word}': {error}")
     } else {
-        format!("env: can't execute '{word}': No such file or directory (exit code 127)")
+        format!("env: can't execute '{word}': {error}")
     }
+}
+
+/// Why `env` cannot execute its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EnvError {
+    NotFound,
+    Denied,
 }

@@ -1,4 +1,4 @@
-//! Scripts: the first line, read as Linux reads it (`fs/binfmt_script.c`, 6.12), and what `env` makes of it.
+//! Scripts: the first line, read as Linux reads it (`fs/binfmt_script.c`, 6.12).
 
 use crate::link::files::HEAD;
 use crate::report::Code;
@@ -15,14 +15,19 @@ pub const SCRIPT_NO_SHEBANG: Code = Code("script-no-shebang");
 pub const SCRIPT_EMPTY: Code = Code("script-empty");
 /// The interpreter's path does not end within the bytes that the kernel reads.
 pub const SCRIPT_LINE_TOO_LONG: Code = Code("script-line-too-long");
+/// The user may execute a script and not read it.
+pub const SCRIPT_UNREADABLE: Code = Code("script-unreadable");
 /// Scripts that are interpreted by scripts, too many or in a circle.
 pub const SCRIPT_DEPTH: Code = Code("script-depth");
 /// The program that `env` is asked for is not in PATH.
 pub const ENV_COMMAND_MISSING: Code = Code("env-command-missing");
-/// `env` gets several words as one, or an option that it does not have.
+/// `env` gets several words as one, or options with which it does not run the script.
 pub const ENV_SPLIT: Code = Code("env-split");
 /// `env` runs the script itself again, forever.
 pub const ENV_LOOP: Code = Code("env-loop");
+
+/// The shell refuses the argument of the first line.
+pub const SCRIPT_ARGUMENT: Code = Code("script-argument");
 
 /// How many scripts may stand behind each other: five work, the sixth is `ELOOP`.
 pub const SCRIPTS_MAX: usize = 5;
@@ -43,21 +48,6 @@ pub enum FirstLine {
     Nameless,
     /// The name does not end within the buffer: `ENOEXEC`.
     TooLong,
-}
-
-/// What `env` will do with its argument.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum EnvCall {
-    /// Runs this program.
-    Command(Vec<u8>),
-    /// Runs the script again.
-    Itself,
-    /// Looks for a program with blanks in its name.
-    Blanks(Vec<u8>),
-    /// Does not know the option `-S`.
-    NoSplit,
-    /// Something that we do not follow, such as further options.
-    Other,
 }
 
 impl FirstLine {
@@ -98,47 +88,6 @@ impl FirstLine {
         };
         FirstLine::Interpreter { path, argument }
     }
-}
-
-impl EnvCall {
-    /// What `env ARGUMENT SCRIPT` does. `splits` says whether this `env` knows `-S`, as coreutils' does and those of
-    /// BusyBox and Toybox do not.
-    pub fn read(argument: Option<&[u8]>, splits: bool) -> EnvCall {
-        let Some(argument) = argument else { return EnvCall::Itself };
-        let blank = |byte: &u8| *byte == b' ' || *byte == b'\t';
-        let long = argument.strip_prefix(b"--split-string".as_slice());
-        let short = argument.strip_prefix(b"-S".as_slice()).or_else(|| argument.strip_prefix(b"-vS".as_slice()));
-        if let Some(rest) = short.or(long.map(|rest| rest.strip_prefix(b"=").unwrap_or(rest))) {
-            if !splits {
-                return EnvCall::NoSplit;
-            }
-            let mut words = rest.split(blank).filter(|word| !word.is_empty());
-            return match words.find(|word| !word.contains(&b'=')) {
-                None => EnvCall::Itself,
-                Some(word) if !is_plain(word) => EnvCall::Other,
-                Some(word) => EnvCall::Command(word.to_vec()),
-            };
-        }
-        if argument == b"-i" || argument == b"-" {
-            return EnvCall::Itself;
-        }
-        if argument.starts_with(b"-") {
-            return EnvCall::Other;
-        }
-        let name = argument.split(blank).next().unwrap_or_default();
-        if name.contains(&b'=') {
-            return EnvCall::Itself;
-        }
-        if argument.iter().any(blank) {
-            return EnvCall::Blanks(argument.to_vec());
-        }
-        EnvCall::Command(argument.to_vec())
-    }
-}
-
-/// Whether a word of a split line is a plain program name: no option, no quotes, no variable.
-fn is_plain(word: &[u8]) -> bool {
-    !word.starts_with(b"-") && !word.iter().any(|byte| b"\\'\"$".contains(byte))
 }
 
 #[cfg(test)]
@@ -185,26 +134,5 @@ mod tests {
         assert_eq!(line(&script(254, b"")), FirstLine::TooLong);
         assert_eq!(line(&script(250, b" bcdefghi\n")), found(&[b'a'; 250], Some(b"bc")), "the argument is cut");
         assert_eq!(line(&[b"#!".as_slice(), &[b' '; 300]].concat()), FirstLine::TooLong);
-    }
-
-    #[test]
-    fn env_is_followed() {
-        let table: &[(Option<&[u8]>, bool, EnvCall)] = &[
-            (Some(b"python3"), false, EnvCall::Command(b"python3".to_vec())),
-            (Some(b"sh\r"), true, EnvCall::Command(b"sh\r".to_vec())),
-            (Some(b"foo bar"), true, EnvCall::Blanks(b"foo bar".to_vec())),
-            (Some(b"-S foo bar"), true, EnvCall::Command(b"foo".to_vec())),
-            (Some(b"-Sfoo"), true, EnvCall::Command(b"foo".to_vec())),
-            (Some(b"-S A=1 foo"), true, EnvCall::Command(b"foo".to_vec())),
-            (Some(b"--split-string=foo -x"), true, EnvCall::Command(b"foo".to_vec())),
-            (Some(b"-S foo bar"), false, EnvCall::NoSplit),
-            (Some(b"-S -i foo"), true, EnvCall::Other),
-            (Some(b"A=1 foo"), true, EnvCall::Itself),
-            (None, true, EnvCall::Itself),
-            (Some(b"-u X"), true, EnvCall::Other),
-        ];
-        for (argument, splits, expected) in table {
-            assert_eq!(&EnvCall::read(*argument, *splits), expected, "{argument:?}");
-        }
     }
 }

@@ -1,5 +1,7 @@
-//! Scripts: the first line, and what the kernel and `env` do with it.
+//! Scripts: the first line, and what the kernel, `env` and shells do with it.
 
+pub mod env;
 pub mod first_line;
+pub mod shell;
 
 pub mod check;

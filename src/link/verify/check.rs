@@ -6,10 +6,12 @@ use std::convert::Infallible;
 use crate::elf::Linkage;
 use crate::link::draft::{Draft, ExecError};
 use crate::link::files::Expected;
+use crate::link::kernel::caps;
 use crate::link::kernel::exec::{LOADER_UNKNOWN, PACKED, Start};
 use crate::link::lookup::CMD_NOT_EXECUTABLE;
-use crate::link::subject::{GlibcRequirement, Program, StartVerdict};
+use crate::link::subject::{GlibcRequirement, Program, Purpose, StartVerdict};
 use crate::parallel::{Threads, in_order};
+use crate::path::display_bytes;
 use crate::report::{Code, Severity};
 use crate::tree::InodeId;
 
@@ -75,16 +77,21 @@ fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
         result.drafts.clone_from(&start.drafts);
         if let Some((loader, kind)) = &start.loader {
             let loading = context.loading(id, target);
-            if let Some(loaded) = loading.load_twice(id, &target.path, loader, kind, context.rights(id)) {
+            if let Some(loaded) = loading.load_twice(id, &target.path, loader, kind, context.rights(id, target.weight))
+            {
                 result.loads = loaded.objects.iter().map(|object| object.id).collect();
                 result.drafts.extend(loaded.drafts);
                 required = loaded.needs_glibc;
             }
         }
+        if target.weight == Weight::Named && context.subject.purpose == Purpose::Container {
+            let spelled = target.roles.first().map_or_else(|| target.path.to_string(), |(_, path)| display_bytes(path));
+            result.drafts.extend(caps::refused(&context.subject.tree.inode(id).meta, &spelled));
+        }
         result.program = program(target, &start, probe.size, &result.drafts, required);
         result.drafts.extend(policy_drafts(context.subject.policy, start.linkage, start.libc));
     } else {
-        result.drafts = context.exec(target.weight).script(id, probe, &context.search()).drafts;
+        result.drafts = context.exec(target.weight).script(id, &target.path, probe, &context.search()).drafts;
     }
     result
 }

@@ -130,10 +130,15 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The rights that a program gets. File capabilities give root nothing that it does not have.
-    pub fn rights(&self, id: InodeId) -> Rights {
+    /// The rights that a program gets. File capabilities give root nothing that it does not have; and who starts what the image
+    /// names is known, so a program that is set to that very user or group gives nothing more either.
+    pub fn rights(&self, id: InodeId, weight: Weight) -> Rights {
         let meta = &self.subject.tree.inode(id).meta;
+        let other_user = weight != Weight::Named || meta.uid != self.user.uid;
+        let other_group = weight != Weight::Named || Some(&meta.gid) != self.user.gids.first();
+        let bits = meta.mode.bits();
+        let by_bits = (bits & 0o4000 != 0 && other_user) || (bits & 0o2010 == 0o2010 && other_group);
         let by_capability = self.user.uid != 0 && meta.xattrs.contains_key(b"security.capability".as_slice());
-        if meta.mode.bits() & 0o6000 != 0 || by_capability { Rights::More } else { Rights::Caller }
+        if by_bits || by_capability { Rights::More } else { Rights::Caller }
     }
 }

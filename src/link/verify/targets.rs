@@ -140,7 +140,7 @@ impl Found<'_> {
         path: &[Vec<u8>],
         directory: &[u8],
     ) -> Result<(), Box<NotFound>> {
-        let named = lookup::find(self.context.files, role, word, path, directory)?;
+        let named = lookup::find(self.context.files, self.context.user(Weight::Named), role, word, path, directory)?;
         let added = add(self.context, &mut self.files, named.found.id, &named.found.path, Weight::Named);
         if let Some(target) = added.and_then(|(key, _)| self.files.get_mut(&key)) {
             target.roles.push((named.role, named.spelled));
@@ -213,9 +213,9 @@ fn follow_scripts(context: &Context<'_>, files: &mut Known) {
     let mut pending: Vec<(InodeId, usize)> = files.keys().copied().collect();
     let mut counted = BTreeSet::new();
     while let Some(key) = pending.pop() {
-        let Some(weight) = files.get(&key).map(|target| target.weight) else { continue };
+        let Some((weight, path)) = files.get(&key).map(|target| (target.weight, target.path.clone())) else { continue };
         let Some(probe) = context.files.probe(key.0).filter(|probe| probe.elf.is_none()) else { continue };
-        for started in context.exec(weight).script(key.0, probe, &context.search()).starts {
+        for started in context.exec(weight).script(key.0, &path, probe, &context.search()).starts {
             let Some((next, more)) = add(context, files, started.id, &started.path, weight) else { continue };
             if counted.insert((key, next))
                 && let Some(target) = files.get_mut(&next)

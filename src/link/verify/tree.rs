@@ -268,7 +268,7 @@ mod tests {
             ("#!/bin/sh\n", "starts", "starts"),
             ("#!/bin/bash\n", "script-interp-missing", "script-interp-missing"),
             ("#!/bin/sh\r\n", "script-crlf", "script-crlf"),
-            ("#!/bin/sh -e\r\n", "starts", "starts"),
+            ("#!/bin/sh -e\r\n", "script-crlf", "script-crlf"),
             ("\u{feff}#!/bin/sh\n", "script-bom", "script-bom"),
             ("echo\n", "script-no-shebang", "script-no-shebang"),
             ("#!", "script-no-shebang", "script-no-shebang"),
@@ -542,7 +542,15 @@ mod tests {
             )
         };
         assert_eq!(codes(&verified(&tree(0o755), "/bin/app")), Vec::<&str>::new());
-        assert_eq!(codes(&verified(&tree(0o4755), "/bin/app")), ["origin-secure"]);
+        // Set to the user who starts it: nothing is gained.
+        assert_eq!(codes(&verified(&tree(0o4755), "/bin/app")), Vec::<&str>::new());
+        let set = |user: &str, mode: u32| {
+            let settings = Settings { user: user.into(), ..entry("/bin/app") };
+            codes(&verified_with(&tree(mode), &settings, &Policy::default()))
+        };
+        assert_eq!(set("7:7", 0o4755), ["origin-secure"]);
+        assert_eq!(set("7:7", 0o2755), ["origin-secure"]);
+        assert_eq!(set("7:7", 0o2745), Vec::<&str>::new(), "without the group's execute bit it is no set-group-ID");
         let mut capable = tree(0o755);
         let id = capable.tree.get(&"/bin/app".parse().unwrap()).unwrap();
         capable.tree.meta_mut(id).xattrs.insert((*b"security.capability").into(), [1].into());
