@@ -40,7 +40,7 @@ pub enum ApiError {
     #[error("standard output is an output, but no stream was passed")]
     NoStream,
     /// Temporary files are needed, and no directory was named for them.
-    #[error("no directory for temporary files was named, and one is needed for {0}")]
+    #[error("a directory for temporary files is needed for {0}")]
     NoTemporary(Place),
     /// A root file system or an initramfs does not name its platform.
     #[error("the platform of a root file system or initramfs is missing: {0}")]

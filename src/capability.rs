@@ -94,7 +94,7 @@ pub enum CapabilityError {
     #[error("a capability is `e`ffective, `i`nheritable or `p`ermitted, not {0:?}")]
     UnknownFlag(char),
     /// No capability is given.
-    #[error("there is no capability")]
+    #[error("the list of capabilities is empty")]
     Nothing,
     /// A file has one effective bit for all its capabilities, and some would be effective and others not.
     #[error("a file has one effective bit for all its capabilities: set `e` for all of them or for none")]
@@ -301,8 +301,8 @@ mod tests {
             ("cap_net_raw,=ep", "no such capability: \"\"".into()),
             ("64=p", "no such capability: \"64\"".into()),
             ("cap_net_raw=ex", "a capability is `e`ffective, `i`nheritable or `p`ermitted, not 'x'".into()),
-            ("", "there is no capability".into()),
-            ("=", "there is no capability".into()),
+            ("", "the list of capabilities is empty".into()),
+            ("=", "the list of capabilities is empty".into()),
             (
                 "cap_net_raw=ep cap_chown=p",
                 "a file has one effective bit for all its capabilities: set `e` for all of them or for none".into(),

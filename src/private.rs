@@ -70,7 +70,7 @@ impl Failure for PrivateError {
         let text = match self.error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space there",
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                "temporary files are made in that folder, so it must be writable"
+                "temporary files are created in that directory, so it must be writable"
             }
             _ => return None,
         };

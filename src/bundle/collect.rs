@@ -216,7 +216,7 @@ impl Collecting<'_> {
         while let Some((directory, id)) = pending.pop() {
             let Some(entries) = self.root.entries(id) else { continue };
             if self.root.is_closed(id) {
-                self.note(format!("cannot read {directory}, so nothing in it is included"));
+                self.note(format!("cannot read {directory}, so its contents are not included"));
             }
             for (name, id) in entries {
                 let path = directory.join(&name);
@@ -444,7 +444,7 @@ mod tests {
             ]
         );
         let why = |path: &str| bundle.reasons[&path.parse().unwrap()].iter().map(Reason::to_string).collect::<Vec<_>>();
-        assert_eq!(why("/usr/bin/app"), ["asked for by name"]);
+        assert_eq!(why("/usr/bin/app"), ["requested by name"]);
         assert_eq!(
             why("/usr/lib/x86_64-linux-gnu/liba.so.1.2"),
             ["liba.so.1, needed by /usr/bin/app (system directory)"]

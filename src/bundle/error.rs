@@ -9,7 +9,7 @@ use crate::tree::{ContentError, ResolveError};
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
     /// A name that no directory of PATH has.
-    #[error("{0}: no directory of the root's PATH has this program: {1}")]
+    #[error("{0}: program not found in the root's PATH: {1}")]
     NotInPath(RuleOrigin, String),
     /// A path that leads to no file.
     #[error("{0}: no such program in the root: {1}: {2}")]
@@ -39,8 +39,8 @@ impl Failure for BundleError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            BundleError::NotInPath(..) => Some("name it by its path in the root".into()),
-            BundleError::NotFound(..) => Some("paths are those inside the root; `--root` names it".into()),
+            BundleError::NotInPath(..) => Some("use its path in the root".into()),
+            BundleError::NotFound(..) => Some("use the path inside the root that --root selects".into()),
             BundleError::OneInstall(..) => Some("end `install-to` with `/`: then it is a directory".into()),
             BundleError::Content(error) => error.hint(),
             BundleError::NotAFile(..) | BundleError::Path(..) => None,

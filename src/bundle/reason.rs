@@ -175,7 +175,7 @@ fn sentence(entry: &Value) -> Option<String> {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::Named => f.write_str("asked for by name"),
+            Reason::Named => f.write_str("requested by name"),
             Reason::Loader(by) => write!(f, "loads {by} (PT_INTERP)"),
             Reason::Library { name, by, rule } => write!(f, "{name}, needed by {by} ({rule})"),
             Reason::Interpreter(by) => write!(f, "interprets {by} (first line)"),
@@ -185,7 +185,7 @@ impl fmt::Display for Reason {
             Reason::Included(glob) => write!(f, "included by {glob}"),
             Reason::Extra(extra) => write!(f, "part of `{}`", extra.word()),
             Reason::Traced(used) => write!(f, "{used} in the traced run"),
-            Reason::Made => f.write_str("made as an empty directory"),
+            Reason::Made => f.write_str("created as an empty directory"),
         }
     }
 }
@@ -207,7 +207,7 @@ mod tests {
         ]);
         let text = recorded(&reasons).unwrap();
         assert_eq!(text, r#"[{"kind":"named","paths":["/a"]},{"call":"opened","kind":"traced","paths":["/c","/d"]}]"#);
-        assert_eq!(read_recorded(&text, &path("/a")), ["asked for by name"]);
+        assert_eq!(read_recorded(&text, &path("/a")), ["requested by name"]);
         assert_eq!(read_recorded(&text, &path("/d")), ["opened in the traced run"]);
         assert_eq!(read_recorded("no JSON", &path("/d")), Vec::<String>::new());
         assert_eq!(recorded(&Reasons::from([(path("/a"), vec![Reason::Search])])), None);
@@ -227,8 +227,8 @@ mod tests {
     #[test]
     fn annotations_of_other_releases_are_read() {
         // Recorded from an image of the first version.
-        let old = r#"{"asked for by name":["/usr/bin/patchelf"],"included by /etc/debian_version":["/etc/debian_version"],"opened in the trace":["/etc/debian_version"]}"#;
-        assert_eq!(read_recorded(old, &path("/usr/bin/patchelf")), ["asked for by name"]);
+        let old = r#"{"requested by name":["/usr/bin/patchelf"],"included by /etc/debian_version":["/etc/debian_version"],"opened in the trace":["/etc/debian_version"]}"#;
+        assert_eq!(read_recorded(old, &path("/usr/bin/patchelf")), ["requested by name"]);
         let both = ["included by /etc/debian_version", "opened in the trace"];
         assert_eq!(read_recorded(old, &path("/etc/debian_version")), both);
         assert_eq!(read_recorded(old, &path("/bin")), Vec::<String>::new());

@@ -15,7 +15,7 @@ use super::flags::ImageFlags;
     long_version = super::version::LONG_VERSION,
     max_term_width = 110,
     after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 invalid recipe,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
-    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  rootfs:DIR                 root file system as a directory; to write, it must not exist or be empty\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
+    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  rootfs:DIR                 root file system as a directory; when writing, it must be empty or not exist\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -107,7 +107,7 @@ pub struct BuildArgs {
 /// Flags of `bundle`. The short ones are magicpak's.
 #[derive(Debug, ClapArgs)]
 pub struct BundleArgs {
-    /// Programs: paths, or names to look up in PATH. If --output is not given, the last one is the directory to write
+    /// Programs: paths, or names to look up in PATH. Without --output, the last one is the directory to write
     #[arg(value_name = "PROGRAM", required = true)]
     pub programs: Vec<String>,
     /// Where to write: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
@@ -119,7 +119,7 @@ pub struct BundleArgs {
     /// Platforms [default: those of the --root image, otherwise that of the first program]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
-    /// Also include what matches, with the libraries that it needs (repeatable)
+    /// Also include matching paths, with the libraries that they need (repeatable)
     #[arg(short, long, value_name = "GLOB")]
     pub include: Vec<String>,
     /// Exclude matching paths, even if something needs them (repeatable)
@@ -270,7 +270,7 @@ pub struct TryArgs {
     /// An image, an archive, a root file system or an initramfs
     #[arg(value_name = "PLACE")]
     pub place: String,
-    /// The command and its arguments, after --. Default: the image's own
+    /// The command and its arguments, after --. Default: the image's entry point and command
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
     /// The platform to run. Default: this machine's if the image has it, otherwise its first
@@ -285,7 +285,7 @@ pub struct TryArgs {
     /// Expected exit status
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub expect_status: i32,
-    /// Time limit, such as 30s, 500ms or 2m; then it is ended with all that it started
+    /// Time limit, such as 30s, 500ms or 2m; then the command and all its processes are killed
     #[arg(long, value_name = "TIME")]
     pub timeout: Option<String>,
     /// Environment variable, in addition to those of the image (repeatable)
@@ -303,7 +303,7 @@ pub struct TryArgs {
     /// Trust the tree as you trust your own programs: if namespaces are not available, use a method that confines nothing
     #[arg(long)]
     pub trust: bool,
-    /// Give the command the network of this machine. Default: none
+    /// Let the command use this machine's network. Default: no network
     #[arg(long)]
     pub network: bool,
 }
@@ -343,7 +343,7 @@ pub enum Format {
     Json,
     /// SARIF 2.1.0, for code scanning.
     Sarif,
-    /// Annotations of GitHub's workflows.
+    /// GitHub workflow annotations.
     Github,
 }
 

@@ -45,7 +45,7 @@ fn programs_and_places(bundle: &BundleArgs) -> Result<(&[String], Vec<Place>), C
     match bundle.programs.split_last() {
         Some((folder, programs)) if !programs.is_empty() => Ok((programs, vec![Place::Rootfs(PathBuf::from(folder))])),
         _ => Err(CliError::usage(
-            "no output is named for the bundle",
+            "the bundle has no output",
             "add -o PLACE, such as -o rootfs:DIR or -o app.tar, or the directory to write as the last argument",
         )),
     }
@@ -84,7 +84,7 @@ fn plain(path: &Path) -> String {
 fn traced(bundle: &BundleArgs, rules: &recipe::Bundle, console: &Console) -> Result<BTreeSet<Traced>, CliError> {
     let ([program], true) = (rules.programs.as_slice(), bundle.root.is_none()) else {
         return Err(CliError::usage(
-            "--trace is for one program of this machine's own root",
+            "--trace works with one program of this machine's own root",
             "bundle programs one by one, or name what they open with --include",
         ));
     };
@@ -109,7 +109,7 @@ fn traced(bundle: &BundleArgs, rules: &recipe::Bundle, console: &Console) -> Res
         RunEnd::Status(status) => return failed(format!("status {status}")),
         RunEnd::Signal(signal) => return failed(format!("signal {signal}")),
         RunEnd::TimedOut if limit.is_some() => {
-            console.note("the run was ended after its time limit");
+            console.note("the run was stopped at its time limit");
         }
         RunEnd::TimedOut => return Err(BuildError::Trace(TraceError::TimedOut(trace::LIMIT.as_secs())).into()),
     }

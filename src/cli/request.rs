@@ -125,7 +125,7 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
         _ => {
             return Err(CliError::usage(
                 "it is not clear which root file system belongs to which platform",
-                "give one folder and --platform PLATFORM, or --platform PLATFORM=DIR for each",
+                "give one directory and --platform PLATFORM, or --platform PLATFORM=DIR for each",
             ));
         }
     }
@@ -296,7 +296,7 @@ pub fn in_root(text: &str, root: Option<&Path>) -> Result<(PathBuf, ImagePath), 
     let inside = file.strip_prefix(&root).map_err(|_| {
         CliError::usage(
             format!("not a file below {}: {text}", root.display()),
-            "set --root to the root file system that has it",
+            "set --root to the root file system that contains it",
         )
     })?;
     let path =

@@ -18,7 +18,7 @@ pub struct Budget {
 
 /// What is too much, in words.
 pub const TOO_MUCH: &str =
-    "the link targets and extended attributes are too large in sum (more than 16 MiB and 1 KiB for each entry)";
+    "the link targets and extended attributes are too large in total (more than 16 MiB and 1 KiB for each entry)";
 
 impl Budget {
     /// For the entries of a root file system.

@@ -51,10 +51,10 @@ impl Failure for ScratchError {
         let text = match self {
             ScratchError::Io { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "free some space there; if it is in TMPDIR, that can be set to another directory"
+                    "free some space there; if TMPDIR selects it, set TMPDIR to another directory"
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound => {
-                    "it must be writable; if it is in TMPDIR, that can be set to another directory"
+                    "make it writable; if TMPDIR selects it, set TMPDIR to another directory"
                 }
                 _ => return None,
             },

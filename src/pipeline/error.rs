@@ -34,7 +34,7 @@ pub enum BuildError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// One of several places cannot be written to, and others were written by then.
-    #[error("{error}; these places were written before: {}", .written.join(", "))]
+    #[error("{error}; these places were already written: {}", .written.join(", "))]
     Unfinished {
         /// Why.
         #[source]
@@ -80,7 +80,7 @@ pub enum BuildError {
     #[error(transparent)]
     Trial(#[from] TrialError),
     /// An image is for a platform whose loaders we do not know.
-    #[error("the loaders of this platform are not known: {0}")]
+    #[error("platform not supported: {0}")]
     UnknownPlatform(String),
 }
 

@@ -44,7 +44,7 @@ pub(crate) enum Shape {
     NumberOrText(u64),
     /// `true` or `false`.
     Flag,
-    /// A moment: a TOML date with time, or a text.
+    /// A date with time, as TOML has it, or a text.
     Moment,
     /// A list of texts.
     Texts,
@@ -406,8 +406,12 @@ pub(crate) static CONFIG: Table = Table {
     description: "How a container is started. Placeholders such as `{arch}` are filled in for each platform. With a base \
                   image, keys that are not set keep the base's values.",
     keys: &[
-        key("entrypoint", Shape::Texts, "First part of the command line."),
-        key("cmd", Shape::Texts, "Arguments after the entry point, which `docker run IMAGE …` replaces."),
+        key("entrypoint", Shape::Texts, "The program to start, with its first arguments."),
+        key(
+            "cmd",
+            Shape::Texts,
+            "Arguments of the entry point, or the command if there is none; `docker run IMAGE …` replaces it.",
+        ),
         key("env", Shape::TextMap, "Environment."),
         key("labels", Shape::TextMap, "Labels."),
         key("workdir", Shape::Text, "Working directory."),

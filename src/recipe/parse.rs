@@ -156,7 +156,7 @@ mod tests {
             ("tags = [1]", "an item of `tags` must be a text"),
             ("tags = ['a', 'b', 'a']", "`tags` has the same value twice: \"a\""),
             ("created = 2026-01-01", "not a date since 1970 in the format 2026-01-01T00:00:00Z: \"2026-01-01\""),
-            ("created = 5", "`created` must be a moment such as 2026-01-01T00:00:00Z"),
+            ("created = 5", "`created` must be a date with time such as 2026-01-01T00:00:00Z"),
             ("include = [5]", "an item of `include` must be a text"),
             ("config = 5", "`config` must be a table"),
             ("user = { name = 'x', uid = 1 }", "`user` must be a list of tables"),

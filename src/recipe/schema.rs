@@ -119,7 +119,7 @@ mod tests {
                 Shape::Number(_) => "number".into(),
                 Shape::NumberOrText(_) => "number or text".into(),
                 Shape::Flag => "true or false".into(),
-                Shape::Moment => "moment".into(),
+                Shape::Moment => "date with time".into(),
                 Shape::Texts => "list of texts".into(),
                 Shape::Choices(choice) => format!("list of {}", words(choice)),
                 Shape::NumbersOrTexts => "list of numbers and texts".into(),

@@ -229,7 +229,7 @@ fn expected(shape: &Shape) -> &'static str {
         Shape::Number(_) => "a number",
         Shape::NumberOrText(_) => "a number or a text",
         Shape::Flag => "true or false",
-        Shape::Moment => "a moment such as 2026-01-01T00:00:00Z",
+        Shape::Moment => "a date with time such as 2026-01-01T00:00:00Z",
         Shape::Texts | Shape::Choices(_) => "a list of texts",
         Shape::NumbersOrTexts => "a list of numbers and texts",
         Shape::TextMap => "a table of texts",
@@ -266,7 +266,7 @@ impl<'a> Section<'a> {
         self.reader.fault(fault);
     }
 
-    /// The text of a key; a moment is a text too.
+    /// The text of a key; a date is a text too.
     pub(crate) fn text(&self, name: &'static str) -> Option<Placed<&'a str>> {
         let node = &self.field(name)?.node;
         match &node.value {

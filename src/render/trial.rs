@@ -31,9 +31,9 @@ pub struct Requirement {
 pub fn ended(ended: &Ended) -> String {
     match ended {
         Ended::Status(status) => format!("ended with status {status}"),
-        Ended::Signal(signal) => format!("was ended by signal {signal}"),
-        Ended::TimedOut => "took too long and was ended, with all that it had started".into(),
-        Ended::TooManyProcesses => "had too many processes and was ended, with all that it had started".into(),
+        Ended::Signal(signal) => format!("was killed by signal {signal}"),
+        Ended::TimedOut => "exceeded its time limit and was killed, with all its processes".into(),
+        Ended::TooManyProcesses => "had too many processes and was killed, with all of them".into(),
         Ended::NotStarted(words) => format!("could not be started: {words}"),
     }
 }

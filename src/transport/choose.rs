@@ -53,7 +53,7 @@ pub(super) fn choose(
     }
     one(found).ok_or_else(|| TransportError::Malformed {
         place: place.to_string(),
-        fault: format!("several images have the name {wanted:?}"),
+        fault: format!("several images are named {wanted:?}"),
     })
 }
 

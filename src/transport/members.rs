@@ -56,7 +56,7 @@ impl Members {
                 }
             };
             if !budget.take(path.as_bytes().len()) {
-                return Err(malformed("the names in it are longer than 16 MiB in sum".into()));
+                return Err(malformed("its file names are longer than 16 MiB in total".into()));
             }
             if members.insert(path.as_bytes().to_vec(), member).is_some() {
                 return Err(malformed(format!("it contains two files with the same name: {path}")));

@@ -62,7 +62,7 @@ pub struct TrialOutcome {
 impl TrialOutcome {
     /// What the run did not show, one line each.
     pub fn not_shown(&self) -> Vec<&'static str> {
-        let emulated = "the other architecture's kernel and CPU: an emulator stood for them";
+        let emulated = "the other architecture's kernel and CPU: an emulator was used instead";
         self.method.not_shown().iter().copied().chain(self.emulator.is_some().then_some(emulated)).collect()
     }
 }

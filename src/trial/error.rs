@@ -17,7 +17,7 @@ pub enum TrialError {
     #[error("there is nothing to run: the place has no command")]
     NoCommand,
     /// A word that no system call can carry.
-    #[error("a word with a zero byte cannot be passed to a program: {0:?}")]
+    #[error("an argument with a NUL byte cannot be passed to a program: {0:?}")]
     Nul(String),
     /// The user is not in the tree.
     #[error("{}", display_bytes(.0.to_string().as_bytes()))]
@@ -34,7 +34,7 @@ pub enum TrialError {
     #[error("programs cannot be executed in the temporary directory, which is mounted noexec: {}", .0.display())]
     NoExec(PathBuf),
     /// Processes of the command go on, whatever is done about them.
-    #[error("not all processes of the command could be ended")]
+    #[error("some processes of the command could not be killed")]
     StillRunning,
     /// A program of the tree cannot be read.
     #[error(transparent)]
@@ -82,7 +82,7 @@ impl Failure for TrialError {
                 Some("`sazare doctor` says what this machine allows; `sazare verify` needs none of it".into())
             }
             TrialError::NoExec(_) => Some("set TMPDIR to a directory in which programs can be executed".into()),
-            TrialError::User(_) => Some("name a number, or a user of the tree's own /etc/passwd".into()),
+            TrialError::User(_) => Some("use a number, or a user in the tree's /etc/passwd".into()),
             TrialError::Content(error) => error.hint(),
             TrialError::Folder(error) => error.hint(),
             TrialError::Nul(_) | TrialError::StillRunning | TrialError::System(..) => None,

@@ -40,16 +40,16 @@ impl Method {
         match self {
             Method::Namespace => &[
                 "the exact limits of an engine: its capabilities, seccomp filter, memory and CPU limits, and its network",
-                "what setuid, setgid and file capabilities give: no program gets more rights than its caller",
+                "setuid, setgid and file capabilities: no program gets more rights than its caller",
             ],
             Method::Chroot => &[
                 "the exact limits of an engine: its capabilities, seccomp filter, memory and CPU limits, and its network",
-                "what setuid, setgid and file capabilities give: no program gets more rights than its caller",
-                "what needs /proc or /sys: neither is mounted",
+                "setuid, setgid and file capabilities: no program gets more rights than its caller",
+                "/proc and /sys: neither is mounted",
             ],
             Method::Loader => &[
                 "absolute paths: a file that the program opens by an absolute path is this machine's, not the tree's",
-                "that the kernel finds the loader at the path that is written in the program",
+                "whether the kernel finds the loader at the path that the program names",
                 "the user, the environment of a container, and the programs that the command starts",
             ],
         }

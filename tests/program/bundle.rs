@@ -405,7 +405,7 @@ fn an_ordinary_user_bundles_and_verifies_programs_beside_directories_that_he_can
     assert_eq!(answer.code, 0, "{}", answer.text());
     for note in [
         "cannot read /opt/closed, so /opt/closed/*.dat includes nothing there",
-        "cannot read /opt/listed, so nothing in it is included",
+        "cannot read /opt/listed, so its contents are not included",
     ] {
         assert!(answer.err.contains(note), "{note} in {}", answer.err);
     }
@@ -507,7 +507,7 @@ fn an_image_says_why_a_file_is_in_it() {
     must(command(SAZARE, ["bundle", PATCHELF, "--include", "/etc/debian_version", "-o"]).arg(&image));
     let why = |path: &str| must(command(SAZARE, ["inspect", "--why", path]).arg(&image));
     assert_eq!(why("/etc/debian_version"), "/etc/debian_version\n  included by /etc/debian_version\n");
-    assert_eq!(why(PATCHELF), format!("{PATCHELF}\n  asked for by name\n"));
+    assert_eq!(why(PATCHELF), format!("{PATCHELF}\n  requested by name\n"));
     let said = why("/lib64");
     assert!(said.contains("is a link on the way to /lib64/ld-linux"), "{said}");
     let answer = run(command(SAZARE, ["inspect", "--why", "/nothing"]).arg(&image));

@@ -167,7 +167,7 @@ fn an_error_in_the_last_step_names_the_places_that_were_written() {
         &["root", "--platform", "linux/amd64", "-o", "oci:l", "-o", "x.tar", "-o", "rootfs:x.tar"],
     );
     assert_eq!(answer.code, 5, "{}", answer.text());
-    let text = "cannot write x.tar: Not a directory; these places were written before: oci:l, oci-archive:x.tar\n";
+    let text = "cannot write x.tar: Not a directory; these places were already written: oci:l, oci-archive:x.tar\n";
     assert!(answer.text().contains(text), "{}", answer.text());
     assert!(folder.path().join("x.tar").is_file() && folder.path().join("l/index.json").is_file());
 }

@@ -158,7 +158,7 @@ fn each_method_runs_programs_and_scripts_and_passes_input_and_output() {
             let answer = room.run(&["--method", method, "--", "sh", "-c", "kill -KILL $$"]);
             assert_eq!(
                 (answer.code, answer.err.as_str()),
-                (1, "error: the command was ended by signal 9\n"),
+                (1, "error: the command was killed by signal 9\n"),
                 "{method}"
             );
         }
@@ -343,7 +343,7 @@ fn a_command_that_starts_processes_for_ever_is_ended_with_every_method() {
     let Some(room) = Room::new() else { return };
     fs::write(room.at("chains.c"), CHAINS).unwrap();
     must(command("gcc", ["-static", "-O1", "-w", "-o"]).args([room.at("root/bin/chains"), room.at("chains.c")]));
-    let message = "error: the command took too long and was ended, with all that it had started\n";
+    let message = "error: the command exceeded its time limit and was killed, with all its processes\n";
     let ended = |label: &str, answer: Answer| {
         assert_eq!((answer.code, answer.err.as_str(), answer.out.as_str()), (1, message, ""), "{label}");
         assert!(!alive("^/?.*bin/chains 3 3000"), "{label}: something is still running");
@@ -411,7 +411,7 @@ fn a_command_that_hangs_is_ended_with_its_children() {
         let words: Vec<&str> = if method == "loader" { vec!["sleep", &mark] } else { vec!["sh", "-c", &script] };
         let start = Instant::now();
         let answer = room.run(&[["--method", method, "--timeout", "300ms", "--"].as_slice(), &words].concat());
-        let message = "error: the command took too long and was ended, with all that it had started\n";
+        let message = "error: the command exceeded its time limit and was killed, with all its processes\n";
         assert_eq!((answer.code, answer.err.as_str()), (1, message), "{method}");
         assert!(start.elapsed() < Duration::from_secs(60), "{method}");
         assert!(!alive(&format!("sleep {mark}")), "{method}: something is still running");
@@ -498,7 +498,7 @@ fn programs_of_another_architecture_run_with_each_method_under_an_emulator() {
         let answer = run(command.arg(&image));
         assert_eq!(answer.code, 0, "{method}: {}", answer.text());
         assert!(answer.out.starts_with("Hello from sazare on linux/arm64.\n"), "{method}: {}", answer.out);
-        assert!(answer.err.contains("an emulator stood for them"), "{method}: {}", answer.err);
+        assert!(answer.err.contains("an emulator was used instead"), "{method}: {}", answer.err);
     }
     let answer = run(command(SAZARE, ["try", "-q", "--platform", "linux/arm64"]).arg(&image).env("PATH", "/nowhere"));
     assert_eq!(answer.code, 5);

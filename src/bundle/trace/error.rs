@@ -14,7 +14,7 @@ pub enum TraceError {
     #[error("cannot trace {0}: {1}")]
     Start(String, #[source] io::Error),
     /// A word with NUL in it.
-    #[error("a word for a program must not contain NUL: {0}")]
+    #[error("an argument must not contain NUL: {0}")]
     Nul(String),
     /// The system refuses something else.
     #[error("the trace failed at {0}: {1}")]
@@ -23,7 +23,7 @@ pub enum TraceError {
     #[error("the traced run failed: {0}")]
     Failed(String),
     /// The run took longer than it may.
-    #[error("the traced run was ended after {0} seconds")]
+    #[error("the traced run was stopped after {0} seconds")]
     TimedOut(u64),
 }
 

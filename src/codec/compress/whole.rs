@@ -175,7 +175,8 @@ impl Coder for PartWriter {
         let length =
             self.0.deflate_compress(block, &mut buffer).map_err(|error| io::Error::other(format!("{error:?}")))?;
         buffer.truncate(length);
-        deflate::open_end(&mut buffer).ok_or_else(|| io::Error::other("a compressor made no DEFLATE stream"))?;
+        deflate::open_end(&mut buffer)
+            .ok_or_else(|| io::Error::other("a compressor did not produce a DEFLATE stream"))?;
         Ok(Coded { length: buffer.len(), buffer })
     }
 }
