@@ -50,6 +50,8 @@ pub(crate) struct Forge {
     /// What DT_VERSYM says of every defined symbol; 1 is the base version.
     pub version_of_defined: Option<u16>,
     pub align: u64,
+    /// Whether the segment cannot be executed.
+    pub readable: bool,
     /// The table that begins in one PT_LOAD and ends in a second one, which follows it in memory.
     pub split: Option<Table>,
 }
@@ -175,7 +177,8 @@ impl Forge {
         }
         // The one page end that `before` made lies within the table.
         let end = if self.split.is_some() { size - size % PAGE } else { size };
-        words(&mut table, &[1 | 7 << 32, 0, base, base, end, end, self.align]);
+        let rights = if self.readable { 4 } else { 7 };
+        words(&mut table, &[1 | rights << 32, 0, base, base, end, end, self.align]);
         if end < size {
             words(&mut table, &[1 | 7 << 32, end, base + end, base + end, size - end, size - end, self.align]);
         }

@@ -45,6 +45,7 @@ pub const CODES: &[Explanation] = pages! {
     script::first_line::ENV_LOOP => "env-loop",
     script::first_line::ENV_SPLIT => "env-split",
     verify::whole::GCONV_MISSING => "gconv-missing",
+    glibc::symbols::GLIBC_MIX => "glibc-mix",
     kernel::exec::INTERP_DANGLING => "interp-dangling",
     kernel::exec::INTERP_EMPTY => "interp-empty",
     kernel::exec::INTERP_MALFORMED => "interp-malformed",

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use super::loader::LoaderKind;
+use super::loader::{LoaderKind, release_in};
 use super::slots::Slots;
 use super::user::ProcessUser;
+use super::version::Version;
 use crate::elf::{ElfFacts, Linkage, Pages, SymbolFault, Symbols, VersionFault, Versions};
 use crate::path::ImagePath;
 use crate::platform::Arch;
@@ -26,6 +27,7 @@ pub(super) struct Files<'t> {
     tables: Slots<Tables>,
     loaders: Slots<LoaderKind>,
     providers: Slots<Box<[InodeId]>>,
+    releases: Slots<Option<Version>>,
     whole: Slots<Option<Box<[u8]>>>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
     /// Directories that a lookup came to and that could not be read when the tree was.
@@ -92,6 +94,7 @@ impl<'t> Files<'t> {
             tables,
             loaders,
             providers,
+            releases: Slots::new(count),
             whole,
             names: OnceLock::new(),
             closed: Mutex::default(),
@@ -216,6 +219,20 @@ impl<'t> Files<'t> {
         })
     }
 
+    /// The release of glibc that a library says it is of.
+    pub fn glibc_release(&self, id: InodeId) -> Option<&Version> {
+        let facts = self.elf(id)?;
+        let content = self.content(id)?;
+        let read = || match Pages::open(content).and_then(|pages| release_in(&pages, facts)) {
+            Ok(release) => release,
+            Err(failure) => {
+                self.remember_failure(Some(failure));
+                None
+            }
+        };
+        self.releases.get_or_init(id, read)?.as_ref()
+    }
+
     /// What was found to be which loader, in the order of the inodes.
     pub fn known_loaders(&self) -> impl Iterator<Item = &LoaderKind> {
         self.loaders.iter()
@@ -254,6 +271,27 @@ impl<'t> Files<'t> {
             self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(at.clone());
         }
         found
+    }
+
+    /// Whether a path that leads nowhere ends in a link to nothing. A directory of the path may be a link that is fine.
+    pub fn is_dangling(&self, error: &ResolveError) -> bool {
+        error.errno == Errno::NotFound
+            && error
+                .links
+                .last()
+                .is_some_and(|link| self.tree.resolve(&ImagePath::root(), link.as_bytes(), Follow::Yes).is_err())
+    }
+
+    /// What was found at a path that could not be opened, in words.
+    pub fn words_of(&self, error: &ResolveError) -> String {
+        match error.errno {
+            Errno::NotFound if self.is_dangling(error) => format!("a symlink to {}, which does not exist", error.at),
+            Errno::NotFound => "absent".to_string(),
+            Errno::NoAccess => format!("{} cannot be read by the user who runs sazare", error.at),
+            Errno::NotADirectory => format!("{} is not a directory", error.at),
+            Errno::Loop => "a symlink loop".to_string(),
+            Errno::NameTooLong => "name too long".to_string(),
+        }
     }
 
     /// Keeps the first failure of this machine. That this user may not read a file is not one: it is a property of the tree, and a
@@ -317,17 +355,5 @@ impl Tables {
         tables.versions.fault = Some(VersionFault::Outside);
         tables.symbols.fault = Some(SymbolFault::Outside("the symbols"));
         tables
-    }
-}
-
-/// What was found at a path that could not be opened, in words.
-pub(super) fn words_of(error: &ResolveError) -> String {
-    match error.errno {
-        Errno::NotFound if !error.links.is_empty() => format!("a symlink to {}, which does not exist", error.at),
-        Errno::NotFound => "absent".to_string(),
-        Errno::NoAccess => format!("{} cannot be read by the user who runs sazare", error.at),
-        Errno::NotADirectory => format!("{} is not a directory", error.at),
-        Errno::Loop => "a symlink loop".to_string(),
-        Errno::NameTooLong => "name too long".to_string(),
     }
 }

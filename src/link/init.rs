@@ -15,7 +15,7 @@ use crate::report::{Code, Evidence};
 use crate::tree::{InodeId, Tree, WalkEntry};
 
 use super::draft::{Draft, Ending, ExecError};
-use super::files::{Refusal, words_of};
+use super::files::Refusal;
 use super::kernel::exec::ExecContext;
 use super::script::check::Search;
 use super::script::first_line::SCRIPTS_MAX;
@@ -146,7 +146,7 @@ pub(super) fn mount_points(context: &ExecContext<'_>, init: &ImagePath) -> Optio
         .filter_map(|path| match context.files.find(&root, path.as_bytes()) {
             Ok(found) if context.files.tree.inode(found.id).is_directory() => None,
             Ok(_) => Some((path, "not a directory".to_string())),
-            Err(error) => Some((path, words_of(&error))),
+            Err(error) => Some((path, context.files.words_of(&error))),
         })
         .collect();
     let (first, _) = *missing.first().as_ref()?;

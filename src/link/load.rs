@@ -89,6 +89,7 @@ impl Loading<'_> {
                 let mut glibc = Glibc::load(&process, loader);
                 if depth == Depth::Symbols {
                     glibc.check_versions();
+                    glibc.check_releases();
                     glibc.bind();
                     glibc.look_ahead();
                 }

@@ -6,6 +6,8 @@
 use crate::elf::{ElfFacts, Pages, Versions, contains, find};
 use crate::platform::{Arch, GlibcFacts};
 
+use crate::tree::ContentError;
+
 use super::policy::Libc;
 use super::version::Version;
 
@@ -141,6 +143,17 @@ fn release(bytes: &[u8]) -> Option<Version> {
     let words = b"release version ";
     let start = find(bytes, words)? + words.len();
     Version::parse(bytes.get(start..)?.get(..12)?)
+}
+
+/// The same in the text of a library: it stands in a segment that is neither executed nor written.
+pub(super) fn release_in(pages: &Pages<'_>, facts: &ElfFacts) -> Result<Option<Version>, ContentError> {
+    for load in facts.loads.iter().filter(|load| !load.executable && load.file_size <= LOADER_MAX) {
+        let bytes = pages.read(load.offset, load.file_size as usize)?;
+        if let Some(version) = release(&bytes) {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
 }
 
 /// The strings between NULs.

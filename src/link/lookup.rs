@@ -8,7 +8,7 @@ use crate::report::{Code, Evidence, FindingSubject};
 use crate::tree::{Kind, Resolved};
 
 use super::draft::{Draft, ExecError, permissions};
-use super::files::{Files, words_of};
+use super::files::Files;
 use super::user::ProcessUser;
 
 /// The command is not there.
@@ -197,7 +197,7 @@ fn by_path(
             let text = ExecError::from(error.errno).text();
             let path = display_bytes(spelled);
             let draft = Draft::error(CMD_NOT_FOUND, format!("does not exist; it is {role}"))
-                .because(path, words_of(&error))
+                .because(path, files.words_of(&error))
                 .says(format!("exec: \"{shown}\": stat {shown}: {text}: unknown (exit code 127)"))
                 .fix(format!("add the file, or set `{}` to a program that exists", role.setting()));
             return Err(Box::new(draft));
@@ -241,7 +241,7 @@ pub(super) fn barred_words(files: &Files<'_>, user: &ProcessUser, at: &ImagePath
 /// A regular file with any execute bit, which is all that a search of PATH asks for, in directories that the user may search; or
 /// what is there instead.
 pub(super) fn regular(files: &Files<'_>, user: &ProcessUser, spelled: &[u8]) -> Result<Resolved, String> {
-    let found = files.find(&ImagePath::root(), spelled).map_err(|error| words_of(&error))?;
+    let found = files.find(&ImagePath::root(), spelled).map_err(|error| files.words_of(&error))?;
     if let Some(at) = user.barred(files.tree, &found) {
         return Err(format!("{at}: {}", barred_words(files, user, &at)));
     }

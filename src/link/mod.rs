@@ -55,6 +55,8 @@ mod explain;
 pub(crate) mod sample;
 
 #[cfg(test)]
+mod order;
+#[cfg(test)]
 mod rules;
 
 pub use closure::{Closure, Closures};

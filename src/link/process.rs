@@ -9,7 +9,7 @@ use crate::report::Code;
 use crate::tree::{Errno, InodeId, Kind, Resolved};
 
 use super::draft::Draft;
-use super::files::{Expected, Files, Probe, words_of};
+use super::files::{Expected, Files, Probe};
 use super::subject::GlibcRequirement;
 use super::user::ProcessUser;
 
@@ -160,7 +160,7 @@ impl<'a> Process<'a> {
     /// Opens a file for reading, as open(2) does.
     pub fn open(&self, path: &[u8]) -> Result<Resolved, OpenError> {
         let found = self.files.find(self.cwd, path).map_err(|error| {
-            let words = words_of(&error);
+            let words = self.files.words_of(&error);
             match error.errno {
                 Errno::NotFound => OpenError::NotFound(words),
                 Errno::NoAccess => OpenError::Denied(words),

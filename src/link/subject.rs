@@ -99,6 +99,9 @@ pub struct GlibcRequirement {
     pub file: String,
     /// The first symbol of that version; empty when no symbol has it.
     pub symbol: String,
+    /// Marks that are needed besides (`GLIBC_ABI_GNU2_TLS`): distributions add them to older releases too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<String>,
 }
 
 /// Whether a program would start.

@@ -150,8 +150,9 @@ pub fn programs(verdicts: &[Verdict]) -> Text {
     for verdict in verdicts {
         let required = verdict.verification.programs.iter().filter_map(|program| program.needs_glibc.as_ref());
         if let Some(most) = required.max_by_key(|required| &required.version) {
+            let marks = if most.marks.is_empty() { String::new() } else { format!(" with {}", most.marks.join(", ")) };
             out.line(format_args!(
-                "{}: glibc {} or later is needed: {} uses {}",
+                "{}: glibc {} or later{marks} is needed: {} uses {}",
                 verdict.platform, most.version, most.file, most.symbol
             ));
         }
@@ -429,6 +430,7 @@ mod tests {
                 version: version("2.34"),
                 file: "/bin/x".into(),
                 symbol: "y".into(),
+                marks: Vec::new(),
             }),
         };
         let verification = Verification { programs: vec![program], ..Verification::default() };
@@ -549,8 +551,12 @@ mod tests {
         let mut verdicts = verdicts();
         for (number, symbol) in [("2.9", "a"), ("2.34", "__libc_start_main"), ("2.4", "b")] {
             let mut program = verdicts[0].verification.programs[0].clone();
-            let required =
-                link::GlibcRequirement { version: version(number), file: "/bin/x".into(), symbol: symbol.into() };
+            let required = link::GlibcRequirement {
+                version: version(number),
+                file: "/bin/x".into(),
+                symbol: symbol.into(),
+                marks: Vec::new(),
+            };
             program.needs_glibc = Some(required);
             verdicts[0].verification.programs.push(program);
         }

@@ -79,7 +79,7 @@ impl Glibc<'_> {
                     "a file of that name, outside the search path",
                 );
                 format!(
-                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or give the tree an /etc/ld.so.cache made \
+                    "add {directory} to the RUNPATH of {asking} (`patchelf --add-rpath`), or give the tree an /etc/ld.so.cache made \
                      for {} that knows it (ldconfig of this machine cannot index another architecture)",
                     arch.oci
                 )

@@ -19,11 +19,37 @@ pub const VERSION_MISSING: Code = Code("version-missing");
 /// A library has no versions at all, and some are needed of it.
 pub const VERSION_NO_INFO: Code = Code("version-no-info");
 
+/// The loader and the C library are of different releases of glibc.
+pub const GLIBC_MIX: Code = Code("glibc-mix");
+
 /// Packed relocations without the version that says that the loader knows them.
 pub const RELR_UNMARKED: Code = Code("relr-unmarked");
 
 /// The version that an object with packed relocations asks of the C library.
 const RELR_MARK: &[u8] = b"GLIBC_ABI_DT_RELR";
+
+/// The release that brought it, by its notes.
+const RELR_SINCE: &[u8] = b"2.36";
+
+/// Whether a library is one of glibc's own: others define versions of the same names too.
+fn is_of_glibc(name: &[u8]) -> bool {
+    const LIBRARIES: [&[u8]; 13] = [
+        b"libc.so.6",
+        b"libm.so.6",
+        b"libmvec.so.1",
+        b"libpthread.so.0",
+        b"libdl.so.2",
+        b"librt.so.1",
+        b"libutil.so.1",
+        b"libresolv.so.2",
+        b"libanl.so.1",
+        b"libnsl.so.1",
+        b"libthread_db.so.1",
+        b"libBrokenLocale.so.1",
+        b"libc_malloc_debug.so.0",
+    ];
+    LIBRARIES.contains(&name) || name.starts_with(b"ld-linux") || name.starts_with(b"ld64.so") || name == b"ld.so.1"
+}
 
 /// One object with what a lookup needs.
 struct Scope<'a> {
@@ -36,26 +62,9 @@ impl Glibc<'_> {
     /// Checks that every version that is needed is there.
     pub fn check_versions(&mut self) {
         let objects = self.loaded.objects.clone();
-        let mut newest: Option<Version> = None;
+        self.loaded.needs_glibc = self.needed_release(&objects);
         for (index, object) in objects.iter().enumerate().filter(|(_, object)| !object.is_loader) {
             let Some(tables) = self.process.files.tables(object.id) else { continue };
-            // glibc's own libraries ask each other for what they have themselves.
-            let own = tables.versions.defines(b"GLIBC_PRIVATE");
-            for need in tables.versions.needed.iter().filter(|need| !own && need.version.starts_with(b"GLIBC_2")) {
-                let version = Version::of_glibc(&need.version);
-                if version > newest && self.is_glibc(&need.file) {
-                    let mut symbols = tables.symbols.all.iter().filter(|symbol| symbol.version & 0x7fff == need.index);
-                    self.loaded.needs_glibc = Some(GlibcRequirement {
-                        version: version.clone().unwrap_or_default(),
-                        file: display_bytes(&object.path),
-                        symbol: symbols
-                            .find_map(|symbol| tables.symbols.name(symbol))
-                            .map(|name| display_bytes(name.as_bytes()))
-                            .unwrap_or_default(),
-                    });
-                    newest = version;
-                }
-            }
             if let Some(draft) = tables.versions.fault.map(|fault| self.version_table_fault(&objects, index, fault)) {
                 self.loaded.drafts.push(draft);
                 continue;
@@ -73,6 +82,44 @@ impl Glibc<'_> {
                 }
             }
         }
+    }
+
+    /// The newest release of glibc whose versions are asked for, of any of its libraries.
+    fn needed_release(&self, objects: &[Object]) -> Option<GlibcRequirement> {
+        let mut newest: Option<Version> = None;
+        let mut required: Option<GlibcRequirement> = None;
+        let mut marks = BTreeSet::new();
+        for object in objects.iter().filter(|object| !object.is_loader) {
+            let Some(tables) = self.process.files.tables(object.id) else { continue };
+            // glibc's own libraries ask each other for what they have themselves.
+            let soname = self.process.facts(object).and_then(|facts| facts.dynamic.as_ref()?.soname.as_deref());
+            if soname.is_some_and(is_of_glibc) || tables.versions.defines(b"GLIBC_PRIVATE") {
+                continue;
+            }
+            for need in tables.versions.needed.iter().filter(|need| is_of_glibc(&need.file)) {
+                let version = match need.version.strip_prefix(b"GLIBC_ABI_".as_slice()) {
+                    Some(b"DT_RELR") => Version::parse(RELR_SINCE),
+                    Some(_) => {
+                        marks.insert(display_bytes(&need.version));
+                        continue;
+                    }
+                    None => Version::of_glibc(&need.version),
+                };
+                if version > newest {
+                    let mut symbols = tables.symbols.all.iter().filter(|symbol| symbol.version & 0x7fff == need.index);
+                    required = Some(GlibcRequirement {
+                        version: version.clone().unwrap_or_default(),
+                        file: display_bytes(&object.path),
+                        symbol: symbols
+                            .find_map(|symbol| tables.symbols.name(symbol))
+                            .map_or_else(|| display_bytes(&need.version), |name| display_bytes(name.as_bytes())),
+                        marks: Vec::new(),
+                    });
+                    newest = version;
+                }
+            }
+        }
+        required.map(|required| GlibcRequirement { marks: marks.into_iter().collect(), ..required })
     }
 
     fn version_table_fault(&self, objects: &[Object], index: usize, fault: VersionFault) -> Draft {
@@ -126,15 +173,10 @@ impl Glibc<'_> {
         )
     }
 
-    /// Whether a needed file is one of glibc's own: others define versions of that name too.
-    fn is_glibc(&self, file: &[u8]) -> bool {
-        let provider = self.known(file).and_then(|index| self.process.files.tables(self.loaded.objects[index].id));
-        provider.is_some_and(|tables| tables.versions.defines(b"GLIBC_PRIVATE"))
-    }
-
     fn version_fault(&self, objects: &[Object], index: usize, file: &[u8], needs: &[&NeededVersion]) -> Option<Draft> {
         let object = &objects[index];
-        let provider = objects.get(self.known(file)?)?;
+        let Some(known) = self.known(file) else { return self.version_of_nothing(objects, index, file) };
+        let provider = objects.get(known)?;
         let there = &self.process.files.tables(provider.id)?.versions;
         let (path, provider_path) = (display_bytes(&object.path), display_bytes(&provider.path));
         let app = self.process.app_path;
@@ -174,6 +216,49 @@ impl Glibc<'_> {
         Some(draft.fix(
             "build it on an older distribution, use a base with a newer library, or link it statically against musl",
         ))
+    }
+
+    /// A version is needed of a file that no loaded object is, which no linker writes: something removed the file from what is
+    /// needed. glibc takes that for an error of its own.
+    fn version_of_nothing(&self, objects: &[Object], index: usize, file: &[u8]) -> Option<Draft> {
+        if !self.loaded.missing.is_empty() {
+            return None;
+        }
+        let (path, file) = (display_bytes(&objects[index].path), display_bytes(file));
+        let message = format!("{}needs versions of {file}, which nothing loads", subject_of(objects, index));
+        Some(
+            Draft::error(VERSION_MISSING, message)
+                .says("Inconsistency detected by ld.so: dl-version.c: 204: _dl_check_map_versions: Assertion `needed != NULL' failed! (exit code 127)")
+                .because(Process::chain(objects, index), format!("verneed of {path} names {file}, DT_NEEDED does not"))
+                .fix(format!("add it again (`patchelf --add-needed {file} {path}`), or use the file from before it was changed")),
+        )
+    }
+
+    /// The loader and the C library share an interface that changes with each release.
+    pub fn check_releases(&mut self) {
+        let Some(index) = self.known(b"libc.so.6") else { return };
+        let object = &self.loaded.objects[index];
+        let (Some(ours), Some(theirs)) = (&self.loader.version, self.process.files.glibc_release(object.id)) else {
+            return;
+        };
+        if *ours == *theirs {
+            return;
+        }
+        let (loader, libc) = (display_bytes(self.process.interpreter), display_bytes(&object.path));
+        let message = format!("is loaded by {loader} of glibc {ours}, but {libc} is of glibc {theirs}");
+        // An older loader lacks what the library asks of it, and then that is found; a newer one starts and fails.
+        let draft = if ours > theirs {
+            Draft::error(GLIBC_MIX, message)
+                .says("an assertion of ld.so fails (exit code 127), or *** stack smashing detected *** (exit code 134)")
+        } else {
+            Draft::warning(GLIBC_MIX, message)
+        };
+        self.loaded.drafts.push(
+            draft
+                .because(loader.clone(), format!("release {ours}"))
+                .because(libc.clone(), format!("release {theirs}"))
+                .fix(format!("take {loader} and {libc} from one package")),
+        );
     }
 
     /// Looks up what is bound when the program starts, and what is bound later.

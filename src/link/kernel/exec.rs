@@ -8,7 +8,7 @@ use crate::report::{Code, Severity};
 use crate::tree::{Errno, InodeId, Resolved};
 
 use crate::link::draft::{Draft, ExecError, permissions};
-use crate::link::files::{Expected, Files, Refusal, words_of};
+use crate::link::files::{Expected, Files, Refusal};
 use crate::link::loader::LoaderKind;
 use crate::link::policy::Libc;
 use crate::link::user::ProcessUser;
@@ -228,7 +228,7 @@ impl<'a> ExecContext<'a> {
         let shown = display_bytes(name);
         let (facts, whole) = (self.files.arch.facts(), self.whole);
         match refusal {
-            Refusal::Path(error) if error.errno == Errno::NotFound && !error.links.is_empty() => {
+            Refusal::Path(error) if self.files.is_dangling(error) => {
                 let link = error.links.last().map(ImagePath::to_string).unwrap_or_default();
                 Draft::error(INTERP_DANGLING, format!("needs {shown}, a dangling symlink: {} does not exist", error.at))
                     .refused(ExecError::NotFound)
@@ -250,7 +250,7 @@ impl<'a> ExecContext<'a> {
                 let draft = match error.errno {
                     Errno::NotFound => draft,
                     Errno::NoAccess | Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
-                        draft.because(shown.clone(), words_of(error))
+                        draft.because(shown.clone(), self.files.words_of(error))
                     }
                 };
                 draft.fix(self.how_to_get(name))

@@ -29,14 +29,18 @@ impl Musl<'_> {
         let fix = match elsewhere.first().and_then(|path| path.parent()) {
             Some(directory) => {
                 let file = format!("/etc/ld-musl-{}.path", display_bytes(&self.loader.arch));
-                let all = display_bytes(&self.system.directories).replace('\n', ":");
                 draft = draft.because(
                     elsewhere.iter().map(|path| path.to_string()).collect::<Vec<_>>().join(", "),
                     "a file of that name, outside the search path",
                 );
-                format!(
-                    "add {directory} to its RUNPATH (`patchelf --set-rpath`), or to {file}, which replaces the default: list {all} there too"
-                )
+                let in_file = match self.reads_path_file() {
+                    true => format!("add it to {file} as a line"),
+                    false => {
+                        let default = display_bytes(&self.loader.default_path);
+                        format!("make {file} with {default}:{directory} in it, because it replaces the default")
+                    }
+                };
+                format!("add {directory} to the RUNPATH of {asking} (`patchelf --add-rpath`), or {in_file}")
             }
             None => format!(
                 "add {name_shown} for musl and {} to a source (Alpine package, musllinux wheel, `-musl` npm package), or link statically",

@@ -96,6 +96,11 @@ impl<'a> Musl<'a> {
         musl
     }
 
+    /// Whether the directories come from the `.path` file.
+    pub fn reads_path_file(&self) -> bool {
+        self.system.directories != self.loader.default_path
+    }
+
     fn preload(&mut self) {
         // A setuid program could preload from system directories; this is not used in practice.
         let Some(list) = self.process.environment.preload.clone().filter(|_| !self.process.secure) else { return };

@@ -223,6 +223,8 @@ impl Musl<'_> {
         let names = listed_symbols(missing);
         let draft = match (missing.first(), foreign) {
             (None, None) => return,
+            // What an absent library would define is a consequence, not a fault of its own.
+            (Some(_), None) if !self.loaded.missing.is_empty() => return,
             (None, Some(reason)) => Draft::warning(LIBC_MIX, format!("loads {path}, which is built for glibc, into a musl process"))
                 .because(Process::chain(objects, index), reason)
                 .because("symbols", "all are found, but they may behave differently")

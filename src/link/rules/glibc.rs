@@ -328,6 +328,18 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         case("a version of a library without versions", tree(&asking("V_1")).elf("/lib/liba.so", &library())),
         case("a version of the C library that it has", asks_libc("GLIBC_2.34")),
         case("a version of the C library that it has not", asks_libc("GLIBC_2.99")),
+        case("a version of a file that is loaded by nothing", {
+            let needs = vec![("libm.so.6".into(), vec!["GLIBC_2.29".into()])];
+            tree(&Forge { version_needs: needs, ..app(&[]) })
+        }),
+        case("a version of a file that is loaded by nothing, and a library that is absent", {
+            let needs = vec![("libm.so.6".into(), vec!["GLIBC_2.29".into()])];
+            tree(&Forge { version_needs: needs, ..app(&["libz.so.1"]) })
+        }),
+        case("a weak version of a file that is loaded by nothing", {
+            let needs = vec![("libm.so.6".into(), vec!["GLIBC_2.29".into()])];
+            tree(&Forge { version_needs: needs, weak_versions: true, ..app(&[]) })
+        }),
         // An empty table, whose tags say all that the loader asks for.
         case("DT_RELR without any version of the C library", {
             tree(&Forge { tags: vec![(0x24, 0), (0x23, 0), (0x25, 8)], ..app(&[]) })

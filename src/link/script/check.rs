@@ -10,7 +10,7 @@ use super::first_line::{
 };
 use super::shell::{Shell, ShellCall};
 use crate::link::draft::{Draft, ExecError, permissions};
-use crate::link::files::{Files, Probe, Refusal, words_of};
+use crate::link::files::{Files, Probe, Refusal};
 use crate::link::kernel::exec::{ExecContext, INTERP_NOT_EXECUTABLE, INTERP_RELATIVE};
 use crate::link::lookup::{absolute, regular};
 
@@ -167,12 +167,12 @@ impl ExecContext<'_> {
         match refusal {
             Refusal::Path(error) => {
                 let message = match error.errno {
-                    Errno::NotFound if !error.links.is_empty() => {
+                    Errno::NotFound if self.files.is_dangling(error) => {
                         format!("is interpreted by {shown}, a dangling symlink: {} does not exist", error.at)
                     }
                     Errno::NotFound => format!("is interpreted by {shown}, which {} does not contain", self.whole),
                     Errno::NoAccess | Errno::NotADirectory | Errno::Loop | Errno::NameTooLong => {
-                        format!("is interpreted by {shown}, which cannot be reached: {}", words_of(error))
+                        format!("is interpreted by {shown}, which cannot be reached: {}", self.files.words_of(error))
                     }
                 };
                 Draft::error(SCRIPT_INTERP_MISSING, message)

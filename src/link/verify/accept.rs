@@ -1,11 +1,17 @@
 //! What the policy requires of programs, and which findings it accepts.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use crate::elf::Linkage;
 use crate::path::ImagePath;
-use crate::report::{Code, Finding, FindingSubject, Report};
+use crate::report::{Code, Evidence, Finding, FindingSubject, Report, Severity};
 
 use crate::link::draft::Draft;
+use crate::link::glibc::symbols::{GLIBC_MIX, VERSION_MISSING};
+use crate::link::kernel::exec::{INTERP_DANGLING, INTERP_MISSING, LOADER_UNKNOWN, WRONG_ARCH_32};
 use crate::link::policy::{Libc, Policy};
+use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_TRUNCATED, LIB_WRONG_ARCH, SYMBOL_MISSING};
 use crate::link::subject::Subject;
 
 /// A program is dynamically linked, and the policy asks for static ones.
@@ -46,11 +52,70 @@ pub(crate) fn size_draft(policy: &Policy, size: u64) -> Option<Draft> {
     )
 }
 
+/// Findings that say the same of several programs, such as those that share one broken library, as one with the list.
+fn together(findings: Vec<Finding>) -> Vec<Finding> {
+    let mut places: BTreeMap<(Code, Severity, String), usize> = BTreeMap::new();
+    let mut kept: Vec<(Finding, Vec<String>)> = Vec::new();
+    for finding in findings {
+        if matches!(finding.subject, FindingSubject::Setting(_)) || !SHARED.contains(&finding.code) {
+            kept.push((finding, Vec::new()));
+            continue;
+        }
+        match places.entry((finding.code, finding.severity, finding.message.clone())) {
+            Entry::Vacant(entry) => {
+                entry.insert(kept.len());
+                kept.push((finding, Vec::new()));
+            }
+            Entry::Occupied(entry) => {
+                if let Some((first, others)) = kept.get_mut(*entry.get()) {
+                    others.push(finding.subject.to_string());
+                    first.also.push(finding.subject.to_string());
+                    first.also.extend(finding.also);
+                }
+            }
+        }
+    }
+    let with_list = |(mut finding, others): (Finding, Vec<String>)| {
+        if !others.is_empty() {
+            let count = others.len();
+            let programs = if count == 1 { "1 other program".to_string() } else { format!("{count} other programs") };
+            let mut shown: Vec<String> = others.into_iter().take(SHOWN).collect();
+            if count > SHOWN {
+                shown.push(format!("and {} more", count - SHOWN));
+            }
+            finding
+                .evidence
+                .push(Evidence { subject: format!("the same holds for {programs}"), detail: shown.join(", ") });
+        }
+        finding
+    };
+    kept.into_iter().map(with_list).collect()
+}
+
+/// Codes of findings about what several programs may share.
+const SHARED: [Code; 11] = [
+    GLIBC_MIX,
+    INTERP_MISSING,
+    INTERP_DANGLING,
+    LOADER_UNKNOWN,
+    WRONG_ARCH_32,
+    LIB_MISSING,
+    LIB_BLOCKED,
+    LIB_TRUNCATED,
+    LIB_WRONG_ARCH,
+    VERSION_MISSING,
+    SYMBOL_MISSING,
+];
+
+/// How many other programs are listed.
+const SHOWN: usize = 12;
+
 /// Removes and counts the findings that are accepted, and reports allowances that nothing needs.
 pub(crate) fn accept(subject: &Subject<'_>, findings: Vec<(ImagePath, Finding)>) -> (Report, usize) {
     let policy = subject.policy;
     let mut used = vec![false; policy.allow.len()];
     let mut report = Report::default();
+    let mut kept = Vec::new();
     let mut count = 0;
     for (path, finding) in findings {
         let mut accepted = policy.baseline.holds(&finding);
@@ -63,8 +128,11 @@ pub(crate) fn accept(subject: &Subject<'_>, findings: Vec<(ImagePath, Finding)>)
         if accepted {
             count += 1;
         } else {
-            report.add(finding);
+            kept.push(finding);
         }
+    }
+    for finding in together(kept) {
+        report.add(finding);
     }
     for (allowance, _) in policy.allow.iter().zip(used).filter(|(_, used)| !used) {
         let place = if allowance.written.is_empty() { "anywhere" } else { &allowance.written };

@@ -4,7 +4,6 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::link::draft::{Draft, Ending, ExecError};
-use crate::link::files::words_of;
 use crate::link::init;
 use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, CommandRole, NotFound, USER_MISSING};
 use crate::link::subject::Purpose;
@@ -80,7 +79,9 @@ impl Found<'_> {
                         Ok(found) => {
                             add(self.context, &mut self.files, found.id, &found.path, Weight::Found);
                         }
-                        Err(error) => self.report(path, Draft::error(CMD_NOT_FOUND, words_of(&error))),
+                        Err(error) => {
+                            self.report(path, Draft::error(CMD_NOT_FOUND, self.context.files.words_of(&error)))
+                        }
                     }
                 }
             }

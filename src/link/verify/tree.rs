@@ -77,10 +77,12 @@ fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> V
     let subject = context.subject;
     let mut drafts = Vec::new();
     if !matches!(subject.purpose, Purpose::Programs(_)) {
-        let glibc = context.files.known_loaders().find_map(|loader| match loader {
+        let glibc = context.files.known_loaders().filter_map(|loader| match loader {
             LoaderKind::Glibc(loader) => Some(loader),
             LoaderKind::Musl(_) | LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
         });
+        // The numbers of files depend on their order in an archive, so what is in them decides.
+        let glibc = glibc.max_by_key(|loader| (&loader.version, &loader.directories));
         drafts.extend(WholeTree { files: context.files, glibc, loaded: &checked.loaded }.check());
         let known = checked.loaded.iter().chain(checked.targets.iter().map(|(id, _, _)| id)).copied().collect();
         drafts.extend(Plugins::of(context.files, &known).check(&mut others));

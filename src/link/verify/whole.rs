@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::elf::{Symbol, SymbolName, Symbols};
 use crate::path::ImagePath;
-use crate::report::{Code, Severity};
+use crate::report::Code;
 use crate::tree::{InodeId, Kind};
 
 use crate::link::draft::Draft;
@@ -58,35 +58,52 @@ impl WholeTree<'_> {
         Some((found.path, String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// `/etc/nsswitch.conf`. A service without library is passed over, so it matters where it is the last one.
+    /// `/etc/nsswitch.conf`. A service without library is passed over: that changes an answer where it is the last one, and where
+    /// the file asks to stop at it.
     fn services(&self) -> Option<(ImagePath, Draft)> {
         let (path, text) = self.text("/etc/nsswitch.conf")?;
+        let mut faults: Vec<(String, &'static str)> = Vec::new();
         let mut absent = BTreeSet::new();
-        let mut bare = Vec::new();
         for line in text.lines().map(|line| line.split('#').next().unwrap_or_default()) {
             let Some((database, services)) = line.split_once(':') else { continue };
-            let services = services.split_whitespace().filter(|word| !word.starts_with('[') && !word.ends_with(']'));
-            let (there, missing): (Vec<&str>, Vec<&str>) = services.partition(|service| {
-                let library = format!("libnss_{service}.so.2");
-                BUILT_IN.contains(service) || !self.files.by_name(library.as_bytes()).is_empty()
-            });
-            if there.is_empty() && !missing.is_empty() && VITAL.contains(&database.trim()) {
-                bare.push(database.trim().to_string());
+            let database = database.trim();
+            if !VITAL.contains(&database) {
+                continue;
             }
-            absent.extend(missing.into_iter().map(str::to_string));
+            let words = services.replace('[', " [").replace(']', "] ");
+            let mut words = words.split_whitespace().peekable();
+            let (mut there, mut missing, mut stops) = (false, BTreeSet::new(), false);
+            while let Some(word) = words.next() {
+                if word.starts_with('[') || word.ends_with(']') {
+                    continue;
+                }
+                let library = format!("libnss_{word}.so.2");
+                if BUILT_IN.contains(&word) || !self.files.by_name(library.as_bytes()).is_empty() {
+                    there = true;
+                    continue;
+                }
+                missing.insert(word.to_string());
+                let action = words.peek().map(|word| word.to_ascii_lowercase()).unwrap_or_default();
+                stops |= ["[unavail=return]", "[!success=return]"].contains(&action.as_str());
+            }
+            if missing.is_empty() || (there && !stops) {
+                continue;
+            }
+            let what =
+                if stops { "stops at a service without a library" } else { "has no other service: every lookup fails" };
+            faults.push((database.to_string(), what));
+            absent.append(&mut missing);
         }
-        if absent.is_empty() {
+        if faults.is_empty() {
             return None;
         }
         let names = listed(absent.iter().map(|name| name.as_bytes()));
-        let severity = if bare.is_empty() { Severity::Note } else { Severity::Warning };
-        let mut draft =
-            Draft::new(NSS_MISSING, severity, format!("names services whose libraries are missing: {names}"));
+        let mut draft = Draft::warning(NSS_MISSING, format!("names services whose libraries are missing: {names}"));
         for service in &absent {
             draft = draft.because(format!("libnss_{service}.so.2"), "no file of that name");
         }
-        for database in bare {
-            draft = draft.because(database, "has no other service: every lookup fails");
+        for (database, what) in faults {
+            draft = draft.because(database, what);
         }
         Some((path, draft.fix("add their packages (Debian: libnss-…), or remove the services from the file")))
     }
@@ -166,13 +183,17 @@ impl WholeTree<'_> {
     /// iconv(3) needs tables for all but a few encodings. What uses it is not known before it runs: only programs that load a
     /// library which calls it are reported.
     fn conversions(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
-        let asks = self.loaded.iter().find(|id| {
-            let tables = self.files.tables(**id);
-            let asks = |symbol: &Symbol, symbols: &Symbols| {
-                symbol.is_undefined() && symbols.name(symbol) == SymbolName::new(b"iconv_open")
-            };
-            tables.is_some_and(|tables| tables.symbols.all.iter().any(|symbol| asks(symbol, &tables.symbols)))
-        })?;
+        let asks = |id: &InodeId| {
+            let iconv = SymbolName::new(b"iconv_open");
+            let asks = |symbol: &Symbol, symbols: &Symbols| symbol.is_undefined() && symbols.name(symbol) == iconv;
+            self.files
+                .tables(*id)
+                .is_some_and(|tables| tables.symbols.all.iter().any(|symbol| asks(symbol, &tables.symbols)))
+        };
+        let asking: BTreeSet<InodeId> = self.loaded.iter().filter(|id| asks(id)).copied().collect();
+        if asking.is_empty() {
+            return None;
+        }
         let there = glibc.directories.iter().any(|directory| {
             let directory = String::from_utf8_lossy(directory);
             !self.entries(&format!("{directory}/gconv")).is_empty()
@@ -180,7 +201,8 @@ impl WholeTree<'_> {
         if there {
             return None;
         }
-        let path = self.files.tree.walk().into_iter().find(|entry| entry.id == *asks)?.path;
+        // The first by its path: the numbers of files depend on their order in an archive.
+        let path = self.files.tree.walk().into_iter().find(|entry| asking.contains(&entry.id))?.path;
         let draft =
             Draft::note(GCONV_MISSING, "uses iconv, but glibc's tables for encodings other than UTF-8 are missing")
                 .because("gconv", "no such directory below a system directory of the loader")
@@ -232,9 +254,14 @@ mod tests {
     fn services_without_library_matter_where_no_other_is_left() {
         let conf = |text: &str| base().text("/etc/nsswitch.conf", 0o644, text);
         assert_eq!(found(&conf("passwd: files\nhosts: files [!UNAVAIL=return] dns # x\n")), Vec::<String>::new());
+        // They are passed over, and nothing changes.
         assert_eq!(
-            found(&conf("passwd: files sss\nnetgroup: nis\n")),
-            ["note nss-missing /etc/nsswitch.conf: libnss_nis.so.2, libnss_sss.so.2"]
+            found(&conf("passwd: files sss\nnetgroup: nis\nhosts: mdns4 [NOTFOUND=return] dns\n")),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            found(&conf("hosts: files resolve [!UNAVAIL=return] dns\npasswd: sss [UNAVAIL=return] files\n")),
+            ["warning nss-missing /etc/nsswitch.conf: libnss_sss.so.2, passwd"]
         );
         assert_eq!(
             found(&conf("passwd: ldap\n")),
