@@ -44,6 +44,18 @@ pub fn system_words(error: &io::Error) -> String {
     }
 }
 
+/// A `match` on an error whose listed variants only wrap another error: kind and hint of those are the ones of the inner error.
+macro_rules! passing_on {
+    ($method:ident of $error:ident: $type:ident { $($variant:ident),+ $(,)? } $($own:tt)+) => {
+        match $error {
+            $($type::$variant(error) => $crate::failure::Failure::$method(error),)+
+            $($own)+
+        }
+    };
+}
+
+pub(crate) use passing_on;
+
 /// An error that ends the work: what class it is of, and what the reader can do about it.
 pub trait Failure: Error + Send + Sync + 'static {
     /// The class, from which the exit code follows.

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use super::compress;
 use super::scratch::{Scratch, ScratchError};
 use super::tar::{TarError, read_tar_file};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, passing_on};
 use crate::tree::Tree;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
@@ -28,19 +28,15 @@ pub enum DebError {
 
 impl Failure for DebError {
     fn kind(&self) -> FailureKind {
-        match self {
+        passing_on!(kind of self: DebError { Scratch, Data }
             DebError::Io(..) => FailureKind::Input,
-            DebError::Scratch(error) => error.kind(),
-            DebError::Data(error) => error.kind(),
-        }
+        )
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
+        passing_on!(hint of self: DebError { Scratch, Data }
             DebError::Io(..) => None,
-            DebError::Scratch(error) => error.hint(),
-            DebError::Data(error) => error.hint(),
-        }
+        )
     }
 }
 

@@ -10,7 +10,7 @@ use crate::codec::compress;
 use crate::codec::tar::{self, TarError, Whiteouts};
 use crate::codec::{Scratch, ScratchError};
 use crate::digest::{Digest, Digesting};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, passing_on};
 use crate::progress::{Progress, Reporting};
 use crate::tree::{Backing, Metadata, Mode, Tree};
 
@@ -43,23 +43,17 @@ pub enum FlattenError {
 
 impl Failure for FlattenError {
     fn kind(&self) -> FailureKind {
-        match self {
-            FlattenError::Store(error) => error.kind(),
-            FlattenError::Scratch(error) => error.kind(),
-            FlattenError::Tar(error) => error.kind(),
+        passing_on!(kind of self: FlattenError { Store, Scratch, Tar }
             FlattenError::Io(..) | FlattenError::DiffId { .. } => FailureKind::Input,
-        }
+        )
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            FlattenError::Store(error) => error.hint(),
-            FlattenError::Scratch(error) => error.hint(),
-            FlattenError::Tar(error) => error.hint(),
+        passing_on!(hint of self: FlattenError { Store, Scratch, Tar }
             FlattenError::Io(..) | FlattenError::DiffId { .. } => {
                 Some("the image is damaged: download or build it again".into())
             }
-        }
+        )
     }
 }
 

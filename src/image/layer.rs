@@ -19,7 +19,7 @@ use super::segment::{Segment, WhiteoutTooLong, cut};
 use super::store::{BlobStore, BlobWriter};
 use crate::codec::compress::{BufferPool, Coded, Compression, Packer};
 use crate::digest::{Digest, Hasher};
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, passing_on};
 use crate::oci::{Descriptor, MediaType};
 use crate::parallel::{Threads, in_order};
 use crate::progress::{Event, Progress};
@@ -75,20 +75,16 @@ pub enum LayerError {
 
 impl Failure for LayerError {
     fn kind(&self) -> FailureKind {
-        match self {
-            LayerError::Content(error) => error.kind(),
-            LayerError::Store(error) => error.kind(),
+        passing_on!(kind of self: LayerError { Content, Store }
             LayerError::Compression(_) => FailureKind::Usage,
             LayerError::Whiteout(_) => FailureKind::Input,
-        }
+        )
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            LayerError::Content(error) => error.hint(),
-            LayerError::Store(error) => error.hint(),
+        passing_on!(hint of self: LayerError { Content, Store }
             LayerError::Compression(_) | LayerError::Whiteout(_) => None,
-        }
+        )
     }
 }
 

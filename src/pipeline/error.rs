@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::bundle::BundleError;
 use crate::bundle::trace::TraceError;
 use crate::codec::dir::DirError;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, passing_on};
 use crate::image::{FlattenError, LayerError, StoreError};
 use crate::path::ImagePath;
 use crate::platform::{ImagePlatform, Platform};
@@ -88,41 +88,25 @@ fn list(platforms: &[impl ToString]) -> String {
     platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-impl BuildError {
-    /// The error of the room that it comes from.
-    fn inner(&self) -> Option<&dyn Failure> {
-        match self {
-            BuildError::Stage(error) => Some(error),
-            BuildError::Layer(error) => Some(error),
-            BuildError::Store(error) => Some(error),
-            BuildError::Flatten(error) => Some(error),
-            BuildError::Transport(error) => Some(error),
-            BuildError::Unfinished { error, .. } => Some(&**error),
-            BuildError::Bundle(error) => Some(error),
-            BuildError::Trace(error) => Some(error),
-            BuildError::Dir(error) => Some(error),
-            BuildError::Content(error) => Some(error),
-            BuildError::Trial(error) => Some(error),
-            BuildError::OutputInSource(..)
-            | BuildError::OneArchive(_)
-            | BuildError::NoProgram(_)
-            | BuildError::NoImage(_)
-            | BuildError::NoPlatform { .. }
-            | BuildError::UnknownPlatform(_) => None,
-        }
-    }
-}
-
 impl Failure for BuildError {
     fn kind(&self) -> FailureKind {
-        match self {
+        passing_on!(kind of self: BuildError {
+                Stage, Layer, Store, Flatten, Transport, Bundle, Trace, Dir, Content, Trial
+            }
+            BuildError::Unfinished { error, .. } => error.kind(),
             BuildError::OutputInSource(..) | BuildError::OneArchive(_) => FailureKind::Usage,
-            other => other.inner().map_or(FailureKind::Input, Failure::kind),
-        }
+            BuildError::NoProgram(_)
+            | BuildError::NoImage(_)
+            | BuildError::NoPlatform { .. }
+            | BuildError::UnknownPlatform(_) => FailureKind::Input,
+        )
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
+        passing_on!(hint of self: BuildError {
+                Stage, Layer, Store, Flatten, Transport, Bundle, Trace, Dir, Content, Trial
+            }
+            BuildError::Unfinished { error, .. } => error.hint(),
             BuildError::OutputInSource(..) => Some(
                 "write it elsewhere, so that it does not become part of the image (--cache-dir moves a cache)".into(),
             ),
@@ -130,8 +114,11 @@ impl Failure for BuildError {
                 let (stem, rest) = split_name(file);
                 Some(format!("write one for each, e.g. -o cpio:{stem}-{{arch}}{rest}, or select one with --platform"))
             }
-            other => other.inner().and_then(Failure::hint),
-        }
+            BuildError::NoProgram(_)
+            | BuildError::NoImage(_)
+            | BuildError::NoPlatform { .. }
+            | BuildError::UnknownPlatform(_) => None,
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use crate::codec::ScratchError;
 use crate::codec::cpio::{CpioError, CpioReadError};
 use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, passing_on};
 use crate::image::StoreError;
 use crate::tree::ContentError;
 
@@ -107,15 +107,7 @@ fn list(names: &[String]) -> String {
 
 impl Failure for TransportError {
     fn kind(&self) -> FailureKind {
-        match self {
-            TransportError::Place(error) => error.kind(),
-            TransportError::Store(error) => error.kind(),
-            TransportError::Scratch(error) => error.kind(),
-            TransportError::Dir(error) => error.kind(),
-            TransportError::Tar(error) => error.kind(),
-            TransportError::CpioRead(error) => error.kind(),
-            TransportError::Cpio(error) => error.kind(),
-            TransportError::Content(error) => error.kind(),
+        passing_on!(kind of self: TransportError { Place, Store, Scratch, Dir, Tar, CpioRead, Cpio, Content }
             TransportError::Write(..)
             | TransportError::Occupied(_)
             | TransportError::NotEmpty(_)
@@ -125,36 +117,28 @@ impl Failure for TransportError {
             | TransportError::NoSuchImage { .. }
             | TransportError::Several { .. } => FailureKind::Input,
             TransportError::Usage(_) | TransportError::Registry(_) => FailureKind::Usage,
-        }
+        )
     }
 
     fn hint(&self) -> Option<String> {
-        Some(match self {
-            TransportError::Place(error) => return error.hint(),
-            TransportError::Store(error) => return error.hint(),
-            TransportError::Scratch(error) => return error.hint(),
-            TransportError::Dir(error) => return error.hint(),
-            TransportError::Tar(error) => return error.hint(),
-            TransportError::CpioRead(error) => return error.hint(),
-            TransportError::Cpio(error) => return error.hint(),
-            TransportError::Content(error) => return error.hint(),
+        passing_on!(hint of self: TransportError { Place, Store, Scratch, Dir, Tar, CpioRead, Cpio, Content }
             TransportError::Write(path, error) => {
-                // The same words for the same trouble, whoever met it.
+                // The same hint for the same error, wherever it was met.
                 let error = io::Error::new(error.kind(), error.to_string());
-                return StoreError::Write { path: path.clone(), error }.hint();
+                StoreError::Write { path: path.clone(), error }.hint()
             }
-            TransportError::NoSuchImage { known, .. } if known.is_empty() => return None,
+            TransportError::NoSuchImage { known, .. } if known.is_empty() => None,
             TransportError::NoSuchImage { .. } | TransportError::Several { .. } => {
-                "select one of them after a colon, e.g. oci:DIR:TAG".into()
+                Some("select one of them after a colon, e.g. oci:DIR:TAG".into())
             }
             TransportError::Occupied(_) | TransportError::NotEmpty(_) => {
-                "use another directory, or empty this one".into()
+                Some("use another directory, or empty this one".into())
             }
-            TransportError::Layout { .. } => "write to a new directory, or repair this layout".into(),
-            TransportError::Registry(reference) => {
-                format!("use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the reverse pulls")
-            }
-            TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => return None,
-        })
+            TransportError::Layout { .. } => Some("write to a new directory, or repair this layout".into()),
+            TransportError::Registry(reference) => Some(format!(
+                "use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the reverse pulls"
+            )),
+            TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => None,
+        )
     }
 }

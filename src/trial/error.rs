@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::method::{Method, Refusal};
 use crate::codec::folder::FolderError;
-use crate::failure::{Failure, FailureKind};
+use crate::failure::{Failure, FailureKind, passing_on};
 use crate::link::UnknownUser;
 use crate::path::display_bytes;
 use crate::tree::ContentError;
@@ -60,18 +60,16 @@ fn no_method(refused: &[Refusal], only_trusted: &[Method]) -> String {
 
 impl Failure for TrialError {
     fn kind(&self) -> FailureKind {
-        match self {
+        passing_on!(kind of self: TrialError { Content, Folder }
             TrialError::NoCommand | TrialError::Nul(_) | TrialError::User(_) => FailureKind::Usage,
             TrialError::NoMethod { .. } | TrialError::NoExec(_) | TrialError::StillRunning | TrialError::System(..) => {
                 FailureKind::Output
             }
-            TrialError::Content(error) => error.kind(),
-            TrialError::Folder(error) => error.kind(),
-        }
+        )
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
+        passing_on!(hint of self: TrialError { Content, Folder }
             TrialError::NoCommand => Some("name one after `--`: sazare try PLACE -- /bin/sh -c 'echo hello'".into()),
             TrialError::NoMethod { only_trusted, .. } if !only_trusted.is_empty() => Some(
                 "if you trust the tree as you trust your own programs, add --trust; `sazare doctor` says what this machine \
@@ -83,9 +81,7 @@ impl Failure for TrialError {
             }
             TrialError::NoExec(_) => Some("set TMPDIR to a directory in which programs can be executed".into()),
             TrialError::User(_) => Some("use a number, or a user in the tree's /etc/passwd".into()),
-            TrialError::Content(error) => error.hint(),
-            TrialError::Folder(error) => error.hint(),
             TrialError::Nul(_) | TrialError::StillRunning | TrialError::System(..) => None,
-        }
+        )
     }
 }
