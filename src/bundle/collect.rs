@@ -635,7 +635,7 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert_eq!(error("app"), "command line: no directory of the root's PATH has this program: app");
+        assert_eq!(error("app"), "command line: program not found in the root's PATH: app");
         assert_eq!(error("/opt/app"), "command line: no such program in the root: /opt/app: does not exist: /opt");
         assert_eq!(error("/usr/lib"), "command line: not a program, because it is not a regular file: /usr/lib");
     }

@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(root(choose("x", &[entry("", None, None, "1")], None)), entry("", None, None, "1"));
         let same = [entry("v1", None, None, "1"), entry("v1", None, None, "2")];
         let error = choose("x", &same, Some("v1")).unwrap_err();
-        assert_eq!(error.to_string(), r#"x: several images have the name "v1""#);
+        assert_eq!(error.to_string(), r#"x: several images are named "v1""#);
     }
 
     #[test]
