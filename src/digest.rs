@@ -23,7 +23,7 @@ impl Digest {
         &self.0
     }
 
-    /// The digest with these 32 bytes, which somebody has proved before.
+    /// The digest with these 32 bytes, which somebody has checked before.
     pub(crate) fn from_bytes(bytes: [u8; 32]) -> Digest {
         Digest(bytes)
     }
@@ -51,7 +51,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Why a text is no digest that we can check.
+/// Why a text is not a digest that we can check.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest of the form sha256:<64 lower-case hexadecimal digits>: {0:?}")]
 pub struct DigestError(String);
@@ -78,7 +78,7 @@ impl FromStr for Digest {
 #[derive(Clone, Default)]
 pub struct Hasher(Sha256);
 
-/// Where a [`Hasher`] stands: all that the bytes before have left behind.
+/// The state of a [`Hasher`]: what it keeps of the bytes so far.
 #[derive(Clone, PartialEq, Eq)]
 pub struct HasherState([u8; HasherState::SIZE]);
 
@@ -103,12 +103,12 @@ impl Hasher {
         self.0.update(bytes);
     }
 
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> HasherState {
         HasherState(self.0.serialize().into())
     }
 
-    /// Goes on from where another one stood; `None` when that is no such place.
+    /// A hasher that goes on from a state; `None` if the bytes are not one.
     pub fn resume(state: &HasherState) -> Option<Hasher> {
         Sha256::deserialize(&SerializedState::<Sha256>::from(state.0)).ok().map(Hasher)
     }
@@ -156,10 +156,10 @@ impl<W: Write> Write for Digesting<W> {
     }
 }
 
-/// A reader that proves, when it reaches the end, that what it gave had the digest and size that were promised.
+/// A reader that checks, when it reaches the end, that what it gave had the digest and size that were promised.
 ///
 /// The proof comes with the end of the stream: who uses the bytes earlier must be able to take that back. An error of
-/// kind `InvalidData` tells what was wrong.
+/// kind `InvalidData` says what was wrong.
 pub struct Verifying<R> {
     inner: R,
     hasher: Option<Sha256>,

@@ -1,4 +1,4 @@
-//! What an error tells besides its text.
+//! What an error says besides its text.
 //!
 //! Every module owns its error type beside its code. The ground floor has only this trait, so that one place in the
 //! binary can turn any of them into a message, a hint and an exit code. Messages are lower-case fragments that name

@@ -15,7 +15,7 @@ use rustix::io::retry_on_intr;
 /// What is at a path, behind links; `None` where nothing is.
 ///
 /// # Errors
-/// When the system cannot tell.
+/// When the system cannot say.
 pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
     match std::fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -27,7 +27,7 @@ pub fn metadata(path: &Path) -> io::Result<Option<Metadata>> {
 /// Whether a directory is at a path.
 ///
 /// # Errors
-/// When the system cannot tell.
+/// When the system cannot say.
 pub fn is_directory(path: &Path) -> io::Result<bool> {
     Ok(metadata(path)?.is_some_and(|metadata| metadata.is_dir()))
 }
@@ -35,7 +35,7 @@ pub fn is_directory(path: &Path) -> io::Result<bool> {
 /// Whether a regular file is at a path.
 ///
 /// # Errors
-/// When the system cannot tell.
+/// When the system cannot say.
 pub fn is_file(path: &Path) -> io::Result<bool> {
     Ok(metadata(path)?.is_some_and(|metadata| metadata.is_file()))
 }

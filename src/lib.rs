@@ -29,7 +29,7 @@
 //!
 //! # Two waists
 //!
-//! Everything in this trade is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and
+//! Everything is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and
 //! blobs). Whatever comes in becomes one of them, whatever goes out is made from one of them, and nothing goes around
 //! them. [`pipeline::build`] reads as the whole program.
 //!
@@ -49,7 +49,7 @@
 //!
 //! # Floors
 //!
-//! The modules below stand in groups; a group is a floor, the ground floor first. **A module imports only from floors
+//! The modules below are in groups; a group is a floor, the ground floor first. **A module imports only from floors
 //! below its own**: never sideways, never back up. Inside a folder the same holds for the list in its `mod.rs`.
 //! `tests/house.rs` reads these lists and every path in the code, and keeps the rule. The binary (`main.rs`, `cli/`)
 //! is its own crate root, so the compiler keeps the library from knowing the command line.
@@ -57,10 +57,10 @@
 //! `image` has the one exception to "nothing is kept": `image::cache` lies between builds. Only `image::reuse` asks it, and
 //! what it answers changes the time a layer takes, never its bytes.
 //!
-//! Two floors are there because the code asked for them: [`elf`] reads through a tree's contents, so it stands above the
-//! other nouns, and [`render`] makes text of what [`pipeline`] returns, so it stands above that.
+//! Two floors exist because of single modules: [`elf`] reads the contents of a tree, so it is above the other types, and
+//! [`render`] makes text of what [`pipeline`] returns, so it is above that.
 
-// Words: what everybody says and nobody owns.
+// Basic types, which all modules use.
 pub mod capability;
 pub mod digest;
 pub mod epoch;
@@ -80,26 +80,26 @@ pub mod private;
 // How a file gets its name only when it is complete.
 pub mod replace;
 
-// Nouns: the two waists' vocabulary.
+// The types of the two waists.
 pub mod oci;
 pub mod reference;
 pub mod report;
 pub mod tree;
 
-// What stands in the nouns' files.
+// What is in ELF files.
 pub mod elf;
 
-// Crafts: one form of text or bytes each.
+// Formats: one form of text or bytes each, and the verifier.
 pub mod codec;
 pub mod link;
 pub mod recipe;
 
-// Works: nouns made from nouns.
+// Trees and images made from trees and images.
 pub mod bundle;
 pub mod image;
 pub mod trial;
 
-// Doors: where trees and images come in and go out.
+// Where trees and images come in and go out.
 pub mod inspect;
 pub mod stage;
 pub mod transport;
@@ -110,5 +110,5 @@ pub mod pipeline;
 // The whole, in a few calls.
 pub mod api;
 
-// What is told of it.
+// Results as text.
 pub mod render;

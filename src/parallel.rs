@@ -114,7 +114,7 @@ impl<T, R> Queue<T, R> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a task to whoever has time for it. The result is fetched with the ticket, once.
+    /// Adds a task for the next free thread. The result is fetched with the ticket, once.
     pub fn submit(&self, task: T) -> usize {
         let mut inner = self.lock();
         let ticket = inner.tickets;

@@ -7,7 +7,7 @@
 //!   directories (`openat`, `unlinkat`), so that no link leads out of the folder, and no mode is changed through a link.
 //! - Nothing that another user makes there can block a run: a `lock` that is not a regular file is not opened.
 //!
-//! # How a dead run is told from a living one
+//! # How a dead run is distinguished from a living one
 //!
 //! By a lock (`flock`) on the file `lock` in the folder: the kernel releases it when its holder dies, whatever the
 //! cause, in whatever container. Process numbers would not do: they mean nothing across containers and are used
@@ -340,7 +340,7 @@ fn sweep_one(above: BorrowedFd<'_>, name: &CStr, directory: BorrowedFd<'_>) {
 }
 
 /// Removes a private folder whose lock is ours, the lock file last: who is killed in between leaves a folder that can still
-/// be told from a living one.
+/// be distinguished from a living one.
 fn remove(above: BorrowedFd<'_>, name: &CStr, directory: BorrowedFd<'_>) {
     if empty(directory) {
         for lock in [LOCK, UNLOCKED] {

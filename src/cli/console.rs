@@ -77,7 +77,7 @@ impl Console {
         self.colour
     }
 
-    /// Whether more is to be told.
+    /// Whether more is to be printed.
     pub fn verbose(&self) -> bool {
         self.verbose
     }
@@ -93,21 +93,21 @@ impl Console {
         write_out(text)
     }
 
-    /// Tells something that is not the result.
+    /// Prints something that is not the result.
     pub fn say(&self, text: &Text) {
         if !self.quiet {
             self.tell(text);
         }
     }
 
-    /// Tells something that must not be missed, such as why a build was refused.
+    /// Prints something that must not be missed, such as why a build was refused.
     pub fn tell(&self, text: &Text) {
         self.clear();
         // Nowhere to say it: then it stays unsaid, and the exit code speaks.
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 
-    /// Tells why the program ends; gives the exit code.
+    /// Prints why the program ends; gives the exit code.
     pub fn fail(&self, error: &CliError) -> ExitCode {
         if error.is_closed_pipe() {
             out::end_by_pipe();

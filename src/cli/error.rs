@@ -1,4 +1,4 @@
-//! Every error that can end the program, and what the user is told of it.
+//! Every error that can end the program, and what the user is told.
 
 use std::error::Error;
 use std::io;

@@ -40,7 +40,7 @@ pub fn run(args: &InspectArgs, global: &Global, console: &Console) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells why a path is there.
+/// Prints why a path is there.
 fn why(
     text: &str,
     place: &str,

@@ -96,7 +96,7 @@ fn at(path: &Path) -> Result<Option<std::fs::Metadata>, CliError> {
     host::metadata(path).map_err(|error| CliError::Input(path.display().to_string(), error))
 }
 
-/// Reads a recipe; its faults are drawn, other errors told.
+/// Reads a recipe; its faults are drawn, other errors printed.
 pub fn read_recipe(path: &Path) -> Result<Recipe, CliError> {
     recipe::read(path).map_err(|error| match error {
         RecipeError::Faults(faults) => CliError::Faults(faults),
@@ -277,7 +277,7 @@ fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, 
     }
 }
 
-/// The architecture of a path that is an ELF file; `None` for anything else, which is no program by itself.
+/// The architecture of a path that is an ELF file; `None` for anything else, which is not a program by itself.
 pub fn program(text: &str) -> Option<Arch> {
     let file = input::open(Path::new(text)).ok()?;
     let mut start = [0; 20];

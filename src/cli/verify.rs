@@ -73,7 +73,7 @@ pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<Ex
     Ok(if report.refuses() { ExitCode::from(REFUSED) } else { ExitCode::SUCCESS })
 }
 
-/// Describes and judges one program, inside the root that `--root` names, else among this machine's own libraries.
+/// Describes and verifies one program, inside the root that `--root` names, else among this machine's own libraries.
 fn program(
     verify: &VerifyArgs,
     text: &str,

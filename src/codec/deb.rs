@@ -15,7 +15,7 @@ const MAGIC: &[u8; 8] = b"!<arch>\n";
 /// Why a package cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum DebError {
-    /// It cannot be read, or is no package.
+    /// It cannot be read, or is not a package.
     #[error("cannot read {0}: {1}")]
     Io(String, #[source] io::Error),
     /// There is no room for what is in it.

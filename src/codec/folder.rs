@@ -4,7 +4,7 @@
 //! tree is ever walked through. Directories get their mode and time last, after what they hold.
 //!
 //! Without privileges a directory cannot carry everything: owners, device nodes and attributes of the kernel's own
-//! (file capabilities) need the superuser. What this machine refuses is left out and told in a note, never an error;
+//! (file capabilities) need the superuser. What this machine refuses is left out with a note, never an error;
 //! everything else is.
 
 use std::collections::BTreeMap;
@@ -75,7 +75,7 @@ impl Failure for FolderError {
     }
 }
 
-/// Writes a tree into `folder`, which must be an empty directory of the user's own. `progress` is told how many bytes of file
+/// Writes a tree into `folder`, which must be an empty directory of the user's own. `progress` receives how many bytes of file
 /// contents were written. Gives notes about what could not be
 /// carried, one line each.
 ///

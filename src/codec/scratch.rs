@@ -1,7 +1,7 @@
 //! Temporary files without a name: nothing to clean up, whatever happens.
 //!
 //! What is unpacked can be a thousand times as large as its archive. So all files of one [`Scratch`] have a limit in sum, and an
-//! error while writing is told from one of the input that is read: [`ScratchError`] names the folder.
+//! error while writing is distinguished from one of the input that is read: [`ScratchError`] names the folder.
 
 use std::fs::File;
 use std::io::{self, Write};

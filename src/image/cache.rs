@@ -1,7 +1,7 @@
 //! What earlier builds made, kept on the disk for later ones.
 //!
 //! Each thing that is kept is a file, named by a digest of what it is for, and begins with the digest of that name and all that
-//! follows: so a file that was cut off, damaged or put under another's name is told from a whole one, and goes. Files are made
+//! follows: so a file that was cut off, damaged or put under another's name is distinguished from a whole one, and goes. Files are made
 //! under another name and renamed, so any number of builds can share a cache, and deleting it at any moment is safe.
 //!
 //! Nothing here is ever an error: what cannot be read is not there, and what cannot be written is not kept.
@@ -166,7 +166,7 @@ impl Cache {
     }
 }
 
-/// What proves that bytes are those that were kept under a name.
+/// What checks that bytes are those that were kept under a name.
 fn sum_of(name: &Digest, bytes: &[u8]) -> Digest {
     let mut hasher = Hasher::default();
     hasher.update(name.as_bytes());

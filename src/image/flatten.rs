@@ -57,7 +57,7 @@ impl Failure for FlattenError {
     }
 }
 
-/// Merges the layers of an image, base first, with whiteouts applied. Contents stay in scratch files. `progress` is told
+/// Merges the layers of an image, base first, with whiteouts applied. Contents stay in scratch files. `progress` receives
 /// how many bytes of the layers were read.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ pub fn flatten(
         let form = compress::form_of(io::BufRead::fill_buf(&mut stored).map_err(fail)?);
         let mut plain = Digesting::new(scratch.file().map_err(fail)?);
         let unpacked = compress::decompressed(form, &mut stored).and_then(|mut layer| io::copy(&mut layer, &mut plain));
-        // A decoder may stop before the end of its input, and the blob is proved only there. Of a blob that is the
+        // A decoder may stop before the end of its input, and the blob is checked only there. Of a blob that is the
         // wrong one, that is what must be told, not what the decoder made of it.
         io::copy(&mut stored.by_ref(), &mut io::sink()).map_err(fail)?;
         unpacked.map_err(fail)?;

@@ -106,7 +106,7 @@ struct Task<'a> {
     key: Option<Digest>,
     /// The digest of its bytes, where that is known already.
     digest: Option<Digest>,
-    /// The hasher of the tar as it stands behind this segment, where that is known already: then its bytes are not needed for it.
+    /// The state of the tar's hasher after this segment, where it is known already: then the segment is not hashed.
     after: Option<Hasher>,
 }
 

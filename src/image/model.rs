@@ -4,7 +4,7 @@ use crate::oci::{Annotations, Configuration, Descriptor, ImageManifest};
 use crate::platform::{ImagePlatform, Platform};
 use crate::reference::{Repository, Tag};
 
-/// An image whose documents were read and proved. Its blobs are named by descriptors and lie in some `Blobs`.
+/// An image whose documents were read and checked. Its blobs are named by descriptors and lie in some `Blobs`.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// What a tag points at: an index, or the one manifest of an image without an index.

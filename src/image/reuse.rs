@@ -77,11 +77,11 @@ pub(super) struct Packed {
 /// One segment of a layer that was packed.
 #[derive(Clone)]
 pub(super) struct Record {
-    /// What tells it from all others without reading it.
+    /// What distinguishes it from all others without reading it.
     pub key: Option<Digest>,
     /// The digest of its bytes.
     pub digest: Digest,
-    /// Where the digest of the tar stands behind it.
+    /// The state of the tar's hash after it.
     pub after: HasherState,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Reuse<'a> {
         compression != Compression::None && (self.shared || self.cache.is_some())
     }
 
-    /// What tells a segment from all others without reading it, where the states of its files can be believed.
+    /// What distinguishes a segment from all others without reading it, where the states of its files can be believed.
     pub(super) fn key(&self, segment: &Segment<'_>) -> Option<Digest> {
         segment.key(&|content, stamp| {
             stamp.settled_at(self.began)

@@ -36,7 +36,7 @@ pub(super) struct Segment<'a> {
 
 /// A part of a file.
 struct Piece<'a> {
-    /// How much of the frame stands before it.
+    /// How much of the frame comes before it.
     at: usize,
     content: &'a Content,
     offset: u64,
@@ -54,7 +54,7 @@ impl Segment<'_> {
         self.contents as u64
     }
 
-    /// What tells this segment from all others without reading a file. `None` when that cannot be told: for a file that lies in no
+    /// What distinguishes this segment from all others without reading a file. `None` when that cannot be told: for a file that lies in no
     /// place of the user's, or whose state `believes` does not take for its contents.
     pub fn key(&self, believes: &dyn Fn(&Content, &Stamp) -> bool) -> Option<Digest> {
         let mut hasher = Hasher::default();
@@ -409,7 +409,7 @@ mod tests {
         let key = keys(&before, changed + 3);
         assert!(key[0].is_some());
         assert_eq!(keys(&scan(), changed + 3), key);
-        // The same bytes and the old time of change: the inode's own time tells.
+        // The same bytes and the old time of change: the inode's own time shows it.
         let file = std::fs::File::options().write(true).open(folder.path().join("file")).unwrap();
         let old = file.metadata().unwrap().modified().unwrap();
         std::thread::sleep(std::time::Duration::from_millis(20));

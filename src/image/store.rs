@@ -30,7 +30,7 @@ pub trait Blobs: Send + Sync {
     fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError>;
 }
 
-/// Reads a document (manifest, index or config) that is small by nature, and proves it.
+/// Reads a document (manifest, index or config) that is small by nature, and checks it.
 ///
 /// # Errors
 /// When the descriptor promises more than [`oci::DOCUMENT_MAX`] bytes, or the blob is missing or not the right one.
@@ -117,7 +117,7 @@ impl BlobStore {
         writer.finish()
     }
 
-    /// Copies a blob from elsewhere, byte for byte and proved, unless it is here already.
+    /// Copies a blob from elsewhere, byte for byte, and checks it, unless it is here already.
     ///
     /// # Errors
     /// When it cannot be read, is not what the descriptor promises, or cannot be written.
@@ -196,7 +196,7 @@ impl Blobs for BlobStore {
     }
 }
 
-/// A blob that is being written. Dropped unfinished, it is no blob, and its file goes with the store.
+/// A blob that is being written. Dropped unfinished, it is not a blob, and its file goes with the store.
 pub struct BlobWriter {
     inner: Digesting<BufWriter<File>>,
     path: PathBuf,

@@ -45,7 +45,7 @@ impl Configuration {
     /// Reads a config document.
     ///
     /// # Errors
-    /// When it is no JSON object, or its `rootfs` is not what the specification asks for.
+    /// When it is not a JSON object, or its `rootfs` is not what the specification asks for.
     pub fn parse(bytes: &[u8]) -> Result<Configuration, ConfigurationError> {
         let value: Value = serde_json::from_slice(bytes).map_err(|error| ConfigurationError(error.to_string()))?;
         let Value::Object(object) = value else { return Err(ConfigurationError("not a JSON object".into())) };

@@ -1,4 +1,4 @@
-//! The keys whose value is one of few words: each word stands beside what it means, and nowhere else.
+//! The keys whose value is one of few words: each word is next to what it means, and nowhere else.
 
 /// A type whose values have words in recipes.
 pub(crate) trait Choice: Copy + 'static {

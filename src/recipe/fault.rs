@@ -57,11 +57,11 @@ pub struct Fault {
     pub place: Position,
     /// What is wrong, as a sentence without its end.
     pub message: String,
-    /// What stands beside the marked bytes; empty for nothing.
+    /// The label of the marked bytes; empty for none.
     pub label: String,
     /// What to do, where it is known.
     pub help: Option<String>,
-    /// A second place that belongs to it, and what stands beside it.
+    /// A second place that belongs to it, and its label.
     pub related: Option<(Position, String)>,
 }
 

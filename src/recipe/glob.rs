@@ -20,7 +20,7 @@ use crate::platform::{Arch, Platform};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Globs(Vec<Template>);
 
-/// Why a text is no pattern.
+/// Why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a glob ({reason}): {pattern}")]
 pub struct GlobError {
@@ -34,7 +34,7 @@ impl Globs {
     /// Patterns from their texts.
     ///
     /// # Errors
-    /// On the first one that is no glob.
+    /// On the first one that is not a glob.
     pub fn new<T: AsRef<str>>(patterns: impl IntoIterator<Item = T>) -> Result<Globs, GlobError> {
         let patterns: Vec<Template> = patterns.into_iter().map(|text| Template::new(text.as_ref())).collect();
         for pattern in &patterns {

@@ -28,7 +28,7 @@ pub(crate) struct Opened {
 pub(crate) struct Loaded {
     pub(crate) files: Vec<SourceFile>,
     pub(crate) opened: Vec<Opened>,
-    /// The tables of the files, each as it stands in its file; the recipe itself first.
+    /// The tables of the files, each as it is in its file; the recipe itself first.
     pub(crate) separate: Vec<Node>,
     /// All of them as one.
     pub(crate) merged: Node,
@@ -138,7 +138,7 @@ impl Loaded {
     }
 }
 
-/// The texts of `include`. Whatever has another type is told by the check of all types.
+/// The texts of `include`. Whatever has another type is reported by the check of all types.
 fn includes(own: &Node) -> Vec<(&str, Position)> {
     let Some(field) = own.field("include") else { return Vec::new() };
     let Value::List(list) = &field.node.value else { return Vec::new() };

@@ -2,7 +2,7 @@
 //!
 //! There is one definition of every key (its name, its type, what it does) in `keys.rs`; the parser, the hints for
 //! unknown keys, the JSON schema and the reference in `docs/recipe.md` all come from it. Everything that is wrong with
-//! a recipe is told at once, each fault with its place.
+//! a recipe is reported at once, each fault with its place.
 
 mod choice;
 

@@ -50,7 +50,7 @@ pub struct Parts {
     pub config: Changes,
     /// Annotations of the image.
     pub annotations: Annotations,
-    /// What the verifier is told.
+    /// Settings of the verifier.
     pub verify: Verify,
     /// How an initramfs is made.
     pub initramfs: Initramfs,
@@ -160,7 +160,7 @@ pub struct Bundle {
     pub with: BTreeSet<Extra>,
     /// Empty directories to make.
     pub directories: Vec<ImagePath>,
-    /// Where the programs land instead: a path, or a directory when it ends with `/`.
+    /// Where the programs go instead: a path, or a directory when it ends with `/`.
     pub install_to: Option<Template>,
 }
 
@@ -190,7 +190,7 @@ pub struct Source {
     pub from: HostPath,
     /// What it is.
     pub kind: SourceKind,
-    /// Where its root lands.
+    /// Where its root goes.
     pub to: Template,
     /// What is taken; empty takes everything.
     pub include: Globs,
@@ -347,7 +347,7 @@ impl LayerMatcher {
     }
 }
 
-/// What the verifier is told.
+/// Settings of the verifier.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Verify {

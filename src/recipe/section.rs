@@ -20,12 +20,12 @@ use crate::path::display_bytes;
 pub(crate) struct Reader<'a> {
     pub(crate) files: &'a [SourceFile],
     faults: RefCell<Vec<Fault>>,
-    /// Which keys were asked for, to prove that every key of the definition is read.
+    /// Which keys were asked for, to check that every key of the definition is read.
     #[cfg(test)]
     pub(crate) asked: RefCell<std::collections::BTreeSet<(&'static str, &'static str)>>,
 }
 
-/// A value together with where it stands.
+/// A value together with where it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed<T> {
     pub(crate) value: T,
@@ -246,12 +246,12 @@ impl<'a> Section<'a> {
         self.node.field(name)
     }
 
-    /// Where the key stands, if it is there, whatever its value.
+    /// Where the key is, if it is there, whatever its value.
     pub(crate) fn key(&self, name: &'static str) -> Option<&'a Position> {
         self.field(name).map(|field| &field.key)
     }
 
-    /// Where the table stands.
+    /// Where the table is.
     pub(crate) fn place(&self) -> &'a Position {
         &self.node.place
     }

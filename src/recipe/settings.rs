@@ -1,4 +1,4 @@
-//! What stands beside the tree: how a container starts, annotations, what the verifier is told, the initramfs.
+//! What a recipe says besides the tree: how a container starts, annotations, settings of the verifier, the initramfs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

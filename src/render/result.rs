@@ -67,7 +67,7 @@ fn collected(bundled: &Bundled) -> Value {
     json!({"platform": bundled.platform.to_string(), "programs": programs, "size": bundled.size, "files": files})
 }
 
-/// What was bundled, for people; `verbose` tells each name with its reasons.
+/// What was bundled, for people; `verbose` lists each name with its reasons.
 pub fn bundled(bundled: &[Bundled], verbose: bool) -> Text {
     let mut out = Text::new();
     for one in bundled {

@@ -20,7 +20,7 @@ pub(crate) struct Lines {
     path: ImagePath,
     /// Whether the tree has the file.
     exists: bool,
-    /// Each line with its end, as it stands in the file.
+    /// Each line with its end, as it is in the file.
     lines: Vec<Vec<u8>>,
     /// The first line of each name, and of each number in the third field.
     names: BTreeMap<Vec<u8>, usize>,
@@ -168,7 +168,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Adds the groups and users of a recipe. Tells which files were written, to prove later that they are still there.
+/// Adds the groups and users of a recipe. Returns which files were written, to check later that they are still there.
 pub(crate) fn add(
     builder: &mut TreeBuilder,
     groups: &[Group],

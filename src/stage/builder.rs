@@ -8,7 +8,7 @@ use crate::tree::{DirectoryId, Kind, Metadata, Mode, ResolveError, Tree};
 /// Why something cannot be placed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InsertError {
-    /// The way there ends at something that is no directory, or in a loop of links.
+    /// The way there ends at something that is not a directory, or in a loop of links.
     #[error("cannot create {0}: {1}")]
     Way(ImagePath, ResolveError),
     /// A directory with entries is there, and would be lost.
@@ -69,7 +69,7 @@ impl TreeBuilder {
         Ok(directory)
     }
 
-    /// Where an entry that is no directory belongs: its directory, made where it is missing, and its name there, which
+    /// Where an entry that is not a directory belongs: its directory, made where it is missing, and its name there, which
     /// is free or may be replaced.
     pub(crate) fn place(&mut self, path: &ImagePath) -> Result<(DirectoryId, Name), InsertError> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Err(InsertError::Root) };
@@ -79,7 +79,7 @@ impl TreeBuilder {
         Ok((directory, name))
     }
 
-    /// Whether what has this name may be replaced by something that is no directory.
+    /// Whether what has this name may be replaced by something that is not a directory.
     pub(crate) fn check_replaceable(
         &self,
         directory: DirectoryId,
@@ -94,7 +94,7 @@ impl TreeBuilder {
     }
 
     /// The directory `name` in `directory`: the one that is there, the one that a link there leads to, or else a new one
-    /// with this metadata, in place of what is there. The flag tells whether it is new.
+    /// with this metadata, in place of what is there. The flag says whether it is new.
     pub(crate) fn directory_in(
         &mut self,
         directory: DirectoryId,

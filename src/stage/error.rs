@@ -85,7 +85,7 @@ pub enum Problem {
     /// The contents of a file of accounts cannot be read.
     #[error("cannot read {0}: {1}")]
     Accounts(ImagePath, #[source] ContentError),
-    /// A file of accounts is no file, or absurdly large.
+    /// A file of accounts is not a file, or absurdly large.
     #[error("cannot add lines to a path that is not a file: {0}")]
     AccountsForm(ImagePath),
     /// A `[[path]]` takes away the file that users or groups were written into.

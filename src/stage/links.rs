@@ -10,7 +10,7 @@ use crate::platform::Platform;
 use crate::recipe::{LinkKind, LinkNames, Links};
 use crate::tree::{Follow, Inode, Kind, Metadata, Mode};
 
-/// How many names a note tells before it only counts.
+/// How many names a note lists before it only counts.
 const SHOWN: usize = 3;
 
 /// Makes the names.

@@ -128,7 +128,7 @@ fn hardlink(builder: &mut TreeBuilder, origin: &RuleOrigin, path: &ImagePath, ta
     Ok(())
 }
 
-/// The contents of a declared file, and the mode that it gets without being told.
+/// The contents of a declared file, and the mode that it gets by default.
 fn file(origin: &RuleOrigin, content: &FileContent, platform: &Platform) -> Result<(Content, Mode), StageError> {
     match content {
         FileContent::Empty => Ok((Content::Bytes([].into()), Mode::FILE)),

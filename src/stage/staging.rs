@@ -40,7 +40,7 @@ pub struct Request<'a> {
 pub struct Staged {
     /// The tree.
     pub tree: Tree,
-    /// What the user should know and what is no fault, one line each.
+    /// What the user should know and what is not a fault, one line each.
     pub notes: Vec<String>,
 }
 
@@ -239,7 +239,7 @@ mod tests {
                 "/tmp/ 1777",
             ]
         );
-        // The folder that holds the files is no part of them.
+        // The folder that holds the files is not part of them.
         assert_eq!(*staged.tree.inode(staged.tree.root()).meta, Metadata::new(Mode::DIRECTORY, 1_000_000));
         assert_eq!(
             host.lines("source = [{ from = 'root', modes = 'normal', owner = '1:2', include = ['bin/s[hu]'] }]"),
@@ -584,7 +584,7 @@ mod tests {
             refused("[[user]]\nname = 'new'\nuid = 9\n[[path]]\npath = '/etc/passwd'\ntype = 'file'\ntext = ''"),
             "r.toml:6: this rule replaces or removes a file to which [[user]] or [[group]] were added: /etc/passwd"
         );
-        // The same again is no contradiction.
+        // The same again is not a contradiction.
         host.stage("source = [{ from = 'r' }]\n[[user]]\nname = 'app'\nuid = 5\nshell = '/bin/sh'");
     }
 

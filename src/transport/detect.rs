@@ -1,6 +1,6 @@
-//! A bare path, looked at: what lies there tells what it is.
+//! A bare path, looked at: its contents show what it is.
 //!
-//! A directory with `oci-layout` is a layout, another is a root file system. A file is told by its content: a tar with
+//! A directory with `oci-layout` is a layout, another is a root file system. The content of a file shows its type: a tar with
 //! `index.json` or `manifest.json` at its top is an image, another tar is a root file system, cpio's magic is an
 //! initramfs. Of a compressed tar only the first entry is looked at, as the rest would have to be unpacked for it: image
 //! archives begin with a name that no root file system begins with.

@@ -23,7 +23,7 @@ pub struct WriteOptions {
     pub docker_platform: Option<Platform>,
 }
 
-/// Tells before the work begins whether an image could be written to a place at all.
+/// Says before the work begins whether an image could be written to a place at all.
 ///
 /// # Errors
 /// When the place holds something else, or is none that holds images.

@@ -7,7 +7,7 @@
 //! that we do not know. A lock on the folder lets one run at a time read `index.json` and replace it. The lock is a
 //! courtesy among runs of this program; where the file system knows none, the last one wins.
 //!
-//! A blob that is there already is not believed but proved, and replaced when it is damaged.
+//! A blob that is there already is checked, and replaced when it is damaged.
 
 use crate::host;
 use std::fs::{self, File};
@@ -176,7 +176,7 @@ fn fetch(
     Ok(temporary)
 }
 
-/// Whether the file holds the blob. The same file as the staged one was proved when it was made.
+/// Whether the file holds the blob. The same file as the staged one was checked when it was made.
 fn is_whole(path: &Path, staged: &Path, blob: &Blob) -> bool {
     let Ok(file) = input::open_itself(path) else { return false };
     let Ok(meta) = file.metadata() else { return false };

@@ -1,8 +1,8 @@
-//! From a root descriptor to an image: its documents, read, proved and checked against each other.
+//! From a root descriptor to an image: its documents, read, and checked against each other.
 //!
-//! Decisions, where the specs are silent: an index may lead to indexes, four deep. What is no container image
+//! Decisions, where the specs are silent: an index may lead to indexes, four deep. What is not a container image
 //! (attestations, other artifacts) is left out with a note, and so is a platform whose manifest is not there: `docker
-//! save` writes such indexes. When nothing is left, that is an error. The config tells the platform; an index that
+//! save` writes such indexes. When nothing is left, that is an error. The platform comes from the config; an index that
 //! says something else gets a note.
 
 use std::collections::BTreeSet;
@@ -18,7 +18,7 @@ const DEPTH_MAX: usize = 4;
 /// How many bytes the documents of one image may have together. Hundreds of platforms fit in it.
 const DOCUMENTS_MAX: u64 = 32 << 20;
 
-/// Reads the image of a root descriptor, and tells what was left out.
+/// Reads the image of a root descriptor, and says what was left out.
 pub(super) fn load(place: &str, blobs: &dyn Blobs, root: Descriptor) -> Result<(Image, Vec<String>), TransportError> {
     let mut loader = Loader {
         place,

@@ -1,4 +1,4 @@
-//! Doors: the places that people name, opened and written.
+//! The places that people name, opened and written.
 //!
 //! The words are skopeo's and buildah's, the forms are those that docker, podman, skopeo, buildah, umoci and containerd
 //! were seen to accept. Decisions, where the specs are silent:
@@ -6,7 +6,7 @@
 //! - `index.json` holds one descriptor per tag, which points at an index with the platforms. It has two names: `ref.name`
 //!   is the tag alone, by which skopeo, podman, buildah and umoci find it; `io.containerd.image.name` is the full
 //!   reference, by which containerd, docker's containerd store and `podman load` name what they load.
-//! - With `flat-index` the manifests stand in `index.json` themselves, for tools that know no nested index (umoci). The
+//! - With `flat-index` the manifests are in `index.json` themselves, for tools that know no nested index (umoci). The
 //!   image of one platform has the tag as its name; several have `TAG-ARCHITECTURE`, since one name for several
 //!   manifests is "ambiguous" to umoci, and makes skopeo take the first one, whatever its architecture.
 //! - An image without any tag is written as `latest`: untagged ones would pile up in a layout, and containerd imports

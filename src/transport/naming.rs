@@ -1,4 +1,4 @@
-//! What an image is called in a layout or archive: the descriptors that stand in `index.json`.
+//! What an image is called in a layout or archive: the descriptors in `index.json`.
 
 use super::error::TransportError;
 use crate::image::Finished;

@@ -27,14 +27,14 @@ use crate::tree::Tree;
 /// How much of a stream is looked at first, in bytes: a tar's header.
 const BLOCK: u64 = 512;
 
-/// What stands behind a place.
+/// What is at a place.
 #[expect(clippy::large_enum_variant, reason = "there is one for each place that was named")]
 pub enum Opened {
     /// An image.
     Image {
-        /// Its documents, read and proved.
+        /// Its documents, read and checked.
         image: Image,
-        /// Its blobs. Each is proved while it is read.
+        /// Its blobs. Each is checked while it is read.
         blobs: Box<dyn Blobs>,
         /// What was left out, and what does not fit together.
         notes: Vec<String>,
@@ -50,12 +50,12 @@ pub enum Opened {
     Tree {
         /// Its files.
         tree: Tree,
-        /// What could not be taken along.
+        /// What could not be included.
         notes: Vec<String>,
     },
 }
 
-/// Opens a place. Standard input and compressed archives are kept in `scratch` while they are read; `progress` is told how
+/// Opens a place. Standard input and compressed archives are kept in `scratch` while they are read; `progress` receives how
 /// much of them was read.
 ///
 /// # Errors

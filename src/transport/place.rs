@@ -28,7 +28,7 @@ pub enum Place {
     },
     /// `-`: an image archive on standard input or output.
     Stdio,
-    /// A repository in a registry, as it stands behind `docker://`.
+    /// A repository in a registry, as it comes after `docker://`.
     Registry(String),
     /// A root file system as a folder.
     Rootfs(PathBuf),
@@ -101,7 +101,7 @@ impl Place {
     /// A place by its prefix; `Ok(None)` when there is none, and the text is a bare path.
     ///
     /// # Errors
-    /// When the prefix is unknown, or nothing stands behind it.
+    /// When the prefix is unknown, or nothing comes after it.
     pub fn with_prefix(text: &str) -> Result<Option<Place>, PlaceError> {
         if text.is_empty() {
             return Err(PlaceError::Empty(text.into()));
@@ -173,7 +173,7 @@ impl Place {
         }
     }
 
-    /// A place to read from. A bare path is looked at: what lies there tells what it is.
+    /// A place to read from. A bare path is looked at: its contents show what it is.
     ///
     /// # Errors
     /// When the text names no place, or a bare path leads to nothing that could be one.

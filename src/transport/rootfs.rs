@@ -16,10 +16,10 @@ use crate::input;
 use crate::progress::{Action, Progress, Step};
 use crate::tree::Tree;
 
-/// Tells before the work begins whether a tree could be written to a folder at all.
+/// Says before the work begins whether a tree could be written to a folder at all.
 ///
 /// # Errors
-/// When something is there that is no empty folder.
+/// When something is there that is not an empty folder.
 pub fn check_rootfs(folder: &Path) -> Result<(), TransportError> {
     let failed = |error| TransportError::Write(folder.to_path_buf(), error);
     match host::names(folder) {

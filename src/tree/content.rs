@@ -140,7 +140,7 @@ pub struct Stamp {
     pub changed: (i64, i64),
 }
 
-/// What tells contents from all others without reading them.
+/// What distinguishes contents from all others without reading them.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin<'a> {
     /// These are the bytes.
@@ -341,7 +341,7 @@ impl Content {
         Ok(ContentReader { content: self, file, position: 0 })
     }
 
-    /// Fills `buffer` from `offset` on, and proves that the file is still the one that was seen.
+    /// Fills `buffer` from `offset` on, and checks that the file is still the one that was seen.
     ///
     /// # Errors
     /// When it is not, or cannot be read, or has fewer bytes there.
@@ -367,7 +367,7 @@ impl Content {
         }
     }
 
-    /// What tells these contents from all others without reading them.
+    /// What distinguishes these contents from all others without reading them.
     pub fn origin(&self) -> Origin<'_> {
         match self {
             Content::Bytes(bytes) => Origin::Bytes(bytes),
@@ -467,7 +467,7 @@ impl ContentReader<'_> {
         }
     }
 
-    /// The next bytes; 0 at the end, where a file of the user's is proved to be still the one that was seen.
+    /// The next bytes; 0 at the end, where a file of the user's is checked to be still the one that was seen.
     ///
     /// # Errors
     /// As [`ContentReader::read_at`], and when the file changed while it was read.

@@ -180,7 +180,7 @@ impl Tree {
     /// keep anyway.
     ///
     /// # Errors
-    /// When it is no name.
+    /// When it is not a name.
     pub fn link_seen(
         &mut self,
         directory: DirectoryId,

@@ -198,7 +198,7 @@ impl fmt::Debug for Mode {
     }
 }
 
-/// Why a text is no mode.
+/// Why a text is not a mode.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a mode of three or four octal digits: {0:?}")]
 pub struct ModeError(String);

@@ -1,7 +1,7 @@
 //! The first waist: a root file system as a value.
 //!
-//! Order and hard links are properties of the type, not of discipline: a directory is sorted, and an inode table
-//! stands behind it, so a hard link is simply two names of one inode. Contents are named, not held: bytes, a host file
+//! Order and hard links are properties of the type, not of discipline: a directory is sorted, and one inode table
+//! holds the files, so a hard link is simply two names of one inode. Contents are named, not held: bytes, a host file
 //! with the stamp it had when it was seen, or a slice of an archive.
 //!
 //! Sockets have no place in an archive, so they have none here.

@@ -54,7 +54,7 @@ pub enum Errno {
 pub struct ResolveError {
     /// What the system call would have said.
     pub errno: Errno,
-    /// The path, without links, at which it ended: the component that is not there, is no directory, or is one link
+    /// The path, without links, at which it ended: the component that is not there, is not a directory, or is one link
     /// too many.
     pub at: ImagePath,
     /// The links that had been followed by then: not empty and `NotFound` means a dangling link.
@@ -74,7 +74,7 @@ impl ResolveError {
     }
 }
 
-/// Where a new entry would land: the deepest directory that exists, and what is still missing below it.
+/// Where a new entry would go: the deepest directory that exists, and what is still missing below it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// The directory that exists.
@@ -113,10 +113,10 @@ impl Tree {
     }
 
     /// Finds where an entry for `path` belongs, following links among its parents (and in the last component, when it
-    /// is a link to a directory), so that a new `/lib/x` lands in `/usr/lib` when `/lib` is a link to it.
+    /// is a link to a directory), so that a new `/lib/x` goes to `/usr/lib` when `/lib` is a link to it.
     ///
     /// # Errors
-    /// On loops, and when a parent is no directory; also when a missing part is followed by `..`.
+    /// On loops, and when a parent is not a directory; also when a missing part is followed by `..`.
     pub fn destination(&self, path: &ImagePath) -> Result<Destination, ResolveError> {
         match self.walk_path(&ImagePath::root(), path.as_bytes(), Follow::Yes)? {
             End::Found(found) => {

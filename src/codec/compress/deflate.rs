@@ -34,7 +34,7 @@ struct Step {
 const NO_STEP: Step = Step { bits: 0, meaning: Meaning::Plain };
 
 /// Takes the mark of the last block away, and ends the stream on a whole byte, so that another one can follow. `None`
-/// when it is no whole stream.
+/// when it is not a whole stream.
 pub fn open_end(stream: &mut Vec<u8>) -> Option<()> {
     let mut bits = Bits { bytes: stream, at: 0, buffer: 0, count: 0 };
     let mut mark;
@@ -156,7 +156,7 @@ impl Bits<'_> {
         Some(step.meaning)
     }
 
-    /// The codes that stand before a block (RFC 1951 §3.2.7).
+    /// The codes that come before a block (RFC 1951 §3.2.7).
     fn dynamic(&mut self) -> Option<(Codes, Codes)> {
         const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
         let literals = self.take(5)? as usize + 257;

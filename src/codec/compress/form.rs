@@ -47,7 +47,7 @@ pub fn reader(file: File) -> io::Result<Box<dyn Read + Send>> {
     decompressed(form, io::BufReader::with_capacity(1 << 16, FromStart { file, at: 0 }))
 }
 
-/// As [`reader`]. `progress` is told the size of the file, and how much of it was read.
+/// As [`reader`]. `progress` receives the size of the file, and how much of it was read.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -44,7 +44,7 @@ impl<R: BufRead> Lz4Legacy<R> {
             if !self.begun {
                 return Err(malformed("it does not begin with the magic of lz4's legacy format"));
             }
-            // Zeros fill up what stands before another archive.
+            // Zeros fill up what comes before another archive.
             if size == 0 {
                 return Ok(false);
             }

@@ -1,4 +1,4 @@
-//! One compressed piece of a file, and what stands behind it. What other readers take for one stream (members or frames
+//! One compressed piece of a file, and what comes after it. What other readers take for one stream (members or frames
 //! in a row) are several pieces here, as they are for a kernel.
 
 use std::io::{self, BufRead, Read};

@@ -2,7 +2,7 @@
 //!
 //! Decisions:
 //!
-//! - gzip: the blocks are compressed side by side, each without what stands before it, and joined inside one member.
+//! - gzip: the blocks are compressed side by side, each without what comes before it, and joined inside one member.
 //!   Made by libdeflate at the level 6, this is smaller than what gzip makes with all of its 32 KiB at hand.
 //! - xz: with CRC32, the only sum that a kernel knows, and one thread. The dictionary of 4 MiB keeps memory below 64 MiB
 //!   here, and small where it is unpacked.

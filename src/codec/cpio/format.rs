@@ -96,7 +96,7 @@ impl Header {
         bytes
     }
 
-    /// Reads the numbers behind a magic; `None` when one is no hexadecimal number.
+    /// Reads the numbers behind a magic; `None` when one is not a hexadecimal number.
     pub fn parse(bytes: &[u8; HEADER]) -> Option<Header> {
         let mut numbers = [0; 13];
         for (number, field) in numbers.iter_mut().zip(bytes[6..].chunks_exact(8)) {

@@ -12,7 +12,7 @@
 //! - A directory has the link count that a file system would give it: 2, and one for each directory in it.
 //! - The end is `TRAILER!!!`, filled up with zeros to 512 bytes, so that another archive can follow.
 //! - What the form cannot carry is an error here (a file of 4 GiB, a date before 1970 or after 2106), but for extended
-//!   attributes, which the judge tells as a finding (`xattrs-lost`).
+//!   attributes, which the verifier reports as a finding (`xattrs-lost`).
 
 mod error;
 mod format;

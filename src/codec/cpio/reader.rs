@@ -39,7 +39,7 @@ pub struct Cpio {
 /// Reads the archives of an initramfs into one tree. What is compressed is unpacked into `scratch`.
 ///
 /// # Errors
-/// When it cannot be read, or is damaged, or is no initramfs.
+/// When it cannot be read, or is damaged, or is not an initramfs.
 pub fn read_cpio(path: &Path, scratch: &Scratch, progress: &dyn Progress) -> Result<Cpio, CpioReadError> {
     let name = path.display().to_string();
     let fail = |error| CpioReadError::io(&name, error);
@@ -70,7 +70,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress)
         let mut head = [0; 8];
         let count = file.read_at(&mut head, start).map_err(fail)?;
         let (head, magic) = (&head[..count], &head[..count.min(MAGIC.len())]);
-        // A kernel looks for a plain archive only where a multiple of four bytes stands before it.
+        // A kernel looks for a plain archive only where a multiple of four bytes comes before it.
         if magic.starts_with(b"0") && start.is_multiple_of(4) && (archives > 0 || is_newc(magic)) {
             let mut section =
                 Section { input: &mut input, at: 0, spot: (start, false), backing: &plain, kept: start, store: None };
@@ -115,7 +115,7 @@ fn is_newc(magic: &[u8]) -> bool {
     magic == MAGIC || magic == MAGIC_SUM
 }
 
-/// What a file is that begins with these bytes and is no archive for a kernel.
+/// What a file is that begins with these bytes and is not an archive for a kernel.
 fn what(magic: &[u8]) -> &'static str {
     match magic {
         b"070707" | [0xc7, 0x71, ..] | [0x71, 0xc7, ..] => "an old cpio format, which kernels do not read",

@@ -180,7 +180,7 @@ impl Writing<'_> {
         self.header(&header, name_of(path)).map_err(CpioError::Write)?;
         let mut buffer = std::mem::take(&mut self.buffer);
         loop {
-            // The reader proves that a file has the size it had when it was seen.
+            // The reader checks that a file has the size it had when it was seen.
             let count = reader.read_next(&mut buffer).map_err(CpioError::Content)?;
             if count == 0 {
                 break;

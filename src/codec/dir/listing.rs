@@ -83,7 +83,7 @@ pub(super) struct Listing {
     pub entries: Vec<DirEntry>,
     /// What comes after that, each by the ticket that it is to be had for.
     pub parts: Vec<usize>,
-    /// What could not be taken along.
+    /// What could not be included.
     pub notes: Vec<String>,
     /// The user may not read the directory, or not search it.
     pub is_closed: bool,
@@ -251,7 +251,7 @@ impl<'a> Reader<'a> {
         listing
     }
 
-    /// Looks at one name: what has it, nothing when it is to be skipped, or a note when it cannot be taken along.
+    /// Looks at one name: what has it, nothing when it is to be skipped, or a note when it cannot be included.
     fn look(
         &mut self,
         directory: &Opened,
@@ -321,7 +321,7 @@ impl<'a> Reader<'a> {
         xattrs
     }
 
-    /// The extended attributes of a file, of the link itself where it is one. A file system without any is no error.
+    /// The extended attributes of a file, of the link itself where it is one. A file system without any is not an error.
     fn xattrs(&mut self, path: &CStr) -> Result<Xattrs, Errno> {
         if !self.source.xattrs {
             return Ok(Xattrs::new());

@@ -33,7 +33,7 @@ impl ScanOptions<'_> {
 pub struct Scanned {
     /// The directory as a tree, with the owners, modes and times that were found.
     pub tree: Tree,
-    /// What could not be taken along, one line each.
+    /// What could not be included, one line each.
     pub notes: Vec<String>,
 }
 

@@ -34,7 +34,7 @@ pub enum Whiteouts {
 /// Why an archive cannot be read. Each names the archive.
 #[derive(Debug, thiserror::Error)]
 pub enum TarError {
-    /// It cannot be opened or read, or is no tar.
+    /// It cannot be opened or read, or is not a tar.
     #[error("cannot read {0}: {1}")]
     Io(String, #[source] io::Error),
     /// There is no room for what is in it.
@@ -87,7 +87,7 @@ impl Failure for TarError {
     }
 }
 
-/// Reads a root file system from a tar file: plain, gzip, zstd or xz, which its content shows. `progress` is told how much of a
+/// Reads a root file system from a tar file: plain, gzip, zstd or xz, which its content shows. `progress` receives how much of a
 /// compressed one was read.
 ///
 /// # Errors

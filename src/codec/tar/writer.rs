@@ -28,7 +28,7 @@ pub enum Body<'a> {
 /// What ends an archive: two zero blocks.
 pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
-/// Appends what stands before an entry's contents to `out`: a header, and a PAX header before it where ustar cannot hold a
+/// Appends what comes before an entry's contents to `out`: a header, and a PAX header before it where ustar cannot hold a
 /// value. The contents come next, and zeros up to a whole block (`padding`).
 pub fn header(out: &mut Vec<u8>, path: &ImagePath, meta: &Metadata, body: Body<'_>) {
     let mut name = path.relative_bytes().to_vec();
