@@ -46,6 +46,7 @@ pub const CODES: &[Explanation] = pages! {
     script::first_line::ENV_SPLIT => "env-split",
     verify::whole::GCONV_MISSING => "gconv-missing",
     glibc::symbols::GLIBC_MIX => "glibc-mix",
+    glibc::levels::HWCAPS_BROKEN => "hwcaps-broken",
     kernel::exec::INTERP_DANGLING => "interp-dangling",
     kernel::exec::INTERP_EMPTY => "interp-empty",
     kernel::exec::INTERP_MALFORMED => "interp-malformed",

@@ -30,6 +30,8 @@ pub(super) struct Files<'t> {
     releases: Slots<Option<Version>>,
     whole: Slots<Option<Box<[u8]>>>,
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
+    hwcaps: OnceLock<bool>,
+    cached_hwcaps: OnceLock<bool>,
     /// Directories that a lookup came to and that could not be read when the tree was.
     closed: Mutex<BTreeSet<ImagePath>>,
     /// The first failure of this machine while a file was read.
@@ -97,6 +99,8 @@ impl<'t> Files<'t> {
             releases: Slots::new(count),
             whole,
             names: OnceLock::new(),
+            hwcaps: OnceLock::new(),
+            cached_hwcaps: OnceLock::new(),
             closed: Mutex::default(),
             failure: Mutex::default(),
         }
@@ -247,6 +251,16 @@ impl<'t> Files<'t> {
     /// Remembers the libraries that defined all symbols that a library needs.
     pub fn remember_providers(&self, id: InodeId, providers: impl Iterator<Item = InodeId>) {
         self.providers.get_or_init(id, || providers.collect());
+    }
+
+    /// Whether the tree has libraries for newer CPUs.
+    pub fn has_hwcaps(&self) -> bool {
+        *self.hwcaps.get_or_init(|| self.tree.names().any(|name| name.as_bytes() == b"glibc-hwcaps"))
+    }
+
+    /// Whether the one `ld.so.cache` of the tree names such libraries, as `look` says; it is looked at once.
+    pub fn cached_hwcaps(&self, look: impl FnOnce() -> bool) -> &bool {
+        self.cached_hwcaps.get_or_init(look)
     }
 
     /// The paths of all files and links of this name, sorted.

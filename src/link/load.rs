@@ -86,13 +86,10 @@ impl Loading<'_> {
                 Some(musl.loaded)
             }
             LoaderKind::Glibc(loader) => {
-                let mut glibc = Glibc::load(&process, loader);
-                if depth == Depth::Symbols {
-                    glibc.check_versions();
-                    glibc.check_releases();
-                    glibc.bind();
-                    glibc.look_ahead();
-                }
+                let glibc = match depth {
+                    Depth::Files => Glibc::load(&process, loader, 0),
+                    Depth::Symbols => Glibc::load_everywhere(&process, loader),
+                };
                 Some(glibc.loaded)
             }
             LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,

@@ -184,3 +184,39 @@ fn a_file_is_called_a_link_only_if_it_is_one() {
     let fix = findings[0].fix.as_ref().unwrap();
     assert!(fix.ends_with("make /etc/ld-musl-x86_64.path with /lib:/usr/local/lib:/usr/lib:/opt/lib in it, because it replaces the default"), "{fix}");
 }
+
+#[test]
+fn what_newer_cpus_take_is_verified_for_each_level() {
+    let with = |sample: Sample, runpath: &str| {
+        let app = Forge { runpath: Some(runpath.into()), ..needing(&["liba.so"]) };
+        let findings = verified(&sample.elf(GLIBC, &Forge::glibc()).elf("/bin/app", &app)).report.findings;
+        findings.iter().map(|one| format!("{} {}: {}", one.severity, one.code, one.message)).collect::<Vec<_>>()
+    };
+    let library = Forge::library("liba.so");
+    let only = |directory: &str| Sample::new().elf(&format!("/opt/{directory}/liba.so"), &library);
+    assert_eq!(
+        with(only("x86_64"), "/opt/$PLATFORM"),
+        [
+            "error hwcaps-broken: starts on older CPUs, but on x86-64-v3 and newer it needs the library liba.so, which glibc's loader does not find"
+        ]
+    );
+    assert_eq!(
+        with(only("haswell"), "/opt/$PLATFORM"),
+        ["warning needs-isa-level: finds its libraries on CPUs of x86-64-v3 and newer only"]
+    );
+    assert_eq!(with(only("x86_64").elf("/opt/haswell/liba.so", &library), "/opt/$PLATFORM"), Vec::<String>::new());
+    let broken = |level: &str| {
+        Sample::new().elf("/opt/liba.so", &library).text(&format!("/opt/glibc-hwcaps/{level}/liba.so"), 0o644, "")
+    };
+    let words = |cpus: &str, level: &str| {
+        format!(
+            "error hwcaps-broken: starts on older CPUs, but on {cpus} it needs the library liba.so, and the first file of that name is \
+             empty: /opt/glibc-hwcaps/{level}/liba.so"
+        )
+    };
+    assert_eq!(with(broken("x86-64-v2"), "/opt"), [words("x86-64-v2 and newer (nearly every CPU)", "x86-64-v2")]);
+    assert_eq!(with(broken("x86-64-v4"), "/opt"), [words("x86-64-v4 and newer", "x86-64-v4")]);
+    // A good one of a newer level hides it.
+    let hidden = broken("x86-64-v2").elf("/opt/glibc-hwcaps/x86-64-v3/liba.so", &library);
+    assert_eq!(with(hidden, "/opt"), [words("x86-64-v2", "x86-64-v2")]);
+}

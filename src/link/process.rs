@@ -94,7 +94,7 @@ pub(super) struct Object {
 }
 
 /// What a loader does with a program.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Loaded {
     pub objects: Vec<Object>,
     /// Each needed name with the path that was taken, in order of loading; every name once.

@@ -33,6 +33,7 @@ pub(super) const SEVERITIES: &[(&str, &[Severity], Elsewhere)] = &[
     ("env-split", &[Error], Lower),
     ("gconv-missing", &[Note], Same),
     ("glibc-mix", &[Error, Warning], Lower),
+    ("hwcaps-broken", &[Error], Lower),
     ("interp-dangling", &[Error], Lower),
     ("interp-empty", &[Error], Lower),
     ("interp-malformed", &[Error], Lower),

@@ -23,6 +23,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         soname: "ld-linux-x86-64.so.2",
         directories: &[b"/lib64/", b"/usr/lib64/"],
         platform: "x86_64",
+        newer_platform: Some((1, "haswell")),
         hwcaps: &["x86-64-v2", "x86-64-v3", "x86-64-v4"],
         cache_flags: 0x0303,
         definition: &[7, 16, 17, 18, 36],

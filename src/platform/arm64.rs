@@ -24,6 +24,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         soname: "ld-linux-aarch64.so.1",
         directories: &[b"/lib64/", b"/usr/lib64/"],
         platform: "aarch64",
+        newer_platform: None,
         hwcaps: &[],
         cache_flags: 0x0a03,
         definition: &[1026, 1028, 1029, 1030, 1031],

@@ -102,6 +102,8 @@ pub struct GlibcFacts {
     pub directories: &'static [&'static [u8]],
     /// The value of `$PLATFORM`.
     pub platform: &'static str,
+    /// Its value on CPUs of a level and above: the number of the level in `hwcaps`.
+    pub newer_platform: Option<(usize, &'static str)>,
     /// Subdirectories of `glibc-hwcaps` for newer CPUs.
     pub hwcaps: &'static [&'static str],
     /// The flags of its entries in `ld.so.cache`: a library of glibc 2, and the architecture.

@@ -14,7 +14,7 @@ impl Glibc<'_> {
     /// What is wrong with an object's own search path, and whether it was found for newer CPUs only.
     pub fn check_search_path(&mut self, index: usize) {
         let path = display_bytes(&self.loaded.objects[index].path);
-        if crate::elf::contains(&self.loaded.objects[index].path, b"/glibc-hwcaps/") {
+        if self.level() == 0 && crate::elf::contains(&self.loaded.objects[index].path, b"/glibc-hwcaps/") {
             self.loaded.drafts.push(
                 Draft::warning(NEEDS_ISA_LEVEL, format!("loads {path}, which exists for newer CPUs only"))
                     .because(Process::chain(&self.loaded.objects, index), "no file of that name outside glibc-hwcaps")

@@ -30,8 +30,8 @@ pub(crate) struct Cache<'b> {
 pub(crate) struct Hit<'b> {
     /// The path for every CPU.
     pub plain: Option<&'b [u8]>,
-    /// A path for newer CPUs only.
-    pub newer: Option<&'b [u8]>,
+    /// The paths for newer CPUs; which ones, their `glibc-hwcaps` directory says.
+    pub newer: Vec<&'b [u8]>,
 }
 
 impl<'b> Cache<'b> {
@@ -99,7 +99,7 @@ impl<'b> Cache<'b> {
         if low == Some(0) && high == Some(0) {
             hit.plain = hit.plain.or(Some(path));
         } else if high.is_some_and(|high| high & 1 << 30 != 0) {
-            hit.newer = hit.newer.or(Some(path));
+            hit.newer.push(path);
         }
     }
 

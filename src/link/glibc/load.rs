@@ -42,14 +42,17 @@ pub(crate) struct Glibc<'a> {
     pub loader: &'a GlibcLoader,
     pub loaded: Loaded,
     cache: &'a [u8],
+    /// How many levels above the baseline the CPU has.
+    level: usize,
 }
 
 impl<'a> Glibc<'a> {
-    /// Loads a program.
-    pub fn load(process: &'a Process<'a>, loader: &'a GlibcLoader) -> Glibc<'a> {
+    /// Loads a program on a CPU with this many levels above the baseline.
+    pub fn load(process: &'a Process<'a>, loader: &'a GlibcLoader, level: usize) -> Glibc<'a> {
         let found = process.open(b"/etc/ld.so.cache").ok();
         let cache = found.and_then(|found| process.files.whole(found.id));
-        let mut glibc = Glibc { process, loader, loaded: Loaded::default(), cache: cache.unwrap_or_default() };
+        let cache = cache.unwrap_or_default();
+        let mut glibc = Glibc { process, loader, loaded: Loaded::default(), cache, level };
         let object = |id: InodeId, path: &[u8], is_loader: bool| Object {
             id,
             path: path.to_vec(),
@@ -187,8 +190,7 @@ impl<'a> Glibc<'a> {
         let mut newer = None;
         for list in self.lists(by) {
             for place in list {
-                let path = [place.directory.as_slice(), b"/", name].concat();
-                match self.look(path, &place.rule, tried) {
+                match self.look_in(&place.directory, name, &place.rule, tried) {
                     Some(Search::Nothing) => {
                         if newer.is_none() {
                             newer = self.newer(&place.directory, name);
@@ -206,8 +208,7 @@ impl<'a> Glibc<'a> {
         }
         if !nodeflib {
             for directory in &self.loader.directories {
-                let path = [directory.as_slice(), b"/", name].concat();
-                match self.look(path, "system directory", tried) {
+                match self.look_in(directory, name, "system directory", tried) {
                     Some(Search::Nothing) => {
                         if newer.is_none() {
                             newer = self.newer(directory, name);
@@ -291,7 +292,9 @@ impl<'a> Glibc<'a> {
             } else if let Some(length) = token(rest, b"LIB") {
                 (&rest[..length], self.loader.lib.clone())
             } else if let Some(length) = token(rest, b"PLATFORM") {
-                (&rest[..length], self.facts().platform.as_bytes().to_vec())
+                let newer = self.facts().newer_platform.filter(|(level, _)| self.level > *level);
+                let platform = newer.map_or(self.facts().platform, |(_, platform)| platform);
+                (&rest[..length], platform.as_bytes().to_vec())
             } else {
                 (&rest[..1], b"$".to_vec())
             };
@@ -300,6 +303,18 @@ impl<'a> Glibc<'a> {
         }
         out.extend_from_slice(rest);
         Some(out)
+    }
+
+    /// Tries one directory: first what is there for this CPU, the newest level first.
+    fn look_in(&self, directory: &[u8], name: &[u8], rule: &str, tried: &mut Vec<Evidence>) -> Option<Search> {
+        for level in self.facts().hwcaps.iter().take(self.level).rev() {
+            let path = [directory, b"/glibc-hwcaps/", level.as_bytes(), b"/", name].concat();
+            match self.look(path, rule, &mut Vec::new()) {
+                Some(Search::Nothing) => {}
+                end => return end,
+            }
+        }
+        self.look([directory, b"/", name].concat(), rule, tried)
     }
 
     /// Tries one path; `None` when an error ends the list.
@@ -358,6 +373,16 @@ impl<'a> Glibc<'a> {
         }
     }
 
+    /// Whether the cache names libraries for newer CPUs, which may not exist any more.
+    pub(crate) fn cache_knows_newer(&self) -> bool {
+        *self.process.files.cached_hwcaps(|| crate::elf::contains(self.cache, b"/glibc-hwcaps/"))
+    }
+
+    /// How many levels above the baseline the CPU has.
+    pub(crate) fn level(&self) -> usize {
+        self.level
+    }
+
     /// What glibc does on this architecture.
     pub(crate) fn facts(&self) -> &'static GlibcFacts {
         &self.process.files.arch.facts().glibc
@@ -391,7 +416,13 @@ impl<'a> Glibc<'a> {
             return None;
         };
         let hit = cache.find(name);
-        let Some(path) = hit.plain.or(hit.newer) else {
+        // What the CPU has no use for is not looked at; the baseline is verified as if there were nothing else to find.
+        let of_level = |level: &str| {
+            let part = [b"/glibc-hwcaps/", level.as_bytes(), b"/"].concat();
+            hit.newer.iter().find(|path| crate::elf::contains(path, &part)).copied()
+        };
+        let newer = self.facts().hwcaps.iter().take(self.level).rev().find_map(|level| of_level(level));
+        let Some(path) = newer.or(hit.plain).or(hit.newer.first().copied()) else {
             let detail = format!("{UNKNOWN} among {}", cache.len());
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail });
             return None;

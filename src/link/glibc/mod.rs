@@ -11,3 +11,5 @@ pub mod findings;
 pub mod symbols;
 
 pub mod notes;
+
+pub mod levels;

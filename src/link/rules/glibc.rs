@@ -205,6 +205,35 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
         case("what ld.so.preload does not find is ignored", {
             tree(&app(&[])).text("/etc/ld.so.preload", 0o644, "# comment\n/absent.so\n")
         }),
+        case(
+            "the variant for x86-64-v2 is empty",
+            one().elf("/lib/liba.so", &library()).text(&debian("glibc-hwcaps/x86-64-v2/liba.so"), 0o644, ""),
+        ),
+        case(
+            "the variant for x86-64-v2 is good",
+            one().elf(&debian("glibc-hwcaps/x86-64-v2/liba.so"), &library()).elf(&debian("liba.so"), &library()),
+        ),
+        case("the variant for x86-64-v2 needs a library that is absent", {
+            one()
+                .elf(&debian("liba.so"), &library())
+                .elf(&debian("glibc-hwcaps/x86-64-v2/liba.so"), &needing("liba.so", "libxx.so"))
+        }),
+        case("the variant for x86-64-v2 lacks a function", {
+            let defines = Forge { defines: vec!["a".into()], ..library() };
+            tree(&now(Forge { calls: vec!["a".into()], ..app(&["liba.so"]) }))
+                .elf(&debian("liba.so"), &defines)
+                .elf(&debian("glibc-hwcaps/x86-64-v2/liba.so"), &library())
+        }),
+        case("the variant for x86-64-v2 below a RUNPATH is empty", {
+            tree(&with_runpath("/opt")).elf("/opt/liba.so", &library()).text(
+                "/opt/glibc-hwcaps/x86-64-v2/liba.so",
+                0o644,
+                "",
+            )
+        }),
+        case("the variant for x86-64-v2 in a later directory is not looked at", {
+            one().elf(&debian("liba.so"), &library()).text("/usr/lib/glibc-hwcaps/x86-64-v2/liba.so", 0o644, "")
+        }),
         case("a library for newer CPUs only", one().elf(&debian("glibc-hwcaps/x86-64-v2/liba.so"), &library())),
         case("a cache that is damaged is ignored", {
             one().elf("/lib/liba.so", &library()).text("/etc/ld.so.cache", 0o644, "glibc-ld.so.cache1.1 and no more")
