@@ -36,8 +36,8 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     archs.sort_by_key(|arch| Some(*arch) != here);
     for arch in archs {
         for method in Method::ALL {
-            let room = folder.join(format!("room-{}-{}", arch.facts().oci, method.word()));
-            let result = greet(&folder.join(arch.facts().oci), &room, arch, method, &machine);
+            let private = folder.join(format!("private-{}-{}", arch.facts().oci, method.word()));
+            let result = greet(&folder.join(arch.facts().oci), &private, arch, method, &machine);
             abilities.push(Ability { method, platform: Platform::new(arch).to_string(), result });
         }
     }
@@ -53,9 +53,9 @@ pub fn run(global: &Global, console: &Console) -> Result<ExitCode, CliError> {
 }
 
 /// Runs the example's program, which is part of this one, with one method.
-fn greet(root: &Path, room: &Path, arch: Arch, method: Method, machine: &Machine) -> Result<(), String> {
+fn greet(root: &Path, private: &Path, arch: Arch, method: Method, machine: &Machine) -> Result<(), String> {
     probe(method).map_err(|refusal| refusal.reason)?;
-    fs::create_dir(room).map_err(|error| error.to_string())?;
+    fs::create_dir(private).map_err(|error| error.to_string())?;
     let tree = scan(root, &ScanOptions { xattrs: false, ..ScanOptions::ALL }).map_err(|error| error.to_string())?.tree;
     let trial = Trial {
         tree: &tree,
@@ -70,7 +70,7 @@ fn greet(root: &Path, room: &Path, arch: Arch, method: Method, machine: &Machine
         network: false,
         machine,
     };
-    match attempt(&trial, room) {
+    match attempt(&trial, private) {
         Ok(outcome) if outcome.ended == Ended::Status(0) && !outcome.output.is_empty() => Ok(()),
         Ok(outcome) => Err(format!("a program {}", render::trial::ended(&outcome.ended))),
         Err(error) => Err(match error {

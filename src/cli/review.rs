@@ -42,7 +42,7 @@ pub fn review(ready: &mut Ready<'_>, check: &BundleCheck, trusted: bool, console
 /// Packs the programs of one platform.
 fn pack(
     candidate: &Candidate<'_>,
-    room: &Path,
+    private: &Path,
     check: &BundleCheck,
     packed: &mut Vec<(Platform, ImagePath, Content)>,
 ) -> Result<(), CliError> {
@@ -52,8 +52,8 @@ fn pack(
             "install it (Debian: upx-ucl), name it with --upx, or leave out --compress",
         )
     })?;
-    let (plain, small) = (room.join("plain"), room.join("packed"));
-    let output = |error| CliError::Output(room.display().to_string(), error);
+    let (plain, small) = (private.join("plain"), private.join("packed"));
+    let output = |error| CliError::Output(private.display().to_string(), error);
     for program in candidate.programs {
         let Ok(found) = candidate.tree.resolve(&ImagePath::root(), program.as_bytes(), Follow::Yes) else { continue };
         let Kind::File(content) = &candidate.tree.inode(found.id).kind else { continue };
@@ -88,13 +88,13 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console
     let mut tree = candidate.tree.clone();
     let command = command(&mut tree, candidate.programs, check)?;
     let machine = request::machine();
-    let room = ready.scratch_folder();
+    let private = ready.scratch_folder();
     let trial = Trial {
         command,
         tree: &tree,
         platform: candidate.platform,
         settings: candidate.settings.clone(),
-        input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), &room)?),
+        input: Some(input(check.test_stdin.as_deref().unwrap_or_default(), &private)?),
         catch: Some(OUTPUT_MAX),
         limit: Some(LIMIT),
         methods: &Method::ALL,
@@ -102,7 +102,7 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console
         network: false,
         machine: &machine,
     };
-    let outcome = attempt(&trial, &room).map_err(BuildError::Trial)?;
+    let outcome = attempt(&trial, &private).map_err(BuildError::Trial)?;
     console.say(&render::trial::human(&outcome));
     let said = String::from_utf8_lossy(&outcome.output);
     let problem = match (&outcome.ended, &check.test_stdout) {
@@ -158,8 +158,8 @@ fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), CliError> {
 }
 
 /// A file that gives a text to the test.
-fn input(text: &str, room: &Path) -> Result<File, CliError> {
-    let path = room.join("stdin");
+fn input(text: &str, private: &Path) -> Result<File, CliError> {
+    let path = private.join("stdin");
     let write = || {
         let mut file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
         file.write_all(text.as_bytes())?;

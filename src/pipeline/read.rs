@@ -97,7 +97,7 @@ pub fn verify(
     policy: &Policy,
     progress: &dyn Progress,
 ) -> Result<Vec<Verdict>, BuildError> {
-    let judge = |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose| {
+    let verify_tree = |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose| {
         progress.step(Step::new(Action::Verify).of(platform));
         let subject = Subject { tree, platform, settings, purpose, policy };
         Ok(Verdict { platform: platform.clone(), verification: link::verify(&subject)? })
@@ -107,15 +107,15 @@ pub fn verify(
             .iter()
             .map(|(image, tree)| {
                 let platform = known(image)?;
-                judge(tree, platform, Some(&image.configuration.settings()), Purpose::Container)
+                verify_tree(tree, platform, Some(&image.configuration.settings()), Purpose::Container)
             })
             .collect(),
         PlaceContents::Root(tree) => {
-            wanted.iter().map(|platform| judge(tree, platform, None, Purpose::Plain)).collect()
+            wanted.iter().map(|platform| verify_tree(tree, platform, None, Purpose::Plain)).collect()
         }
         PlaceContents::Initramfs(tree) => {
             let purpose = || Purpose::Initramfs { init: init.clone() };
-            wanted.iter().map(|platform| judge(tree, platform, None, purpose())).collect()
+            wanted.iter().map(|platform| verify_tree(tree, platform, None, purpose())).collect()
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Try<'a> {
     pub machine: &'a Machine,
 }
 
-/// Reads the place and runs the command. `room` is an existing folder of the caller's own for a copy of the tree; the
+/// Reads the place and runs the command. `folder` is an existing folder of the caller's own for a copy of the tree; the
 /// caller removes it.
 ///
 /// **The calling process must have one thread**: it forks.
@@ -55,7 +55,7 @@ pub struct Try<'a> {
 pub fn try_out(
     asked: Try<'_>,
     scratch: &Scratch,
-    room: &Path,
+    folder: &Path,
     progress: &dyn Progress,
 ) -> Result<TrialOutcome, BuildError> {
     let (platform, image, tree) = choose(&asked, scratch, progress)?;
@@ -79,7 +79,7 @@ pub fn try_out(
         network: asked.network,
         machine: asked.machine,
     };
-    Ok(attempt(&trial, room)?)
+    Ok(attempt(&trial, folder)?)
 }
 
 /// Reads the one platform that is to be run.

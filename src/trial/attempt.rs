@@ -67,14 +67,14 @@ impl TrialOutcome {
     }
 }
 
-/// Runs the command with the strongest method that this machine allows. `room` is an existing folder of the caller's own,
+/// Runs the command with the strongest method that this machine allows. `folder` is an existing folder of the caller's own,
 /// who also removes it; copies of the tree are made in it.
 ///
 /// **The calling process must have one thread**: it forks.
 ///
 /// # Errors
 /// When no method can be used, or the tree cannot be copied. A command that fails, or cannot be started, is an outcome.
-pub fn attempt(trial: &Trial<'_>, room: &Path) -> Result<TrialOutcome, TrialError> {
+pub fn attempt(trial: &Trial<'_>, folder: &Path) -> Result<TrialOutcome, TrialError> {
     let ready = Ready::new(trial.tree, trial.platform, &trial.settings, &trial.command, trial.machine, trial.network)?;
     let (mut refused, mut only_trusted) = (Vec::new(), Vec::new());
     for &method in trial.methods {
@@ -86,7 +86,7 @@ pub fn attempt(trial: &Trial<'_>, room: &Path) -> Result<TrialOutcome, TrialErro
             refused.push(refusal);
             continue;
         }
-        let copied = room.join(method.word());
+        let copied = folder.join(method.word());
         let (notes, launch) = match method {
             Method::Namespace | Method::Chroot => {
                 let notes = copy::whole(trial.tree, &copied, ready.owner(method))?;
