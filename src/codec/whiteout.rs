@@ -20,8 +20,10 @@ pub enum Meaning {
     Whiteout(Name),
     /// All entries below are gone.
     Opaque,
-    /// A name that engines keep for themselves (`.wh..wh.plnk`, a bare `.wh.`): it means nothing here.
+    /// A name that engines keep for themselves (`.wh..wh.plnk`): it means nothing here.
     Reserved,
+    /// A bare `.wh.`, which no engine unpacks.
+    Nameless,
 }
 
 /// What `name` means in a layer.
@@ -30,7 +32,7 @@ pub fn meaning(name: &Name) -> Meaning {
         None => Meaning::Entry,
         Some(_) if name.as_bytes() == OPAQUE => Meaning::Opaque,
         Some(hidden) if hidden.starts_with(PREFIX) => Meaning::Reserved,
-        Some(hidden) => Name::new(hidden).map_or(Meaning::Reserved, Meaning::Whiteout),
+        Some(hidden) => Name::new(hidden).map_or(Meaning::Nameless, Meaning::Whiteout),
     }
 }
 
@@ -50,7 +52,7 @@ mod tests {
         assert_eq!(meaning(&name(".wh.a")), Meaning::Whiteout(name("a")));
         assert_eq!(meaning(&name(".wh..wh..opq")), Meaning::Opaque);
         assert_eq!(meaning(&name(".wh..wh.plnk")), Meaning::Reserved);
-        assert_eq!(meaning(&name(".wh.")), Meaning::Reserved);
+        assert_eq!(meaning(&name(".wh.")), Meaning::Nameless);
         assert_eq!(of(&name("a")), Some(name(".wh.a")));
         assert_eq!(of(&name(&"a".repeat(252))), None);
     }

@@ -4,14 +4,16 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::error::StoreError;
+use super::merge::{Noticed, put_over};
 use super::model::PlatformImage;
 use super::store::{Blob, Blobs};
 use crate::codec::compress;
-use crate::codec::tar::{self, TarError, Whiteouts};
+use crate::codec::tar::{self, TarError};
 use crate::codec::{Scratch, ScratchError};
 use crate::digest::{Digest, Digesting};
 use crate::failure::{Failure, FailureKind, passing_on};
 use crate::progress::{Progress, Reporting};
+use crate::report::Finding;
 use crate::tree::{Backing, Metadata, Mode, Tree};
 
 /// Why layers cannot be merged.
@@ -57,7 +59,16 @@ impl Failure for FlattenError {
     }
 }
 
-/// Merges the layers of an image, base first, with whiteouts applied. Contents stay in scratch files. `progress` receives
+/// The layers of an image as one tree.
+#[derive(Clone, Debug)]
+pub struct Flattened {
+    /// What a container of the image sees in docker and podman.
+    pub tree: Tree,
+    /// What engines refuse of the layers, and where a layer hides what its maker may not want to hide.
+    pub findings: Vec<Finding>,
+}
+
+/// Merges the layers of an image, base first, as engines do. Contents stay in scratch files. `progress` receives
 /// how many bytes of the layers were read.
 ///
 /// # Errors
@@ -67,7 +78,8 @@ pub fn flatten(
     blobs: &dyn Blobs,
     scratch: &Scratch,
     progress: &dyn Progress,
-) -> Result<Tree, FlattenError> {
+) -> Result<Flattened, FlattenError> {
+    let mut noticed = Noticed::default();
     let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
     for (descriptor, diff_id) in image.manifest.layers().iter().zip(image.configuration.diff_ids()) {
         let name = format!("layer {}", descriptor.digest());
@@ -89,8 +101,9 @@ pub fn flatten(
         if found != diff_id {
             return Err(FlattenError::DiffId { layer: name, expected: diff_id, found });
         }
-        tar::apply(&mut tree, &Arc::new(Backing::new(file.into_file(), name.clone())), &name, Whiteouts::Apply)
-            .map_err(FlattenError::Tar)?;
+        let backing = Arc::new(Backing::new(file.into_file(), name.clone()));
+        let layer = tar::read_layer(&backing, &name, &tree).map_err(FlattenError::Tar)?;
+        put_over(&mut tree, layer, &name, &mut noticed);
     }
-    Ok(tree)
+    Ok(Flattened { tree, findings: noticed.findings(&image.platform) })
 }

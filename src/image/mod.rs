@@ -8,6 +8,8 @@ mod model;
 mod store;
 
 mod cache;
+mod merge;
+
 mod flatten;
 mod plan;
 
@@ -22,8 +24,8 @@ mod assemble;
 pub(crate) use assemble::{Assembled, assemble, combine};
 pub use cache::Cache;
 pub use error::StoreError;
-pub use flatten::FlattenError;
 pub(crate) use flatten::flatten;
+pub use flatten::{FlattenError, Flattened};
 pub(crate) use layer::LayerWriter;
 pub use layer::{Layer, LayerError, LayerOptions};
 pub use model::{Finished, Image, PlatformImage};

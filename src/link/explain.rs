@@ -2,7 +2,7 @@
 
 use crate::report::Code;
 
-use super::{glibc, init, kernel, lookup, musl, process, script, verify};
+use super::{glibc, init, kernel, layers, lookup, musl, process, script, verify};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +55,9 @@ pub const CODES: &[Explanation] = pages! {
     kernel::exec::INTERP_NOT_EXECUTABLE => "interp-not-executable",
     kernel::exec::INTERP_RELATIVE => "interp-relative",
     kernel::exec::INTERP_WRONG_ARCH => "interp-wrong-arch",
+    layers::LAYER_DIRECTORY_MODE => "layer-directory-mode",
+    layers::LAYER_HIDES_LINK => "layer-hides-link",
+    layers::LAYER_REFUSED => "layer-refused",
     verify::whole::LD_CACHE_EMPTY => "ld-cache-empty",
     process::LIB_BLOCKED => "lib-blocked",
     process::LIB_MISSING => "lib-missing",

@@ -223,7 +223,15 @@ mod tests {
     fn verified(sample: &Sample) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let purpose = Purpose::Initramfs { init: "/init".parse().unwrap() };
-        verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy }).unwrap()
+        verify(&Subject {
+            tree: &sample.tree,
+            platform: &platform,
+            settings: None,
+            purpose,
+            policy: &policy,
+            found: &[],
+        })
+        .unwrap()
     }
 
     /// An initramfs with the directories that it needs.
@@ -320,6 +328,7 @@ mod tests {
             settings: None,
             purpose: Purpose::Part,
             policy: &policy,
+            found: &[],
         };
         assert_eq!(verify(&subject).unwrap().report.findings, whole);
     }

@@ -17,6 +17,7 @@
 //!   about its first line only: what is wrong with its interpreter is found at the interpreter.
 //! - The configured user counts for what the image names; other programs are checked as if root started them.
 
+mod layers;
 mod severity;
 
 mod draft;
@@ -64,6 +65,7 @@ pub use description::{Description, FileKind, Library, describe};
 pub use explain::{CODES, Explanation, explain};
 pub use files::HEAD as SCRIPT_HEAD;
 pub use glibc::ld_cache::ld_cache;
+pub use layers::{LAYER_DIRECTORY_MODE, LAYER_HIDES_LINK, LAYER_REFUSED};
 pub use needs::{Need, Needs, Role};
 pub use policy::{Allowance, Baseline, Libc, Policy};
 pub use script::first_line::{FirstLine, SCRIPTS_MAX};

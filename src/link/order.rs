@@ -11,7 +11,7 @@ const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 fn verified(sample: &Sample) -> Verification {
     let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
     let purpose = Purpose::Plain;
-    verify(&Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy }).unwrap()
+    verify(&Subject::new(&sample.tree, &platform, purpose, &policy)).unwrap()
 }
 
 fn needing(names: &[&str]) -> Forge {

@@ -6,7 +6,7 @@ use crate::elf::Linkage;
 use crate::oci::Settings;
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::report::Report;
+use crate::report::{Finding, Report};
 use crate::tree::Tree;
 
 use super::policy::{Libc, Policy};
@@ -26,12 +26,14 @@ pub struct Subject<'a> {
     pub purpose: Purpose,
     /// What is asked for and accepted.
     pub policy: &'a Policy,
+    /// What was found before, when the tree was read. The policy may accept it.
+    pub found: &'a [Finding],
 }
 
 impl<'a> Subject<'a> {
     /// A tree for a platform, without settings.
     pub fn new(tree: &'a Tree, platform: &'a Platform, purpose: Purpose, policy: &'a Policy) -> Subject<'a> {
-        Subject { tree, platform, settings: None, purpose, policy }
+        Subject { tree, platform, settings: None, purpose, policy, found: &[] }
     }
 }
 

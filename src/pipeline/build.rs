@@ -132,7 +132,10 @@ fn verify(
     let verdicts = each(staged, order.layers.jobs, progress, |staged, progress| {
         let policy = order.policy(&staged.platform, staged.programs());
         let verify = |tree, settings, purpose| {
-            let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy };
+            // What engines refuse of the layers of a base, they refuse of what is put on it.
+            let found = staged.base.as_ref().filter(|_| purpose == Purpose::Container);
+            let found = found.map_or(&[][..], |base| &base.findings);
+            let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy, found };
             link::verify(&subject).map(|verification| Verdict { platform: staged.platform.clone(), verification })
         };
         let mut verdicts = Vec::new();

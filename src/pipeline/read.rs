@@ -3,12 +3,13 @@
 use super::error::BuildError;
 use crate::bundle;
 use crate::codec::Scratch;
-use crate::image::{self, Image, PlatformImage};
+use crate::image::{self, Flattened, Image, PlatformImage};
 use crate::link::{self, Policy, Purpose, Subject, Verification};
 use crate::oci::Settings;
 use crate::path::ImagePath;
 use crate::platform::{Arch, ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
+use crate::report::Finding;
 use crate::transport::{self, Opened, Place};
 use crate::tree::{Follow, Tree};
 
@@ -25,7 +26,7 @@ pub struct Verdict {
 #[expect(clippy::large_enum_variant, reason = "there is one for each place that was named")]
 pub enum PlaceContents {
     /// An image, and the tree of each platform that was asked for.
-    Image(Image, Vec<(PlatformImage, Tree)>),
+    Image(Image, Vec<(PlatformImage, Flattened)>),
     /// A root file system. It does not name its platform.
     Root(Tree),
     /// An initramfs. It does not name its platform.
@@ -36,7 +37,9 @@ impl PlaceContents {
     /// The trees, each with its image where it is one.
     pub fn trees(&self) -> Vec<(Option<&PlatformImage>, &Tree)> {
         match self {
-            PlaceContents::Image(_, platforms) => platforms.iter().map(|(image, tree)| (Some(image), tree)).collect(),
+            PlaceContents::Image(_, platforms) => {
+                platforms.iter().map(|(image, flattened)| (Some(image), &flattened.tree)).collect()
+            }
             PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => vec![(None, tree)],
         }
     }
@@ -97,25 +100,26 @@ pub fn verify(
     policy: &Policy,
     progress: &dyn Progress,
 ) -> Result<Vec<Verdict>, BuildError> {
-    let verify_tree = |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose| {
-        progress.step(Step::new(Action::Verify).of(platform));
-        let subject = Subject { tree, platform, settings, purpose, policy };
-        Ok(Verdict { platform: platform.clone(), verification: link::verify(&subject)? })
-    };
+    let verify_tree =
+        |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose, found: &[Finding]| {
+            progress.step(Step::new(Action::Verify).of(platform));
+            let subject = Subject { tree, platform, settings, purpose, policy, found };
+            Ok(Verdict { platform: platform.clone(), verification: link::verify(&subject)? })
+        };
     match seen {
         PlaceContents::Image(_, platforms) => platforms
             .iter()
-            .map(|(image, tree)| {
+            .map(|(image, Flattened { tree, findings })| {
                 let platform = known(image)?;
-                verify_tree(tree, platform, Some(&image.configuration.settings()), Purpose::Container)
+                verify_tree(tree, platform, Some(&image.configuration.settings()), Purpose::Container, findings)
             })
             .collect(),
         PlaceContents::Root(tree) => {
-            wanted.iter().map(|platform| verify_tree(tree, platform, None, Purpose::Plain)).collect()
+            wanted.iter().map(|platform| verify_tree(tree, platform, None, Purpose::Plain, &[])).collect()
         }
         PlaceContents::Initramfs(tree) => {
             let purpose = || Purpose::Initramfs { init: init.clone() };
-            wanted.iter().map(|platform| verify_tree(tree, platform, None, purpose())).collect()
+            wanted.iter().map(|platform| verify_tree(tree, platform, None, purpose(), &[])).collect()
         }
     }
 }

@@ -5,12 +5,13 @@ use super::error::BuildError;
 use super::order::Order;
 use crate::bundle::Reasons;
 use crate::codec::Scratch;
-use crate::image::{self, Blobs, PlatformImage};
+use crate::image::{self, Blobs, Flattened, PlatformImage};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::{ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
 use crate::recipe::{self, Output};
+use crate::report::Finding;
 use crate::stage;
 use crate::transport::{self, Opened, Place, TransportError};
 use crate::tree::Tree;
@@ -46,6 +47,8 @@ pub(super) struct Base {
     pub image: PlatformImage,
     pub blobs: Box<dyn Blobs>,
     pub tree: Tree,
+    /// What was found in its layers.
+    pub findings: Vec<Finding>,
 }
 
 /// Recipe and sources to the trees of one platform: one for each of `outputs`.
@@ -145,6 +148,6 @@ fn open_base(
     let wanted = image.platforms.into_iter().find(|image| image.platform.serves(platform));
     let image = wanted.ok_or_else(|| BuildError::NoPlatform { place: text, wanted: vec![platform.clone()], found })?;
     progress.event(Event::Total(image.layers_size()));
-    let tree = image::flatten(&image, &*blobs, scratch, progress)?;
-    Ok(Base { image, blobs, tree })
+    let Flattened { tree, findings } = image::flatten(&image, &*blobs, scratch, progress)?;
+    Ok(Base { image, blobs, tree, findings })
 }

@@ -97,8 +97,8 @@ fn choose(
     match seen? {
         PlaceContents::Image(_, platforms) => {
             let first = platforms.into_iter().next();
-            let (image, tree) = first.ok_or_else(|| BuildError::NoImage(asked.place.to_string()))?;
-            Ok((known(&image)?.clone(), Some(image), tree))
+            let (image, flattened) = first.ok_or_else(|| BuildError::NoImage(asked.place.to_string()))?;
+            Ok((known(&image)?.clone(), Some(image), flattened.tree))
         }
         PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => {
             let platform = wanted.into_iter().next();

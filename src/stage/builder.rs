@@ -138,6 +138,8 @@ pub(crate) enum Found {
 pub(crate) fn check_name(path: &ImagePath, name: &Name) -> Result<(), InsertError> {
     match whiteout::meaning(name) {
         Meaning::Entry => Ok(()),
-        Meaning::Whiteout(_) | Meaning::Opaque | Meaning::Reserved => Err(InsertError::WhiteoutName(path.clone())),
+        Meaning::Whiteout(_) | Meaning::Opaque | Meaning::Reserved | Meaning::Nameless => {
+            Err(InsertError::WhiteoutName(path.clone()))
+        }
     }
 }

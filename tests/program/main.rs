@@ -30,4 +30,5 @@ mod readme;
 mod refusal;
 mod schema;
 mod scratch_binary;
+mod stacks;
 mod trial;

@@ -15,11 +15,14 @@ mod format;
 mod entries;
 mod writer;
 
+mod layer;
+
 mod unpack;
 
 pub(crate) use entries::{TarEntries, TarKind};
 pub(crate) use format::{begins_archive, padding};
+pub(crate) use layer::{FaultPaths, LayerFault, LayerMarks, LayerTree};
 pub use unpack::TarError;
-pub(crate) use unpack::{Whiteouts, apply, read_tar, read_tar_file};
+pub(crate) use unpack::{read_layer, read_tar, read_tar_file};
 pub use writer::{Body, header};
 pub(crate) use writer::{END, member_header};

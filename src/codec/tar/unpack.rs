@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::entries::{TarEntries, TarEntry, TarKind};
+use super::layer::{LayerFault, LayerMarks, LayerTree, cleaned};
 use crate::codec::budget::Budget;
 use crate::codec::compress::{self, Form};
 use crate::codec::scratch::{Scratch, ScratchError};
@@ -21,15 +22,6 @@ use crate::tree::{Backing, Content, DirectoryId, Follow, Inode, Kind, Metadata, 
 
 /// What a directory without contents takes, in bytes.
 const PER_DIRECTORY: usize = 200;
-
-/// What names that begin with `.wh.` are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whiteouts {
-    /// Deletions: the archive is a layer over the tree.
-    Apply,
-    /// A mistake: the archive is a root file system.
-    Refuse,
-}
 
 /// Why an archive cannot be read. Each names the archive.
 #[derive(Debug, thiserror::Error)]
@@ -117,64 +109,67 @@ fn read_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress)
             Backing::new(plain.into_file(), name)
         }
     };
-    // A tar without an entry for the root still has one.
-    let mut tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
-    apply(&mut tree, &Arc::new(backing), name, Whiteouts::Refuse)?;
-    Ok(tree)
+    unpack_root(&Arc::new(backing), name)
 }
 
-/// Applies a plain tar to a tree, as extracting it there would.
+/// Unpacks a plain tar as a root file system.
+fn unpack_root(backing: &Arc<Backing>, name: &str) -> Result<Tree, TarError> {
+    // A tar without an entry for the root still has one.
+    let mut unpack = Unpack::new(backing, name, None);
+    unpack.all()?;
+    Ok(unpack.tree)
+}
+
+/// Unpacks a plain tar as a layer. `below` is what the layers below make, for hard links that lead there.
 ///
 /// # Errors
-/// When the archive is damaged or an entry cannot be placed. The tree is then half changed: throw it away.
-pub fn apply(tree: &mut Tree, backing: &Arc<Backing>, name: &str, whiteouts: Whiteouts) -> Result<(), TarError> {
-    let fail = |error| TarError::Io(name.to_string(), error);
-    let size = backing.file().metadata().map_err(fail)?.len();
-    let mut unpack = Unpack { tree, backing, archive: name, whiteouts, budget: Budget::of_entries() };
-    if whiteouts == Whiteouts::Apply {
-        // Deletions speak of the layers below only, so all of them come first, wherever they stand in the archive.
-        for entry in TarEntries::new(backing.file(), size) {
-            unpack.delete(&entry.map_err(fail)?)?;
-        }
-    }
-    for entry in TarEntries::new(backing.file(), size) {
-        unpack.entry(entry.map_err(fail)?)?;
-    }
-    Ok(())
+/// When the archive is damaged or an entry cannot be placed.
+pub fn read_layer(backing: &Arc<Backing>, name: &str, below: &Tree) -> Result<LayerTree, TarError> {
+    let mut unpack = Unpack::new(backing, name, Some(Layer { below, marks: LayerMarks::default() }));
+    let root = *unpack.tree.root();
+    unpack.layer.iter_mut().for_each(|layer| layer.marks.implied.extend([root]));
+    unpack.all()?;
+    let mut marks = unpack.layer.map(|layer| layer.marks).unwrap_or_default();
+    marks.find_twice(backing).map_err(|error| TarError::Io(name.to_string(), error))?;
+    Ok(LayerTree { tree: unpack.tree, marks })
 }
 
 struct Unpack<'a> {
-    tree: &'a mut Tree,
+    tree: Tree,
     backing: &'a Arc<Backing>,
     archive: &'a str,
-    whiteouts: Whiteouts,
+    /// Where the archive is a layer.
+    layer: Option<Layer<'a>>,
     /// What directories that no entry names may still take.
     budget: Budget,
 }
 
-impl Unpack<'_> {
-    fn path(&self, name: &[u8]) -> Result<ImagePath, TarError> {
-        ImagePath::parse(name).map_err(|error| TarError::Name(self.archive.to_string(), error))
+struct Layer<'a> {
+    below: &'a Tree,
+    marks: LayerMarks,
+}
+
+impl<'a> Unpack<'a> {
+    fn new(backing: &'a Arc<Backing>, archive: &'a str, layer: Option<Layer<'a>>) -> Unpack<'a> {
+        let tree = Tree::new(Metadata::new(Mode::DIRECTORY, 0));
+        Unpack { tree, backing, archive, layer, budget: Budget::of_entries() }
     }
 
-    fn delete(&mut self, entry: &TarEntry) -> Result<(), TarError> {
-        let path = self.path(&entry.name)?;
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        let meaning = whiteout::meaning(&name);
-        if matches!(meaning, Meaning::Entry | Meaning::Reserved) {
-            return Ok(());
-        }
-        // A deletion in a directory that is not there deletes nothing.
-        let parent = self.tree.resolve(&ImagePath::root(), parent.as_bytes(), Follow::Yes).ok();
-        let Some(parent) = parent.and_then(|found| self.tree.directory(found.id)) else { return Ok(()) };
-        match meaning {
-            Meaning::Whiteout(hidden) => {
-                self.tree.remove(parent, hidden.as_bytes());
-            }
-            Meaning::Opaque => self.tree.clear(parent),
-            Meaning::Entry | Meaning::Reserved => {}
+    fn all(&mut self) -> Result<(), TarError> {
+        let fail = |error| TarError::Io(self.archive.to_string(), error);
+        let backing = self.backing.clone();
+        let size = backing.file().metadata().map_err(fail)?.len();
+        for entry in TarEntries::new(backing.file(), size) {
+            let entry = entry.map_err(|error| TarError::Io(self.archive.to_string(), error))?;
+            self.entry(entry)?;
         }
         Ok(())
+    }
+
+    fn path(&self, name: &[u8]) -> Result<ImagePath, TarError> {
+        let cleaned = self.layer.as_ref().and_then(|_| cleaned(name));
+        ImagePath::parse(cleaned.as_deref().unwrap_or(name))
+            .map_err(|error| TarError::Name(self.archive.to_string(), error))
     }
 
     fn entry(&mut self, entry: TarEntry) -> Result<(), TarError> {
@@ -182,17 +177,21 @@ impl Unpack<'_> {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             if matches!(entry.kind, TarKind::Directory) {
                 let root = self.tree.root();
+                if let Some(layer) = &mut self.layer {
+                    layer.marks.implied.remove(&*root);
+                }
                 *self.tree.meta_mut(root) = entry.meta;
             }
             return Ok(());
         };
-        if whiteout::meaning(&name) != Meaning::Entry {
-            return match self.whiteouts {
-                Whiteouts::Apply => Ok(()),
-                Whiteouts::Refuse => Err(TarError::WhiteoutName(self.archive.to_string(), path.to_string())),
-            };
+        match whiteout::meaning(&name) {
+            Meaning::Entry => {}
+            meaning => return self.whiteout(&parent, &path, meaning),
         }
         let directory = self.parent(&parent, &path)?;
+        if let Some(layer) = &mut self.layer {
+            layer.marks.entry(&self.tree, directory, &name);
+        }
         let kind = match entry.kind {
             TarKind::Directory => {
                 self.directory(directory, name, entry.meta);
@@ -209,6 +208,23 @@ impl Unpack<'_> {
         Ok(())
     }
 
+    /// A name that speaks of the layers below.
+    fn whiteout(&mut self, parent: &ImagePath, path: &ImagePath, meaning: Meaning) -> Result<(), TarError> {
+        if self.layer.is_none() {
+            return Err(TarError::WhiteoutName(self.archive.to_string(), path.to_string()));
+        }
+        let directory = self.parent(parent, path)?;
+        let Some(Layer { marks, .. }) = &mut self.layer else { return Ok(()) };
+        match meaning {
+            Meaning::Whiteout(hidden) => marks.whiteout(&self.tree, directory, hidden, path),
+            // overlayfs has no opaque root.
+            Meaning::Opaque if directory != self.tree.root() => marks.opaque.extend([directory]),
+            Meaning::Nameless => marks.fault(LayerFault::NamelessWhiteout, path),
+            Meaning::Opaque | Meaning::Reserved | Meaning::Entry => {}
+        }
+        Ok(())
+    }
+
     /// The directory that a new entry belongs into, made where it is missing: as engines make it, 0755 of root.
     fn parent(&mut self, parent: &ImagePath, path: &ImagePath) -> Result<DirectoryId, TarError> {
         let destination = self
@@ -219,8 +235,17 @@ impl Unpack<'_> {
             let fault = format!("too many directories that are not entries of their own: {path}");
             return Err(TarError::Io(self.archive.to_string(), io::Error::new(io::ErrorKind::InvalidData, fault)));
         }
+        if let (Some(layer), Some(first)) = (&mut self.layer, destination.missing.first())
+            && leads_to_missing(&self.tree, parent, destination.missing.len(), first)
+        {
+            layer.marks.fault(LayerFault::ThroughLink, path);
+        }
         Ok(destination.missing.into_iter().fold(destination.directory, |directory, name| {
-            self.tree.insert_directory(directory, name, Metadata::new(Mode::DIRECTORY, 0))
+            let id = self.tree.insert_directory(directory, name.clone(), Metadata::new(Mode::DIRECTORY, 0));
+            if let Some(layer) = &mut self.layer {
+                layer.marks.implied(&self.tree, directory, &name, path);
+            }
+            id
         }))
     }
 
@@ -242,13 +267,37 @@ impl Unpack<'_> {
     ) -> Result<(), TarError> {
         let missing = || TarError::Hardlink(self.archive.to_string(), path.to_string(), display_bytes(target));
         let target_path = self.path(target)?;
-        let found = self.tree.resolve(&ImagePath::root(), target_path.as_bytes(), Follow::No).map_err(|_| missing())?;
-        if self.tree.inode(found.id).is_directory() {
-            return Err(missing());
+        let resolve = |tree: &Tree| tree.resolve(&ImagePath::root(), target_path.as_bytes(), Follow::No);
+        match (resolve(&self.tree), &mut self.layer) {
+            (Ok(found), _) if !self.tree.inode(found.id).is_directory() => self.tree.link(directory, name, found.id),
+            (Err(_), Some(layer)) => {
+                let found = resolve(layer.below).map_err(|_| missing())?;
+                let inode = layer.below.inode(found.id).clone();
+                if inode.is_directory() {
+                    return Err(missing());
+                }
+                // No engine has the file at hand here. What others would make of it is a file of the same contents.
+                layer.marks.fault(LayerFault::HardLinkBelow, path);
+                self.tree.insert(directory, name, inode);
+            }
+            (Ok(_) | Err(_), _) => return Err(missing()),
         }
-        self.tree.link(directory, name, found.id);
         Ok(())
     }
+}
+
+/// Whether the first of the missing directories of a path is missing at the end of a link, not of the path itself.
+fn leads_to_missing(tree: &Tree, path: &ImagePath, missing: usize, first: &Name) -> bool {
+    let names: Vec<&[u8]> = path.components().collect();
+    let Some(there) = names.len().checked_sub(missing) else { return true };
+    let mut above = Vec::new();
+    for name in &names[..there] {
+        above.push(b'/');
+        above.extend_from_slice(name);
+    }
+    above.push(b'/');
+    let found = tree.resolve(&ImagePath::root(), &above, Follow::Yes);
+    names[there] != first.as_bytes() || !found.is_ok_and(|found| tree.child(found.id, names[there]).is_none())
 }
 
 #[cfg(test)]
@@ -286,9 +335,9 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn apply_lines(tree: &mut Tree, lines: &[&str], whiteouts: Whiteouts) -> Result<(), String> {
+    fn root_of(lines: &[&str]) -> Result<Tree, String> {
         let backing = Arc::new(Backing::new(archive(lines), "x.tar"));
-        apply(tree, &backing, "x.tar", whiteouts).map_err(|error| error.to_string())
+        unpack_root(&backing, "x.tar").map_err(|error| error.to_string())
     }
 
     fn listing(tree: &Tree) -> Vec<String> {
@@ -304,15 +353,10 @@ mod tests {
             .collect()
     }
 
-    fn empty() -> Tree {
-        Tree::new(Metadata::new(Mode::DIRECTORY, 0))
-    }
-
     #[test]
     fn links_among_parents_are_followed_inside_the_root() {
-        let mut tree = empty();
         let lines = ["usr/", "usr/lib/", "lib -> /usr/lib", "lib/x=1", "up -> ../../..", "up/etc/y=2", "hard => lib/x"];
-        apply_lines(&mut tree, &lines, Whiteouts::Refuse).unwrap();
+        let tree = root_of(&lines).unwrap();
         assert_eq!(
             listing(&tree),
             ["/etc", "/etc/y=2", "/hard=1", "/lib -> /usr/lib", "/up -> ../../..", "/usr", "/usr/lib", "/usr/lib/x=1"]
@@ -320,17 +364,8 @@ mod tests {
     }
 
     #[test]
-    fn whiteouts_speak_of_the_layers_below_only() {
-        let mut tree = empty();
-        apply_lines(&mut tree, &["a/", "a/old=1", "b/", "b/gone=1", "b/stays=1", "c=1"], Whiteouts::Apply).unwrap();
-        let lines = ["a/new=2", "a/.wh..wh..opq=", "b/.wh.gone=", "c/", "c/d=1", ".wh.nothing=", ".wh.c="];
-        apply_lines(&mut tree, &lines, Whiteouts::Apply).unwrap();
-        assert_eq!(listing(&tree), ["/a", "/a/new=2", "/b", "/b/stays=1", "/c", "/c/d=1"]);
-    }
-
-    #[test]
     fn hostile_and_mistaken_archives_are_refused_by_name() {
-        let refused = |lines: &[&str]| apply_lines(&mut empty(), lines, Whiteouts::Refuse).unwrap_err();
+        let refused = |lines: &[&str]| root_of(lines).unwrap_err();
         assert_eq!(
             refused(&["../x=1"]),
             "cannot read x.tar: an entry has a bad name: `..` is not allowed in a path in an image: ../x"

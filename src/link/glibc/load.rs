@@ -491,6 +491,7 @@ mod tests {
             settings: Some(&settings),
             purpose: Purpose::Container,
             policy: &policy,
+            found: &[],
         };
         verify(&subject)
             .unwrap()

@@ -88,6 +88,7 @@ mod tests {
             settings: None,
             purpose: Purpose::Plain,
             policy: &policy,
+            found: &[],
         };
         let findings = verify(&subject).unwrap().report.findings;
         findings.iter().map(|finding| format!("{} {}: {}", finding.severity, finding.code, finding.message)).collect()

@@ -518,6 +518,7 @@ mod tests {
             settings: Some(&settings),
             purpose: Purpose::Container,
             policy: &policy,
+            found: &[],
         };
         verify(&subject)
             .unwrap()
@@ -682,6 +683,7 @@ mod tests {
             settings: None,
             purpose: Purpose::Initramfs { init: "/init".parse().unwrap() },
             policy: &policy,
+            found: &[],
         };
         let found: Vec<&str> = verify(&subject).unwrap().report.findings.iter().map(|finding| finding.code.0).collect();
         assert_eq!(found, ["origin-needs-proc"], "the library itself is found in the default directories");

@@ -44,6 +44,7 @@ fn judge(case: &Case) -> Verification {
         settings: Some(&case.settings),
         purpose: Purpose::Container,
         policy: &policy,
+        found: &[],
     })
     .unwrap()
 }

@@ -127,7 +127,8 @@ mod tests {
     fn found(sample: &Sample) -> Vec<(&'static str, String, String)> {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         let purpose = Purpose::Plain;
-        let subject = Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy };
+        let subject =
+            Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy, found: &[] };
         let findings = verify(&subject).unwrap().report.findings;
         findings.into_iter().map(|one| (one.code.0, one.subject.to_string(), one.message)).collect()
     }

@@ -45,6 +45,9 @@ pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
         (path, subject.plain_finding(about, draft))
     };
     let mut findings: Vec<(ImagePath, Finding)> = drafts.into_iter().map(plain).collect();
+    findings.extend(subject.found.iter().map(|found| {
+        (ImagePath::parse(found.subject.as_str().as_bytes()).unwrap_or(ImagePath::root()), found.clone())
+    }));
     for (id, target, drafts) in targets {
         findings.extend(drafts.into_iter().map(|draft| (target.path.clone(), finding(&context, id, &target, draft))));
     }
@@ -127,6 +130,7 @@ mod tests {
             settings: Some(settings),
             purpose: Purpose::Container,
             policy,
+            found: &[],
         };
         verify(&subject).unwrap()
     }
@@ -348,6 +352,7 @@ mod tests {
             settings: Some(&settings),
             purpose: Purpose::Container,
             policy: &policy,
+            found: &[],
         };
         let before = verify(&subject).unwrap().report;
         assert_eq!(before.findings.len(), 2, "{before:#?}");
@@ -395,7 +400,14 @@ mod tests {
             }
             let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
             let purpose = Purpose::Container;
-            verify(&Subject { tree: &tree, platform: &platform, settings: Some(&settings), purpose, policy: &policy })
+            verify(&Subject {
+                tree: &tree,
+                platform: &platform,
+                settings: Some(&settings),
+                purpose,
+                policy: &policy,
+                found: &[],
+            })
         };
         assert_eq!(codes(&run(None).unwrap()), Vec::<&str>::new());
         for (name, _) in files {
@@ -454,6 +466,7 @@ mod tests {
             settings: None,
             purpose: Purpose::Plain,
             policy: &policy,
+            found: &[],
         };
         let result = verify(&subject).unwrap();
         assert_eq!(codes(&result), ["arm64-page-align"]);

@@ -228,6 +228,7 @@ mod tests {
             settings: None,
             purpose: Purpose::Plain,
             policy: &policy,
+            found: &[],
         };
         verify(&subject).unwrap()
     }
