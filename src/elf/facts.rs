@@ -2,7 +2,7 @@
 
 use goblin::container::{Container, Ctx, Endian};
 use goblin::elf::header::{ET_DYN, ET_EXEC};
-use goblin::elf::program_header::{PT_DYNAMIC, PT_GNU_PROPERTY, PT_INTERP, PT_LOAD, PT_NOTE};
+use goblin::elf::program_header::{PF_X, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE};
 use goblin::elf::{Elf, ProgramHeader};
 
 use serde::{Serialize, Serializer};
@@ -62,6 +62,8 @@ pub struct ElfFacts {
     pub dynamic: Option<Dynamic>,
     /// The note that Android's NDK leaves in C and C++ programs.
     pub android: Option<AndroidNote>,
+    /// Whether it asks for a stack that can be executed (PT_GNU_STACK).
+    pub executable_stack: bool,
     /// Whether the stub of the packer UPX stands after the headers: the real program is compressed.
     pub packed: bool,
     /// Which of the levels of its architecture ([`CpuLevels`](crate::platform::CpuLevels)) the file says it needs above the
@@ -189,6 +191,7 @@ impl ElfFacts {
             loads: Vec::new(),
             dynamic: None,
             android: None,
+            executable_stack: false,
             packed: false,
             isa_level: None,
             dlopen: Vec::new(),
@@ -223,6 +226,8 @@ impl ElfFacts {
         if let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) {
             self.interpreter = Interpreter::read(pages, header)?;
         }
+        let stack = headers.iter().rfind(|header| header.p_type == PT_GNU_STACK);
+        self.executable_stack = stack.is_some_and(|header| header.p_flags & PF_X != 0);
         // Both loaders take the last PT_DYNAMIC, and its address rather than its offset.
         if let Some(header) = headers.iter().rfind(|header| header.p_type == PT_DYNAMIC) {
             self.dynamic = Some(Dynamic::read(pages, &self.loads, header.p_vaddr)?);

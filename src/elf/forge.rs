@@ -50,6 +50,8 @@ pub(crate) struct Forge {
     /// What DT_VERSYM says of every defined symbol; 1 is the base version.
     pub version_of_defined: Option<u16>,
     pub align: u64,
+    /// Whether it asks for a stack that can be executed.
+    pub executable_stack: bool,
     /// Whether the segment cannot be executed.
     pub readable: bool,
     /// The table that begins in one PT_LOAD and ends in a second one, which follows it in memory.
@@ -134,7 +136,7 @@ impl Forge {
         let programs = usize::from(!self.interpreters.is_empty());
         let count =
             1 + self.interpreters.len() + usize::from(self.dynamic) + usize::from(self.note.is_some()) + programs;
-        let count = count + usize::from(self.split.is_some());
+        let count = count + usize::from(self.split.is_some()) + usize::from(self.executable_stack);
         let base = self.base();
         let mut out = vec![0; 64 + 56 * count];
         let mut headers: Vec<[u64; 7]> = Vec::new();
@@ -144,6 +146,9 @@ impl Forge {
             out.extend_from_slice(bytes);
             at
         };
+        if self.executable_stack {
+            headers.push([0x6474_e551 | 7 << 32, 0, 0, 0, 0, 0, 16]);
+        }
         for interpreter in &self.interpreters {
             let at = place(&mut out, interpreter);
             headers.push([

@@ -44,6 +44,7 @@ pub const CODES: &[Explanation] = pages! {
     script::first_line::ENV_COMMAND_MISSING => "env-command-missing",
     script::first_line::ENV_LOOP => "env-loop",
     script::first_line::ENV_SPLIT => "env-split",
+    verify::plugins::EXEC_STACK => "exec-stack",
     verify::whole::GCONV_MISSING => "gconv-missing",
     glibc::symbols::GLIBC_MIX => "glibc-mix",
     glibc::levels::HWCAPS_BROKEN => "hwcaps-broken",

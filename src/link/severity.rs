@@ -31,6 +31,7 @@ pub(super) const SEVERITIES: &[(&str, &[Severity], Elsewhere)] = &[
     ("env-command-missing", &[Error], Lower),
     ("env-loop", &[Error], Lower),
     ("env-split", &[Error], Lower),
+    ("exec-stack", &[Warning], Same),
     ("gconv-missing", &[Note], Same),
     ("glibc-mix", &[Error, Warning], Lower),
     ("hwcaps-broken", &[Error], Lower),

@@ -9,6 +9,7 @@ use crate::tree::{InodeId, Kind, WalkEntry};
 
 use crate::link::draft::Draft;
 use crate::link::files::Files;
+use crate::link::loader::LoaderKind;
 use crate::link::musl::load::is_reserved;
 use crate::link::policy::Libc;
 use crate::link::process::listed;
@@ -18,6 +19,9 @@ use super::programs::is_library_name;
 
 /// A library that no program loads by itself needs one that is nowhere.
 pub const PLUGIN_LIB_MISSING: Code = Code("plugin-lib-missing");
+
+/// A library that no program loads by itself asks for an executable stack, and this glibc refuses that to dlopen(3).
+pub const EXEC_STACK: Code = Code("exec-stack");
 
 /// Names that only Android has.
 const ANDROID: [&[u8]; 5] =
@@ -36,6 +40,8 @@ pub(crate) struct Plugins<'a> {
     known: &'a BTreeSet<InodeId>,
     musl: bool,
     glibc: bool,
+    /// Whether a loader of the tree is glibc's since 2.41.
+    refuses_stack: bool,
 }
 
 impl<'a> Plugins<'a> {
@@ -43,7 +49,11 @@ impl<'a> Plugins<'a> {
     pub fn of(files: &'a Files<'a>, known: &'a BTreeSet<InodeId>) -> Plugins<'a> {
         let has = |libc| files.known_loaders().any(|loader| loader.libc() == Some(libc));
         let glibc = has(Libc::Glibc) || !files.by_name(b"libc.so.6").is_empty();
-        Plugins { files, known, musl: has(Libc::Musl), glibc }
+        let refuses_stack = files.known_loaders().any(|loader| match loader {
+            LoaderKind::Glibc(loader) => loader.version.as_ref().is_some_and(|version| version.is_at_least(&[2, 41])),
+            LoaderKind::Musl(_) | LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => false,
+        });
+        Plugins { files, known, musl: has(Libc::Musl), glibc, refuses_stack }
     }
 
     /// What opens them may have loaded what they need already, so only a name that is nowhere in the tree is reported. One for
@@ -67,6 +77,9 @@ impl<'a> Plugins<'a> {
             let Some(dynamic) = facts.dynamic.as_ref().filter(|dynamic| facts.kind == 3 && !dynamic.is_pie()) else {
                 continue;
             };
+            if facts.executable_stack && self.refuses_stack {
+                drafts.push((path.clone(), executable_stack(path)));
+            }
             let missing: Vec<&[u8]> =
                 dynamic.needed.iter().map(|name| &**name).filter(|name| self.is_nowhere(name)).collect();
             if missing.is_empty() {
@@ -109,6 +122,15 @@ impl<'a> Plugins<'a> {
             None
         }
     }
+}
+
+/// What a program needs at its start may have such a stack; what it opens later may not, since 2.41.
+fn executable_stack(path: &ImagePath) -> Draft {
+    let message = "asks for an executable stack, which glibc refuses to a library that is opened by dlopen; no program here loads it directly";
+    Draft::warning(EXEC_STACK, message)
+        .says(format!("{path}: cannot enable executable stack as shared object requires: Invalid argument"))
+        .because("PT_GNU_STACK", "readable, writable and executable; glibc 2.41 and later refuse it")
+        .fix(format!("clear the mark (`patchelf --clear-execstack {path}`), if nothing in it runs code on the stack; or build it again"))
 }
 
 #[cfg(test)]
@@ -167,6 +189,20 @@ mod tests {
         assert_eq!(codes(&with(&printing)), missing);
         assert_eq!(codes(&glibc().bytes(path, 0o644, &printing.build())), missing);
         assert_eq!(codes(&glibc().bytes(path, 0o644, &Forge { soname: None, ..printing }.build())), missing);
+    }
+
+    /// Seen with `dlopen` under Debian's 2.36 (opens it) and 2.41 (`cannot enable executable stack as shared object requires`).
+    #[test]
+    fn an_executable_stack_is_refused_to_plugins_since_2_41() {
+        let with = |release: &str, plugin: &Forge| {
+            let text = String::from_utf8(Forge::glibc().text).unwrap().replace("2.36", release);
+            let loader = Forge { text: text.into_bytes(), ..Forge::glibc() };
+            codes(&Sample::new().elf(GLIBC, &loader).elf("/bin/app", &Forge::dynamic(GLIBC)).elf("/srv/mod.so", plugin))
+        };
+        let stack = Forge { executable_stack: true, ..plugin(&[]) };
+        assert_eq!(with("2.41", &stack), [(EXEC_STACK.0, "/srv/mod.so".to_string())]);
+        assert_eq!(with("2.40", &stack), []);
+        assert_eq!(with("2.41", &plugin(&[])), []);
     }
 
     #[test]
