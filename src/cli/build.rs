@@ -110,7 +110,7 @@ impl Job<'_> {
         }
         if let Some(review) = self.review {
             if !review(&mut ready)? {
-                console.tell(&Text::of("refused: nothing was written"));
+                console.say_always(&Text::of("refused: nothing was written"));
                 return Ok(ExitCode::from(REFUSED));
             }
             if ready.checked().report.refuses() {
@@ -141,7 +141,7 @@ impl Job<'_> {
             _ if report.findings.is_empty() => {}
             0 => console.say(&found),
             // What may go wrong is told to those who want to hear nothing else, too.
-            _ => console.tell(&found),
+            _ => console.say_always(&found),
         }
         console.say(&render::bundled(&built.bundled, console.verbose()));
         let tag = self.recipe.tags.first().cloned().unwrap_or_else(Tag::latest);
@@ -174,10 +174,10 @@ impl Job<'_> {
 fn refused(checked: &Checked, global: &Global, console: &Console) -> Result<ExitCode, CliError> {
     let Checked { report, verdicts, .. } = checked;
     match global.format {
-        Format::Human => console.tell(&verify::human(report, console)),
+        Format::Human => console.say_always(&verify::human(report, console)),
         format => console.result(&verify::render(report, verdicts, format, console))?,
     }
-    console.tell(&Text::of("refused: nothing was written"));
+    console.say_always(&Text::of("refused: nothing was written"));
     Ok(ExitCode::from(REFUSED))
 }
 

@@ -96,12 +96,12 @@ impl Console {
     /// Prints something that is not the result.
     pub fn say(&self, text: &Text) {
         if !self.quiet {
-            self.tell(text);
+            self.say_always(text);
         }
     }
 
     /// Prints something that must not be missed, such as why a build was refused.
-    pub fn tell(&self, text: &Text) {
+    pub fn say_always(&self, text: &Text) {
         self.clear();
         // Nowhere to say it: then it stays unsaid, and the exit code speaks.
         let _ = io::stderr().lock().write_all(text.as_bytes());
@@ -113,14 +113,14 @@ impl Console {
             out::end_by_pipe();
         }
         match error {
-            CliError::Faults(faults) => self.tell(&render::draw_faults(faults, self.colour)),
+            CliError::Faults(faults) => self.say_always(&render::draw_faults(faults, self.colour)),
             error => {
                 let message = without_numbers(&error.to_string());
                 let mut text = self.error(message);
                 if let Some(hint) = error.hint() {
                     text.append(&Text::headed(self.paint(Paint::Note), "hint", hint));
                 }
-                self.tell(&text);
+                self.say_always(&text);
             }
         }
         ExitCode::from(error.exit_code())

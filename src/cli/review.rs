@@ -112,7 +112,7 @@ fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console
         (Ended::Status(0), _) => return Ok(true),
         (ended, _) => format!("the test {}", render::trial::ended(ended)),
     };
-    console.tell(&console.error(problem));
+    console.say_always(&console.error(problem));
     Ok(false)
 }
 

@@ -60,7 +60,7 @@ pub fn run(args: &TryArgs, global: &Global, console: &Console) -> Result<ExitCod
         console.say(&render::trial::human(&outcome));
     }
     for problem in &problems {
-        console.tell(&console.error(problem));
+        console.say_always(&console.error(problem));
     }
     Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(REFUSED) })
 }

@@ -54,20 +54,20 @@ pub fn trace(run: &Run<'_>) -> Result<Trace, TraceError> {
 
 fn watch(run: &Run<'_>) -> Result<Trace, TraceError> {
     let (first, from_child) = start(run)?;
-    let family = Family { alive: Mutex::new(BTreeSet::from([first])), over: AtomicBool::new(false) };
+    let tracees = Tracees { alive: Mutex::new(BTreeSet::from([first])), over: AtomicBool::new(false) };
     let (done, waiting) = channel::<()>();
     std::thread::scope(|scope| {
-        let family = &family;
+        let tracees = &tracees;
         let timer = Builder::new().spawn_scoped(scope, move || {
             if waiting.recv_timeout(run.limit) == Err(RecvTimeoutError::Timeout) {
-                family.end();
+                tracees.end();
             }
         });
         // Nothing runs if its time cannot be limited. What was started dies with this thread, which traces it.
         timer.map_err(no_thread)?;
         let watched = Watch {
             first,
-            family,
+            tracees,
             from_child: Some(from_child),
             filtered: true,
             pending: BTreeMap::new(),
@@ -86,12 +86,12 @@ fn no_thread(error: io::Error) -> TraceError {
 }
 
 /// Everything that runs.
-struct Family {
+struct Tracees {
     alive: Mutex<BTreeSet<Number>>,
     over: AtomicBool,
 }
 
-impl Family {
+impl Tracees {
     /// Ends all of it. A process that starts meanwhile is ended when it is seen.
     fn end(&self) {
         self.over.store(true, Ordering::SeqCst);
@@ -113,7 +113,7 @@ impl Family {
 
 struct Watch<'a> {
     first: Number,
-    family: &'a Family,
+    tracees: &'a Tracees,
     /// Where the first process reports, until it became the program.
     from_child: Option<File>,
     /// Whether only calls with a path stop.
@@ -155,7 +155,7 @@ impl Watch<'_> {
                 StateChange::Call => self.call(tracee),
                 StateChange::Event(libc::PTRACE_EVENT_SECCOMP) => self.call(tracee),
                 StateChange::Event(libc::PTRACE_EVENT_EXEC) => self.became(tracee),
-                StateChange::Event(EVENT_STOP) => self.family.add(tracee),
+                StateChange::Event(EVENT_STOP) => self.tracees.add(tracee),
                 StateChange::Event(_) => {}
                 StateChange::Signal(number) => signal = number,
             }
@@ -167,14 +167,14 @@ impl Watch<'_> {
     /// A process is over.
     fn over(&mut self, tracee: Number, ended: RunEnd, program: &Path) -> Result<(), TraceError> {
         self.pending.remove(&tracee);
-        self.family.remove(tracee);
+        self.tracees.remove(tracee);
         if tracee != self.first {
             return Ok(());
         }
         if let Some(error) = self.from_child.take().and_then(|mut from_child| report(&mut from_child).1) {
             return Err(TraceError::Start(program.display().to_string(), error));
         }
-        let timed_out = self.family.over.load(Ordering::SeqCst) && ended == RunEnd::Signal(libc::SIGKILL);
+        let timed_out = self.tracees.over.load(Ordering::SeqCst) && ended == RunEnd::Signal(libc::SIGKILL);
         self.trace.ended = if timed_out { RunEnd::TimedOut } else { ended };
         Ok(())
     }
@@ -182,7 +182,7 @@ impl Watch<'_> {
     /// A process executes another program. A thread that does so gets the number of its process.
     fn became(&mut self, tracee: Number) {
         if let Some(before) = tracee::event_message(tracee).filter(|before| *before != tracee) {
-            self.family.remove(before);
+            self.tracees.remove(before);
             if let Some(pending) = self.pending.remove(&before) {
                 self.pending.insert(tracee, pending);
             }
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_that_hangs_is_ended() {
+    fn a_process_tree_that_hangs_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let arguments = ["-c".to_string(), "(sleep 999 & sleep 998) & exec sleep 997".to_string()];
         let run = Run {
