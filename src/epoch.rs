@@ -6,7 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::civil::date;
+use jiff::{SignedDuration, Timestamp};
 
 /// A moment in whole seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,8 +58,9 @@ impl FromStr for Epoch {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Timestamp::from_second(self.0) {
-            Ok(moment) => write!(f, "{moment}"),
+        // A date without a zone reaches to the end of the year 9999; a `Timestamp` ends a day before.
+        match date(1970, 1, 1).at(0, 0, 0, 0).checked_add(SignedDuration::from_secs(self.0)) {
+            Ok(moment) => write!(f, "{moment}Z"),
             Err(_) => write!(f, "@{}", self.0),
         }
     }
@@ -67,6 +69,21 @@ impl fmt::Display for Epoch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_moment_up_to_the_year_9999_is_a_date() {
+        let text = |seconds: &str| Epoch::from_source_date_epoch(seconds).unwrap().to_string();
+        for (seconds, date) in [
+            ("0", "1970-01-01T00:00:00Z"),
+            ("1582934400", "2020-02-29T00:00:00Z"),
+            ("253402207200", "9999-12-30T22:00:00Z"),
+            ("253402207201", "9999-12-30T22:00:01Z"),
+            ("253402300799", "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(text(seconds), date);
+        }
+        assert!(Epoch::from_source_date_epoch("253402300800").is_err());
+    }
 
     #[test]
     fn the_form_is_the_one_of_image_documents() {
