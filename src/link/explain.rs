@@ -32,6 +32,7 @@ macro_rules! pages {
 pub const CODES: &[Explanation] = pages! {
     verify::accept::ALLOW_UNUSED => "allow-unused",
     kernel::exec::ANDROID_BINARY => "android-binary",
+    kernel::exec::APPIMAGE => "appimage",
     kernel::exec::ARM64_PAGE_ALIGN => "arm64-page-align",
     kernel::caps::CAPS_REFUSED => "caps-refused",
     lookup::CMD_NOT_EXECUTABLE => "cmd-not-executable",

@@ -19,6 +19,7 @@ use Elsewhere::{Lower, Same};
 pub(super) const SEVERITIES: &[(&str, &[Severity], Elsewhere)] = &[
     ("allow-unused", &[Warning], Same),
     ("android-binary", &[Error, Note], Lower),
+    ("appimage", &[Warning], Lower),
     ("arm64-page-align", &[Note], Same),
     ("caps-refused", &[Warning, Note], Same),
     ("cmd-not-executable", &[Error], Same),

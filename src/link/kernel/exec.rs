@@ -49,6 +49,8 @@ pub const ELF_PHNUM: Code = Code("elf-phnum");
 pub const NOT_A_PROGRAM: Code = Code("not-a-program");
 /// The program is packed: what it needs is hidden.
 pub const PACKED: Code = Code("packed");
+/// The program is in a file system that has to be mounted first.
+pub const APPIMAGE: Code = Code("appimage");
 /// Segments are aligned for small pages only.
 pub const ARM64_PAGE_ALIGN: Code = Code("arm64-page-align");
 
@@ -141,6 +143,17 @@ impl<'a> ExecContext<'a> {
             drafts.push(
                 Draft::note(PACKED, "is packed with UPX: the program inside cannot be checked")
                     .fix("verify it before it is packed"),
+            );
+        }
+        if matches!(facts.ident[8..11], [b'A', b'I', 1 | 2]) {
+            drafts.push(
+                Draft::warning(
+                    APPIMAGE,
+                    "is an AppImage: it mounts the program inside with FUSE, which containers do not have",
+                )
+                .says("Cannot mount AppImage, please check your FUSE setup. (exit code 127)")
+                .because("e_ident", "AI, the mark of an AppImage")
+                .fix("unpack it (`FILE --appimage-extract`) and use the program inside"),
             );
         }
         match &facts.interpreter {

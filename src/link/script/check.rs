@@ -77,6 +77,15 @@ impl ExecContext<'_> {
                 .refused(ExecError::Format)
                 .fix("save it as UTF-8 without a byte order mark");
         }
+        // The mark of a file that is a program for several systems and a shell script as well (Cosmopolitan).
+        if probe.head.starts_with(b"MZqFpD='") || probe.head.starts_with(b"jartsr='") {
+            return self
+                .formless(
+                    SCRIPT_NO_SHEBANG,
+                    "is an Actually Portable Executable, which a shell can start and the kernel cannot",
+                )
+                .fix("make it an ELF file (`assimilate FILE`), or start it by a shell: `sh FILE`");
+        }
         self.formless(SCRIPT_NO_SHEBANG, "is not an ELF file and does not start with `#!`")
             .fix("write `#!/bin/sh` as its very first bytes, or remove its execute bit")
     }

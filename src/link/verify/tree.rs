@@ -249,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_another_program_is_named() {
+        let mut appimage = Forge::program().build();
+        appimage[8..11].copy_from_slice(b"AI\x02");
+        let result = verified(&Sample::new().bytes("/app", 0o755, &appimage), "/app");
+        assert_eq!(codes(&result), ["appimage"]);
+        assert_eq!(result.programs[0].verdict, StartVerdict::MayFail);
+        let result = verified(&Sample::new().text("/app", 0o755, "MZqFpD='\n"), "/app");
+        assert!(result.report.findings[0].message.starts_with("is an Actually Portable Executable"));
+    }
+
+    #[test]
     fn scripts_pass_their_weight_to_what_they_need() {
         let sample =
             Sample::new().text("/opt/run.sh", 0o755, "#!/srv/shell -e\n").elf("/srv/shell", &Forge::dynamic(LOADER));
@@ -277,6 +288,7 @@ mod tests {
             ("#!/bin/sh -e\r\n", "script-crlf", "script-crlf"),
             ("\u{feff}#!/bin/sh\n", "script-bom", "script-bom"),
             ("echo\n", "script-no-shebang", "script-no-shebang"),
+            ("MZqFpD='\n\n", "script-no-shebang", "script-no-shebang"),
             ("#!", "script-no-shebang", "script-no-shebang"),
             ("", "script-empty", "script-empty"),
             ("#!/bin\n", "interp-not-executable", "interp-not-executable"),
