@@ -46,7 +46,7 @@ pub struct Dynamic {
     pub filters: Vec<Box<[u8]>>,
     /// How many strings of the section could not be read: the file is corrupt.
     pub unreadable: usize,
-    /// How many names of libraries there are beyond those that are kept.
+    /// How many names of libraries there are beyond those that are kept; one more if the section has entries that are not read.
     pub beyond: usize,
     /// The value of each tag; the last one where a tag comes twice, as the loaders take it.
     values: BTreeMap<u64, u64>,
@@ -56,19 +56,24 @@ impl Dynamic {
     /// Reads the section at an address.
     pub(super) fn read(pages: &Pages<'_>, loads: &[Segment], address: u64) -> Result<Dynamic, ContentError> {
         let mut dynamic = Dynamic::default();
-        let count = (room_at(loads, address) / 16).min(ENTRIES_MAX);
+        let room = room_at(loads, address) / 16;
+        let count = room.min(ENTRIES_MAX);
         if count == 0 {
             dynamic.unreadable = 1;
             return Ok(dynamic);
         }
         let mut strings: Vec<(u64, u64)> = Vec::new();
+        let mut ended = false;
         'section: for first in (0..count).step_by(256) {
             let entries = 256.min(count - first) as usize;
             let bytes = read_at(pages, loads, address.saturating_add(first * 16), entries * 16)?;
             for entry in bytes.chunks_exact(16) {
                 let (Some(tag), Some(value)) = (u64_at(entry, 0), u64_at(entry, 8)) else { break 'section };
                 match tag {
-                    DT_NULL => break 'section,
+                    DT_NULL => {
+                        ended = true;
+                        break 'section;
+                    }
                     DT_NEEDED | DT_AUXILIARY | DT_FILTER if strings.len() < NEEDED_MAX => strings.push((tag, value)),
                     DT_NEEDED | DT_AUXILIARY | DT_FILTER => dynamic.beyond += 1,
                     _ => {
@@ -80,6 +85,7 @@ impl Dynamic {
                 break;
             }
         }
+        dynamic.beyond += usize::from(!ended && count < room);
         for (tag, value) in strings {
             match (dynamic.string(pages, loads, value)?, tag) {
                 (None, _) => dynamic.unreadable += 1,
@@ -184,6 +190,15 @@ mod tests {
         }
         assert!(dynamic(&Forge { tags: vec![(0x24, 0x1000)], ..Forge::library("a") }).has_relr());
         assert!(dynamic(&Forge { flags_1: 0x800, ..Forge::library("a") }).has_nodeflib());
+    }
+
+    #[test]
+    fn entries_that_are_not_read_are_counted() {
+        let beyond = |tags: Vec<(u64, u64)>| dynamic(&Forge { tags, ..Forge::library("a") }).beyond;
+        assert_eq!(beyond(vec![(super::DT_NEEDED, 0); super::NEEDED_MAX]), 0);
+        assert_eq!(beyond(vec![(super::DT_NEEDED, 0); super::NEEDED_MAX + 3]), 3);
+        assert_eq!(beyond(vec![(21, 0); 60_000]), 0);
+        assert_eq!(beyond(vec![(21, 0); 70_000]), 1);
     }
 
     #[test]

@@ -255,7 +255,7 @@ impl<'a> Process<'a> {
             Some(SymbolFault::Outside(what)) => outside(what),
             Some(SymbolFault::TooMany(what)) => too_many(what),
             None if dynamic.unreadable > 0 => outside("strings of the dynamic section"),
-            None if dynamic.beyond > 0 => too_many("needed libraries"),
+            None if dynamic.beyond > 0 => too_many("entries in its dynamic section"),
             None => return None,
         };
         let fix = format!("copy or link {} again", display_bytes(&object.path));

@@ -2,15 +2,15 @@
 
 use crate::path::display_bytes;
 use crate::platform::machine_name;
-use crate::report::Evidence;
 use crate::tree::Resolved;
 
 use super::load::Musl;
+use super::tried::Tried;
 use crate::link::draft::Draft;
 use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, Process};
 
 impl Musl<'_> {
-    pub fn missing(&mut self, name: &[u8], by: usize, tried: Vec<Evidence>) {
+    pub fn missing(&mut self, name: &[u8], by: usize, tried: Tried) {
         let name_shown = display_bytes(name);
         let asking = display_bytes(&self.loaded.objects[by].path);
         let message = if by == 0 {
@@ -24,7 +24,7 @@ impl Musl<'_> {
                 self.errno
             ))
             .because(format!("NEEDED by {}", Process::chain(&self.loaded.objects, by)), String::new());
-        draft.evidence.extend(tried);
+        draft.evidence.extend(tried.into_evidence());
         let elsewhere = self.process.elsewhere(name);
         let fix = match elsewhere.first().and_then(|path| path.parent()) {
             Some(directory) => {

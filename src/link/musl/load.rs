@@ -1,9 +1,10 @@
 //! musl's loader (`ldso/dynlink.c`, 1.2.3 to 1.2.6): which files it loads.
 
 use crate::path::display_bytes;
-use crate::report::{Code, Evidence};
+use crate::report::Code;
 use crate::tree::Resolved;
 
+use super::tried::Tried;
 use crate::link::draft::Draft;
 use crate::link::loader::MuslLoader;
 use crate::link::process::{
@@ -30,6 +31,9 @@ const PATH_ROOM: usize = 512;
 
 /// The largest `.path` file that is read, in bytes.
 const PATH_FILE_MAX: u64 = 1 << 20;
+
+/// How many directories of it are searched.
+const DIRECTORIES_MAX: usize = 4096;
 
 /// One list of directories that is searched, with the rule that it comes from.
 #[derive(Clone, Debug)]
@@ -149,16 +153,13 @@ impl<'a> Musl<'a> {
         if is_reserved(name) || name == self.process.interpreter {
             return Some(self.loader_object(by));
         }
-        let mut tried = Vec::new();
+        let mut tried = Tried::default();
         let (path, found, rule) = if name.contains(&b'/') {
             match self.process.open(name) {
                 Ok(found) => (name.to_vec(), found, None),
                 Err(error) => {
                     self.errno = strerror(&error);
-                    tried.push(Evidence {
-                        subject: display_bytes(name),
-                        detail: format!("{}; given as a path", error.words()),
-                    });
+                    tried.add(name, || format!("{}; given as a path", error.words()));
                     self.missing(name, by, tried);
                     return None;
                 }
@@ -246,7 +247,7 @@ impl<'a> Musl<'a> {
         })
     }
 
-    fn search(&mut self, name: &[u8], by: usize, tried: &mut Vec<Evidence>) -> Option<(Vec<u8>, Resolved, String)> {
+    fn search(&mut self, name: &[u8], by: usize, tried: &mut Tried) -> Option<(Vec<u8>, Resolved, String)> {
         let mut lists = Vec::new();
         if let Some(directories) = self.process.environment.library_path.as_ref().filter(|_| !self.process.secure) {
             lists.push(List { rule: "LD_LIBRARY_PATH".into(), directories: directories.clone() });
@@ -273,27 +274,23 @@ impl<'a> Musl<'a> {
         None
     }
 
-    fn search_list(&mut self, name: &[u8], list: &List, tried: &mut Vec<Evidence>) -> Search {
+    fn search_list(&mut self, name: &[u8], list: &List, tried: &mut Tried) -> Search {
         for directory in elements(&list.directories) {
             let path = [directory, b"/", name].concat();
-            let subject = display_bytes(&path);
             if path.len() >= PATH_ROOM {
-                tried.push(Evidence { subject, detail: format!("too long for musl; {}", list.rule) });
+                tried.add(&path, || format!("too long for musl; {}", list.rule));
                 continue;
             }
             match self.process.open(&path) {
                 Ok(found) => return Search::Found(path, found),
                 Err(error @ OpenError::Loop(_)) => {
                     self.errno = strerror(&error);
-                    tried.push(Evidence {
-                        subject,
-                        detail: format!("{}, which ends the search; {}", error.words(), list.rule),
-                    });
+                    tried.add(&path, || format!("{}, which ends the search; {}", error.words(), list.rule));
                     return Search::Stopped;
                 }
                 Err(error) => {
                     self.errno = strerror(&error);
-                    tried.push(Evidence { subject, detail: format!("{}; {}", error.words(), list.rule) });
+                    tried.add(&path, || format!("{}; {}", error.words(), list.rule));
                 }
             }
         }
@@ -365,7 +362,11 @@ impl<'a> Musl<'a> {
             Ok(found) => {
                 match self.process.files.content(found.id).map(|_| self.process.files.head(found.id, PATH_FILE_MAX)) {
                     Some(Some(bytes)) => {
-                        let directories = crate::elf::cut_at_nul(&bytes).to_vec();
+                        let (directories, more) = first_elements(crate::elf::cut_at_nul(&bytes));
+                        if more || bytes.len() as u64 >= PATH_FILE_MAX {
+                            let problem = format!("has more directories than the {DIRECTORIES_MAX} that are checked");
+                            self.loaded.drafts.push(path_file(&shown, &problem));
+                        }
                         if elements(&directories).any(|element| element.ends_with(b"\r")) {
                             self.loaded
                                 .drafts
@@ -398,6 +399,16 @@ fn path_file(file: &str, problem: &str) -> Draft {
 /// The elements of a list: between `:` and newlines, empty ones skipped.
 fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|&byte| byte == b':' || byte == b'\n').filter(|element| !element.is_empty())
+}
+
+/// As much of a list as is searched, and whether there is more.
+fn first_elements(list: &[u8]) -> (Vec<u8>, bool) {
+    let mut rest = elements(list);
+    let first: Vec<&[u8]> = rest.by_ref().take(DIRECTORIES_MAX).collect();
+    match rest.next() {
+        Some(_) => (first.join(&b'\n'), true),
+        None => (list.to_vec(), false),
+    }
 }
 
 /// A path without its last two components: `/lib/ld-musl-x86_64.so.1` has none left.
@@ -456,6 +467,21 @@ mod tests {
     fn lists_have_two_separators_and_no_empty_elements() {
         let list: Vec<&[u8]> = elements(b":/a::/b c\n\n/d;/e\n#x").collect();
         assert_eq!(list, [&b"/a"[..], b"/b c", b"/d;/e", b"#x"]);
+    }
+
+    #[test]
+    fn a_long_path_file_is_not_searched_to_its_end_and_that_is_said() {
+        let missing: Vec<String> = (0..50).map(|number| format!("lib{number}.so")).collect();
+        let missing: Vec<&str> = missing.iter().map(String::as_str).collect();
+        let sample = |lines: usize| {
+            let list = "/x\n".repeat(lines);
+            base().text("/etc/ld-musl-x86_64.path", 0o644, &list).elf("/bin/app", &app(&missing))
+        };
+        let found = |lines| codes(&sample(lines), &[]);
+        assert_eq!(found(DIRECTORIES_MAX).iter().filter(|code| code.contains("musl-path-file")).count(), 0);
+        assert_eq!(found(DIRECTORIES_MAX + 1).iter().filter(|code| *code == "error musl-path-file").count(), 1);
+        assert_eq!(found(300_000).iter().filter(|code| *code == "error musl-path-file").count(), 1);
+        assert_eq!(found(300_000).iter().filter(|code| *code == "error lib-missing").count(), 50);
     }
 
     #[test]

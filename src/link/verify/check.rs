@@ -9,6 +9,7 @@ use crate::link::files::Expected;
 use crate::link::kernel::caps;
 use crate::link::kernel::exec::{LOADER_UNKNOWN, PACKED, Start};
 use crate::link::lookup::CMD_NOT_EXECUTABLE;
+use crate::link::process::ELF_TABLES;
 use crate::link::subject::{GlibcRequirement, Program, Purpose, StartVerdict};
 use crate::parallel::{Threads, in_order};
 use crate::path::display_bytes;
@@ -116,7 +117,7 @@ fn program(
     if matches!(start.linkage, Linkage::Object | Linkage::SharedObject) {
         return None;
     }
-    let unknown = [PACKED, LOADER_UNKNOWN];
+    let unknown = [PACKED, LOADER_UNKNOWN, ELF_TABLES];
     let verdict = match drafts.iter().map(|draft| draft.severity).max() {
         Some(Severity::Error) => StartVerdict::Fails,
         _ if drafts.iter().any(|draft| unknown.contains(&draft.code)) => StartVerdict::Unknown,
