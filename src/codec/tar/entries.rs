@@ -187,6 +187,11 @@ fn entry(
     let link = || overrides.link.as_deref().unwrap_or_else(|| until_nul(&header[157..257])).to_vec();
     let too_long =
         |what: String| malformed(offset, &format!("{what}, more than Linux stores: {}", display_bytes(&name)));
+    if overrides.xattrs.iter().any(|(name, _)| name.is_empty()) {
+        let text =
+            format!("an extended attribute without a name, which Linux does not store: {}", display_bytes(&name));
+        return Err(malformed(offset, &text));
+    }
     check_xattrs(&overrides.xattrs).map_err(too_long)?;
     let owner = |value: Option<u32>, range, what| match value {
         Some(value) => Ok(value),
@@ -209,6 +214,10 @@ fn entry(
             let target = link();
             if target.len() > TARGET_MAX {
                 return Err(too_long(format!("a link with a target of {} bytes", target.len())));
+            }
+            if target.is_empty() {
+                let text = format!("a link without a target, which Linux does not store: {}", display_bytes(&name));
+                return Err(malformed(offset, &text));
             }
             TarKind::Symlink(target)
         }
