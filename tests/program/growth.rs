@@ -5,9 +5,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use crate::outside::{SAZARE, command, missing, run};
+use crate::outside::{SAZARE, command, missing, run, used};
 
 /// The smaller of the two sizes.
 const FEW: usize = 250;
@@ -20,6 +21,16 @@ fn instructions(folder: &Path, arguments: &str) -> f64 {
     let count =
         answer.err.split_once("Collected : ").map(|(_, rest)| rest.split_whitespace().next().unwrap_or_default());
     count.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("nothing was counted: {}", answer.err))
+}
+
+/// Scripts that nothing can start.
+fn broken(folder: &Path, size: usize) {
+    for number in 0..size {
+        let file = folder.join(format!("d{number}/script"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "#!/gone\n").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
 }
 
 /// Checks how the work grows with what `make` puts into the folder. `start` is what a run takes that has nothing to do.
@@ -53,6 +64,15 @@ fn recipes_with_many_entries_take_work_in_proportion() {
     let start = instructions(folder.path(), build);
     let path = |number| format!("[[path]]\npath = \"/d/f{number}\"\ntype = \"file\"\ntext = \"x\"");
     grows_evenly("[[path]]", build, start, recipe(path));
+    let rules = |number| {
+        let file = path(number).replace("/d/", &format!("/d{number}/"));
+        let change = "type = \"permissions\"\nmode = \"0700\"";
+        format!(
+            "{file}\n[[path]]\npath = \"/d{number}\"\nrecursive = true\n{change}\n[[path]]\npath = \"/d{number}/*\"\n{change}\n\
+             [[path]]\npath = \"/d{number}/f*\"\ntype = \"remove\""
+        )
+    };
+    grows_evenly("rules for what is there", build, start, recipe(rules));
     let user = |number| match number {
         0 => "[[group]]\nname = \"all\"\ngid = 99".to_string(),
         _ => format!("[[user]]\nname = \"u{number}\"\nuid = {}\ngroups = [\"all\"]", 1000 + number),
@@ -69,4 +89,21 @@ fn recipes_with_many_entries_take_work_in_proportion() {
         fs::write(folder.join("r.toml"), text).unwrap();
     };
     grows_evenly("tags", build, start, list);
+}
+
+#[test]
+fn reports_as_data_take_little_more_memory_than_those_for_people() {
+    if missing(&["/usr/bin/python3"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    broken(&folder.path().join("root"), 4000);
+    let peak = |format: &str| {
+        let verify = ["verify", "rootfs:root", "--platform", "linux/amd64", "--format", format];
+        let used = used(folder.path(), &[&[SAZARE][..], &verify].concat());
+        assert_eq!(used.code, 0, "{format}");
+        used.memory
+    };
+    let (human, sarif, json) = (peak("human"), peak("sarif"), peak("json"));
+    assert!(sarif < human + (16 << 20) && json < human + (16 << 20), "{human} {sarif} {json}");
 }
