@@ -425,23 +425,33 @@ fn names(directory: BorrowedFd<'_>) -> Result<Vec<CString>, Errno> {
 /// Makes a folder and its parents, and notes which did not exist, the deepest first.
 fn make_folders(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), PrivateError> {
     let fail = |error| PrivateError { path: folder.to_path_buf(), error };
-    match std::fs::create_dir(folder) {
-        Ok(()) => made.insert(0, folder.to_path_buf()),
-        Err(_) if folder.is_dir() => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
-                return Err(fail(error));
-            };
-            make_folders(parent, made)?;
-            match std::fs::create_dir(folder) {
-                Ok(()) => made.insert(0, folder.to_path_buf()),
-                Err(_) if folder.is_dir() => {}
-                Err(error) => return Err(fail(error)),
-            }
+    let missing = match make_folder(folder, made) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => error,
+        done => return done.map_err(fail),
+    };
+    let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
+        return Err(fail(missing));
+    };
+    make_folders(parent, made)?;
+    make_folder(folder, made).map_err(fail)
+}
+
+/// Makes one folder, unless there is one.
+fn make_folder(folder: &Path, made: &mut Vec<PathBuf>) -> io::Result<()> {
+    let error = match std::fs::create_dir(folder) {
+        Ok(()) => {
+            made.insert(0, folder.to_path_buf());
+            return Ok(());
         }
-        Err(error) => return Err(fail(error)),
+        Err(error) => error,
+    };
+    match std::fs::metadata(folder) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Err(stat) if error.kind() == io::ErrorKind::AlreadyExists && stat.kind() != io::ErrorKind::NotFound => {
+            Err(stat)
+        }
+        Ok(_) | Err(_) => Err(error),
     }
-    Ok(())
 }
 
 /// Removes the folders that were made for a private one, as long as nothing is in them.

@@ -88,7 +88,7 @@ fn traced(bundle: &BundleArgs, rules: &recipe::Bundle, console: &Console) -> Res
             "bundle programs one by one, or name what they open with --include",
         ));
     };
-    let program = in_path(program.as_str());
+    let program = in_path(program.as_str())?;
     console.step(Step::new(Action::Run(program.clone())));
     let flags = &bundle.trace;
     let over = flags.trace_env.iter().map(|text| request::pair("--trace-env", text)).collect::<Result<Vec<_>, _>>()?;
@@ -117,10 +117,10 @@ fn traced(bundle: &BundleArgs, rules: &recipe::Bundle, console: &Console) -> Res
 }
 
 /// The file of a program on this machine; the default PATH is searched, as a bundle does it.
-fn in_path(word: &str) -> PathBuf {
-    let candidates = DEFAULT_PATH.split(':').map(|folder| Path::new(folder).join(word));
-    let found = candidates.into_iter().find(|candidate| !word.contains('/') && candidate.is_file());
-    found.unwrap_or_else(|| PathBuf::from(word))
+fn in_path(word: &str) -> Result<PathBuf, CliError> {
+    let folders = DEFAULT_PATH.split(':').filter(|_| !word.contains('/'));
+    let found = request::program_in(folders.map(|folder| Path::new(folder).join(word)))?;
+    Ok(found.unwrap_or_else(|| PathBuf::from(word)))
 }
 
 fn extra(kind: ExtraKind) -> Extra {

@@ -311,11 +311,25 @@ pub fn machine() -> Machine {
 }
 
 /// A program of this machine, by its path or by a name that PATH has.
-pub fn tool(word: &str) -> Option<PathBuf> {
+pub fn tool(word: &str) -> Result<Option<PathBuf>, CliError> {
     if word.contains('/') {
-        return Some(PathBuf::from(word)).filter(|path| path.is_file());
+        return program_in([PathBuf::from(word)]);
     }
-    machine().programs.iter().map(|folder| folder.join(word)).find(|path| path.is_file())
+    program_in(machine().programs.iter().map(|folder| folder.join(word)))
+}
+
+/// The first of these that is a file. Directories that this user may not search are left out, as shells do.
+pub fn program_in(candidates: impl IntoIterator<Item = PathBuf>) -> Result<Option<PathBuf>, CliError> {
+    for candidate in candidates {
+        match host::metadata(&candidate) {
+            Ok(Some(meta)) if meta.is_file() => return Ok(Some(candidate)),
+            Err(error) if error.kind() != std::io::ErrorKind::PermissionDenied => {
+                return Err(CliError::Input(candidate.display().to_string(), error));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Seconds, or a number with `ms`, `s`, `m` or `h`.

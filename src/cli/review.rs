@@ -46,7 +46,7 @@ fn pack(
     check: &BundleCheck,
     packed: &mut Vec<(Platform, ImagePath, Content)>,
 ) -> Result<(), CliError> {
-    let upx = request::tool(&check.upx).ok_or_else(|| {
+    let upx = request::tool(&check.upx)?.ok_or_else(|| {
         CliError::usage(
             format!("--compress needs UPX, and this program does not exist: {}", check.upx),
             "install it (Debian: upx-ucl), name it with --upx, or leave out --compress",
@@ -134,7 +134,7 @@ fn command(tree: &mut Tree, programs: &[ImagePath], check: &BundleCheck) -> Resu
 
 /// Puts BusyBox into the tree as its shell, for the test only.
 fn lend_shell(tree: &mut Tree, check: &BundleCheck) -> Result<(), CliError> {
-    let busybox = request::tool(&check.busybox).ok_or_else(|| {
+    let busybox = request::tool(&check.busybox)?.ok_or_else(|| {
         CliError::usage(
             format!("--test-command needs a shell, and neither the bundle nor this machine has one: {}", check.busybox),
             "install BusyBox (Debian: busybox-static), name it with --busybox, or use words that need no shell",
