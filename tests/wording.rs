@@ -76,3 +76,17 @@ fn phrases_are_found_as_words_only() {
     assert!(phrases_in("There is no such file; it is no longer judgement").is_empty());
     assert_eq!(texts("let a = \"x\";\n// \"y\"\nlet b = 1;\n#[cfg(test)]\n\"z\"", false), "let a = \"x\";");
 }
+
+#[test]
+fn the_tests_that_the_reliability_page_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut code = Vec::new();
+    files(&root.join("src"), ".rs", &mut code);
+    files(&root.join("tests"), ".rs", &mut code);
+    let code: String = code.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    let page = fs::read_to_string(root.join("docs/reliability.md")).unwrap();
+    let named: Vec<&str> = page.split('`').filter_map(|part| Some(part.split_once("::")?.1)).collect();
+    assert!(named.len() > 40, "{}", named.len());
+    let lost: Vec<_> = named.into_iter().filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}

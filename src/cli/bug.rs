@@ -42,4 +42,28 @@ mod tests {
                         https://github.com/Kazuki-0731/sazare/issues\n";
         assert_eq!(line("src/a.rs:7", "a\nb"), expected);
     }
+
+    /// Run by the next test in a process of its own.
+    #[test]
+    #[ignore = "ends its process"]
+    #[expect(clippy::disallowed_methods, reason = "a process of its own, which must end with the code of a bug")]
+    fn panics() {
+        let ended = caught(|| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| panic!("the first\n::error::one")).join().unwrap();
+            });
+        });
+        std::process::exit(if ended.is_none() { 70 } else { 0 });
+    }
+
+    #[test]
+    fn a_process_that_panics_prints_one_line() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child.args(["--exact", "cli::bug::tests::panics", "--ignored", "--nocapture"]).output().unwrap();
+        let said = String::from_utf8(child.stderr).unwrap();
+        assert_eq!(child.status.code(), Some(70), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("error: a bug in sazare at src/cli/bug.rs:"), "{said}");
+        assert!(said.contains(": the first\\x0a::error::one; please report it: https://"), "{said}");
+    }
 }

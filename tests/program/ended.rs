@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::killed::{files, slow};
-use crate::outside::{SAZARE, checkout, command, run};
+use crate::outside::{SAZARE, checkout, command, missing, must, run};
 
 /// How many signals each output gets.
 const ROUNDS: u32 = 15;
@@ -112,4 +113,31 @@ fn a_result_that_cannot_be_written_is_an_error() {
         assert!(!err.contains("error"), "{line}: {err}");
     }
     assert_eq!(sazare("--version >/dev/null").0, 0);
+}
+
+/// No process and no thread can be started: what this user runs already is more than the limit.
+#[test]
+fn a_user_who_may_start_no_thread_gets_the_same_image() {
+    if missing(&["setpriv"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to) in [(Path::new(SAZARE), "sazare"), (&checkout().join("images/hello"), "hello")] {
+        must(command("cp", ["-r"]).arg(from).arg(folder.path().join(to)));
+    }
+    must(command("chmod", ["-R", "a+rwX"]).arg(folder.path()));
+    let build = "cd \"$0\" && ulimit -u 1 && exec ./sazare build hello -o $1.tar --no-cache -q -j4";
+    let line = ["bash", "-c", build, folder.path().to_str().unwrap(), "a"];
+    let answer = match rustix::process::geteuid().is_root() {
+        // Root has no such limit.
+        true => {
+            let other = ["--reuid", "12345", "--regid", "12345", "--clear-groups"];
+            run(command("setpriv", other.into_iter().chain(line)).env("TMPDIR", folder.path()))
+        }
+        false => run(&mut command(line[0], &line[1..])),
+    };
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    let healthy =
+        run(command(SAZARE, ["build", "hello", "-o", "b.tar", "--no-cache", "-q"]).current_dir(folder.path()));
+    assert_eq!(answer.out, healthy.out);
 }

@@ -181,16 +181,22 @@ fn a_full_temporary_directory_is_not_the_fault_of_the_input() {
     assert!(Command::new("sh").args(["-c", data]).current_dir(folder.path()).status().unwrap().success());
     let built = guarded(folder.path(), &["build", "s", "--platform", "linux/amd64", "-o", "i.tar", "--no-cache", "-q"]);
     assert_eq!(built.code, 0, "{built:?}");
+    fs::write(at("deb.toml"), "platforms = ['linux/amd64']\n[[source]]\nfrom = 's.deb'\n").unwrap();
     // Whoever may mount gets a small file system of his own for the run.
     let small = "mount -t tmpfs -o size=1M none t && TMPDIR=$PWD/t exec \"$@\"";
-    for line in ["inspect tar:s.tgz", "inspect cpio:s.cpio.gz", "inspect i.tar", "verify i.tar --write-baseline b"] {
+    // A package is unpacked beside the output.
+    let deb = "build deb.toml -o t/o.tar --no-cache";
+    for line in ["inspect tar:s.tgz", "inspect cpio:s.cpio.gz", "inspect i.tar", "verify i.tar --write-baseline b", deb]
+    {
         let arguments = ["-m", "sh", "-c", small, "sh", env!("CARGO_BIN_EXE_sazare")];
         let answer = run(command("unshare", arguments.into_iter().chain(line.split(' '))).current_dir(folder.path()));
         if answer.err.contains("unshare") || answer.err.contains("mount:") {
             return; // No mounts in this container.
         }
         assert_eq!(answer.code, 5, "{line}: {answer:?}");
-        for part in ["cannot write temporary files in ", &format!("{}/t/", folder.path().display()), "TMPDIR"] {
+        let parts = ["cannot write temporary files in ", &format!("{}/t/", folder.path().display()), "TMPDIR"];
+        let parts = if line == deb { &["cannot write ", "t/", "No space left on device"] } else { &parts };
+        for part in parts {
             assert!(answer.err.contains(part), "{line}: {answer:?}");
         }
     }
