@@ -11,7 +11,7 @@ use crate::link::{LAYER_DIRECTORY_MODE, LAYER_HIDES_LINK, LAYER_REFUSED};
 use crate::path::{ImagePath, Name, display_bytes};
 use crate::platform::{ImagePlatform, Platform};
 use crate::report::{Evidence, Finding, FindingSubject, Severity};
-use crate::tree::{DirectoryId, InodeId, Kind, Metadata, Mode, Tree};
+use crate::tree::{DirectoryId, Entries, InodeId, Kind, Metadata, Mode, Tree};
 
 /// How many paths a finding names.
 const EXAMPLES: usize = 5;
@@ -32,6 +32,11 @@ pub(super) fn put_over(tree: &mut Tree, layer: LayerTree, name: &str, noticed: &
     let LayerTree { tree: upper, marks } = layer;
     noticed.refused.extend(marks.faults.iter().map(|(fault, paths)| (name.to_string(), *fault, paths.clone())));
     let root = tree.root();
+    if tree.entries(root).is_none_or(Entries::is_empty) {
+        // Nothing is below it to be merged with.
+        *tree = upper;
+        return;
+    }
     if !marks.implied.contains(&*upper.root()) {
         *tree.meta_mut(*root) = (*upper.inode(*upper.root()).meta).clone();
     }
@@ -71,10 +76,7 @@ impl Merge<'_> {
                     let below = self.under(directory, to, name, &path);
                     todo.push((directory, below, path));
                 }
-                None => {
-                    let id = self.inode(id);
-                    self.tree.link(to, name, id);
-                }
+                None => self.other(to, name, id),
             }
         }
     }
@@ -102,13 +104,15 @@ impl Merge<'_> {
         self.tree.insert_directory(parent, name, meta)
     }
 
-    /// The inode of the tree that stands for one of the layer: names that share it in the layer share it there.
-    fn inode(&mut self, id: InodeId) -> InodeId {
-        let Merge { tree, upper, known, .. } = self;
-        *known.entry(id).or_insert_with(|| {
-            let inode = upper.inode(id);
-            tree.add((*inode.meta).clone(), inode.kind.clone())
-        })
+    /// Anything but a directory: names that share an inode in the layer share it in the tree.
+    fn other(&mut self, to: DirectoryId, name: Name, id: InodeId) {
+        match self.known.get(&id) {
+            Some(known) => self.tree.link(to, name, *known),
+            None => {
+                let own = self.tree.insert(to, name, self.upper.inode(id).clone());
+                self.known.insert(id, own);
+            }
+        }
     }
 }
 

@@ -74,11 +74,11 @@ impl LayerMarks {
     }
 
     /// A directory is made for what is in it.
-    pub(super) fn implied(&mut self, tree: &Tree, parent: DirectoryId, name: &Name, path: &ImagePath) {
+    pub(super) fn implied(&mut self, parent: DirectoryId, name: &Name, made: DirectoryId, path: &ImagePath) {
         if self.uncover(parent, name) {
             self.fault(LayerFault::BelowWhiteout, path);
         }
-        self.implied.extend(tree.child(parent, name.as_bytes()));
+        self.implied.insert(*made);
     }
 
     /// An entry comes to a place.

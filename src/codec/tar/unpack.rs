@@ -243,7 +243,7 @@ impl<'a> Unpack<'a> {
         Ok(destination.missing.into_iter().fold(destination.directory, |directory, name| {
             let id = self.tree.insert_directory(directory, name.clone(), Metadata::new(Mode::DIRECTORY, 0));
             if let Some(layer) = &mut self.layer {
-                layer.marks.implied(&self.tree, directory, &name, path);
+                layer.marks.implied(directory, &name, id, path);
             }
             id
         }))
