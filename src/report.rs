@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::path::display_bytes;
 use crate::platform::Platform;
 
 /// How severe a finding is.
@@ -74,6 +75,43 @@ impl fmt::Display for FindingSubject {
     }
 }
 
+/// What a program is to an image or initramfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum CommandRole {
+    /// The first word of `entrypoint`.
+    Entrypoint,
+    /// The first word of `cmd`, where there is no entry point.
+    Cmd,
+    /// The program of the health check.
+    Healthcheck,
+    /// The shell that a health check in one text is run with.
+    HealthcheckShell,
+    /// The first program of an initramfs.
+    Init,
+    /// One of the programs that the policy lists.
+    Required,
+}
+
+/// What the image calls a file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub struct CommandUse {
+    /// What it is to the image.
+    pub role: CommandRole,
+    /// The path by which the image names it, escaped for display.
+    pub path: String,
+}
+
+impl CommandUse {
+    /// A file by the path that the image names it.
+    pub(crate) fn new(role: CommandRole, path: &[u8]) -> CommandUse {
+        CommandUse { role, path: display_bytes(path) }
+    }
+}
+
 /// One finding: all that is known about it, as data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -102,13 +140,40 @@ pub struct Finding {
     /// Other paths that the same finding holds for, such as links to the file; in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub also: Vec<String>,
+    /// What the image calls the file.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<CommandUse>,
+    /// How many scripts are run by the file.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub scripts: usize,
 }
 
 impl Finding {
+    /// A finding of no platform, of which no more is known.
+    pub fn new(code: Code, severity: Severity, subject: FindingSubject, message: impl Into<String>) -> Finding {
+        Finding {
+            code,
+            severity,
+            platforms: Vec::new(),
+            subject,
+            message: message.into(),
+            evidence: Vec::new(),
+            run_time: None,
+            fix: None,
+            also: Vec::new(),
+            roles: Vec::new(),
+            scripts: 0,
+        }
+    }
+
     /// Its platforms as one text: `linux/amd64, linux/arm64`; `None` where there is none.
     pub fn platform(&self) -> Option<String> {
         (!self.platforms.is_empty()).then(|| joined(&self.platforms))
     }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn joined(platforms: &[Platform]) -> String {

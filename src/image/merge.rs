@@ -121,15 +121,10 @@ impl Noticed {
     pub(super) fn findings(self, platform: &ImagePlatform) -> Vec<Finding> {
         let platforms: Vec<Platform> = platform.known().into_iter().cloned().collect();
         let finding = |code, severity, path: &ImagePath, message: String, evidence, fix: &str| Finding {
-            code,
-            severity,
             platforms: platforms.clone(),
-            subject: FindingSubject::Path(path.to_string()),
-            message,
             evidence,
-            run_time: None,
             fix: Some(fix.to_string()),
-            also: Vec::new(),
+            ..Finding::new(code, severity, FindingSubject::Path(path.to_string()), message)
         };
         let mut findings = Vec::new();
         for (layer, fault, paths) in &self.refused {

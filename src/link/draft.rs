@@ -1,6 +1,6 @@
 //! What is wrong with one file, before it is a finding about a path.
 
-use crate::report::{Code, Evidence, Severity};
+use crate::report::{Code, CommandUse, Evidence, FindingSubject, Severity};
 
 /// What is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +11,27 @@ pub(crate) struct Draft {
     pub evidence: Vec<Evidence>,
     pub ending: Ending,
     pub fix: Option<String>,
+}
+
+/// What is wrong with something that no program stands for: a path that leads nowhere, a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PlainDraft {
+    pub subject: FindingSubject,
+    pub draft: Draft,
+    /// What the image calls the path, where the subject is one.
+    pub called: Option<CommandUse>,
+}
+
+impl PlainDraft {
+    /// About a path or setting that is not a command.
+    pub fn new(subject: FindingSubject, draft: Draft) -> PlainDraft {
+        PlainDraft { subject, draft, called: None }
+    }
+
+    /// About a path of a command.
+    pub fn command(called: CommandUse, draft: Draft) -> PlainDraft {
+        PlainDraft { subject: FindingSubject::Path(called.path.clone()), draft, called: Some(called) }
+    }
 }
 
 /// How it ends at run time.

@@ -1,13 +1,11 @@
 //! Which file a container's command is: as runc finds it (`libcontainer`, Go's `exec.LookPath`), and where crun differs.
 
-use std::fmt;
-
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::{ImagePath, display_bytes};
-use crate::report::{Code, Evidence, FindingSubject};
+use crate::report::{Code, CommandRole, CommandUse, Evidence, FindingSubject};
 use crate::tree::{Kind, Resolved};
 
-use super::draft::{Draft, ExecError, permissions};
+use super::draft::{Draft, ExecError, PlainDraft, permissions};
 use super::files::Files;
 use super::user::ProcessUser;
 
@@ -20,45 +18,20 @@ pub const PATH_RELATIVE: Code = Code("path-relative");
 /// The user that the container runs as is not in the image.
 pub const USER_MISSING: Code = Code("user-missing");
 
-/// What a program is to an image or initramfs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CommandRole {
-    Entrypoint,
-    Cmd,
-    Healthcheck,
-    /// The shell that a health check in one text is run with.
-    HealthcheckShell,
-    /// The first program of an initramfs.
-    Init,
-    /// One of the programs that the policy lists.
-    Required,
-}
-
-impl CommandRole {
-    /// The setting that names it, as the recipe calls it.
-    fn setting(self) -> &'static str {
-        match self {
-            CommandRole::Entrypoint => "entrypoint",
-            CommandRole::Cmd => "cmd",
-            CommandRole::Healthcheck | CommandRole::HealthcheckShell => "healthcheck",
-            CommandRole::Init => "init",
-            CommandRole::Required => "programs",
-        }
+/// The setting that names a command, as the recipe calls it.
+fn setting(role: CommandRole) -> &'static str {
+    match role {
+        CommandRole::Entrypoint => "entrypoint",
+        CommandRole::Cmd => "cmd",
+        CommandRole::Healthcheck | CommandRole::HealthcheckShell => "healthcheck",
+        CommandRole::Init => "init",
+        CommandRole::Required => "programs",
     }
 }
 
-/// As it stands in a sentence: `the entry point`.
-impl fmt::Display for CommandRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            CommandRole::Entrypoint => "the entry point",
-            CommandRole::Cmd => "the command",
-            CommandRole::Healthcheck => "the health check",
-            CommandRole::HealthcheckShell => "the health check's shell",
-            CommandRole::Init => "init",
-            CommandRole::Required => "a program of [verify] programs",
-        })
-    }
+/// A fault of the setting itself.
+fn setting_fault(role: CommandRole, draft: Draft) -> Box<PlainDraft> {
+    Box::new(PlainDraft::new(FindingSubject::Setting(setting(role).to_string()), draft))
 }
 
 /// A command that the image names.
@@ -70,13 +43,6 @@ pub(super) struct Named {
     pub spelled: Vec<u8>,
     /// The file.
     pub found: Resolved,
-}
-
-/// Why a command cannot be started.
-#[derive(Debug)]
-pub(super) struct NotFound {
-    pub subject: FindingSubject,
-    pub draft: Draft,
 }
 
 /// What runc says of a program that a relative entry of PATH finds: the words of Go's `exec.LookPath`.
@@ -122,20 +88,18 @@ pub(super) fn find(
     word: &[u8],
     path: &[Vec<u8>],
     directory: &[u8],
-) -> Result<Named, Box<NotFound>> {
+) -> Result<Named, Box<PlainDraft>> {
     let shown = display_bytes(word);
-    let setting = || FindingSubject::Setting(role.setting().to_string());
     if word.is_empty() {
         let draft = Draft::error(CMD_NOT_FOUND, "is empty and names no program")
             .says("exec: \"\": executable file not found in $PATH: unknown (exit code 127)");
         let draft = draft.fix("set `entrypoint` or `cmd` to a program of the image");
-        return Err(Box::new(NotFound { subject: setting(), draft }));
+        return Err(setting_fault(role, draft));
     }
     if word.contains(&b'/') {
         let spelled = absolute(directory, word);
-        return by_path(files, user, role, &shown, &spelled).map_err(|draft| {
-            Box::new(NotFound { subject: FindingSubject::Path(display_bytes(&spelled)), draft: *draft })
-        });
+        return by_path(files, user, role, &shown, &spelled)
+            .map_err(|draft| Box::new(PlainDraft::command(CommandUse::new(role, &spelled), *draft)));
     }
     let mut evidence = Vec::new();
     for element in path {
@@ -155,21 +119,21 @@ pub(super) fn find(
                     format!("names {shown}, which is found first through a relative entry of PATH"),
                 )
                 .says(format!("exec: \"{shown}\": {FOUND_RELATIVE}: unknown (exit code 125)"))
-                .fix(format!("use absolute directories in PATH only, or set `{}` to an absolute path", role.setting()));
-                return Err(Box::new(NotFound { subject: setting(), draft: Draft { evidence, ..draft } }));
+                .fix(format!("use absolute directories in PATH only, or set `{}` to an absolute path", setting(role)));
+                return Err(setting_fault(role, Draft { evidence, ..draft }));
             }
             Err(reason) => evidence.push(tried(display_bytes(&candidate), reason)),
         }
     }
     let mut draft = Draft::error(CMD_NOT_FOUND, format!("names {shown}, which is not in PATH"))
         .says(format!("exec: \"{shown}\": executable file not found in $PATH: unknown (exit code 127)"))
-        .fix(format!("add the program, or set `{}` to an absolute path that exists", role.setting()));
+        .fix(format!("add the program, or set `{}` to an absolute path that exists", setting(role)));
     draft.evidence = evidence;
-    Err(Box::new(NotFound { subject: setting(), draft }))
+    Err(setting_fault(role, draft))
 }
 
 /// Entries of PATH that are not absolute paths: whether they are searched depends on the runtime.
-pub(super) fn relative_entries(path: &[Vec<u8>]) -> Option<(FindingSubject, Draft)> {
+pub(super) fn relative_entries(path: &[Vec<u8>]) -> Option<PlainDraft> {
     let bad: Vec<String> = path
         .iter()
         .filter(|element| !element.starts_with(b"/"))
@@ -179,7 +143,7 @@ pub(super) fn relative_entries(path: &[Vec<u8>]) -> Option<(FindingSubject, Draf
         let draft = Draft::warning(PATH_RELATIVE, format!("contains relative entries: {}", bad.join(", ")))
             .because("PATH", "runc refuses a program that it finds through a relative entry, crun starts it")
             .fix("use absolute directories only");
-        (FindingSubject::Setting("PATH".into()), draft)
+        PlainDraft::new(FindingSubject::Setting("PATH".into()), draft)
     })
 }
 
@@ -196,37 +160,35 @@ fn by_path(
         Err(error) => {
             let text = ExecError::from(error.errno).text();
             let path = display_bytes(spelled);
-            let draft = Draft::error(CMD_NOT_FOUND, format!("does not exist; it is {role}"))
+            let draft = Draft::error(CMD_NOT_FOUND, "does not exist")
                 .because(path, files.words_of(&error))
                 .says(format!("exec: \"{shown}\": stat {shown}: {text}: unknown (exit code 127)"))
-                .fix(format!("add the file, or set `{}` to a program that exists", role.setting()));
+                .fix(format!("add the file, or set `{}` to a program that exists", setting(role)));
             return Err(Box::new(draft));
         }
     };
     if let Some(at) = user.barred(files.tree, &found) {
-        let draft = Draft::error(CMD_NOT_EXECUTABLE, format!("cannot be reached by uid {}; it is {role}", user.uid))
+        let draft = Draft::error(CMD_NOT_EXECUTABLE, format!("cannot be reached by uid {}", user.uid))
             .because(at.to_string(), barred_words(files, user, &at))
             .says(format!("exec: \"{shown}\": stat {shown}: permission denied: unknown (exit code 126)"))
             .fix(permissions(&at.to_string(), "0755"));
         return Err(Box::new(draft));
     }
     let inode = files.tree.inode(found.id);
-    let denied = |message: String| {
+    let denied = |message: &str| {
         Draft::error(CMD_NOT_EXECUTABLE, message)
             .because(found.path.to_string(), format!("mode {}", inode.meta.mode))
             .says(format!("exec: \"{shown}\": permission denied: unknown (exit code 126)"))
     };
-    let another = format!("set `{}` to a program", role.setting());
+    let another = format!("set `{}` to a program", setting(role));
     let draft = match &inode.kind {
         Kind::File(_) if inode.meta.mode.any_execute() => {
             return Ok(Named { role, spelled: spelled.to_vec(), found });
         }
-        Kind::File(_) => {
-            denied(format!("is not executable; it is {role}")).fix(permissions(&found.path.to_string(), "0755"))
-        }
-        Kind::Directory(_) => denied(format!("is a directory; it is {role}")).fix(another),
+        Kind::File(_) => denied("is not executable").fix(permissions(&found.path.to_string(), "0755")),
+        Kind::Directory(_) => denied("is a directory").fix(another),
         Kind::Symlink(_) | Kind::CharDevice(_) | Kind::BlockDevice(_) | Kind::Fifo => {
-            denied(format!("is not a regular file; it is {role}")).fix(another)
+            denied("is not a regular file").fix(another)
         }
     };
     Err(Box::new(draft))
@@ -319,7 +281,7 @@ mod tests {
             find(&files, &ProcessUser::root(), CommandRole::Cmd, b"bin/run", &[], b"/work").unwrap().spelled,
             b"/work/bin/run"
         );
-        let (subject, draft) = relative_entries(&paths("/bin:.:")).unwrap();
+        let PlainDraft { subject, draft, .. } = relative_entries(&paths("/bin:.:")).unwrap();
         assert_eq!(format!("{subject} {}", draft.message), "PATH contains relative entries: ., an empty entry");
         assert_eq!(relative_entries(&paths("/bin:/usr/bin")), None);
     }

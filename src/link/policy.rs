@@ -142,15 +142,8 @@ mod tests {
     #[test]
     fn a_baseline_survives_its_own_text_and_a_new_wording() {
         let mut finding = Finding {
-            code: Code("interp-missing"),
-            severity: Severity::Error,
             platforms: vec![Platform::new(Arch::Arm64)],
-            subject: FindingSubject::Path("/bin/a b".into()),
-            message: "needs".into(),
-            evidence: Vec::new(),
-            run_time: None,
-            fix: None,
-            also: Vec::new(),
+            ..Finding::new(Code("interp-missing"), Severity::Error, FindingSubject::Path("/bin/a b".into()), "needs")
         };
         let baseline = Baseline::parse(&Baseline::of([&finding]).to_string());
         finding.message = "wants".into();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::platform::Platform;
-use crate::report::{Code, Evidence, Finding, FindingSubject, Report, Severity};
+use crate::report::{Code, CommandUse, Evidence, Finding, FindingSubject, Report, Severity};
 
 use super::read::Verdict;
 
@@ -65,7 +65,7 @@ struct Key<'a> {
 }
 
 /// All else but the platforms.
-type Rest<'a> = (Severity, &'a [Evidence], Option<&'a str>, Option<&'a str>, &'a [String]);
+type Rest<'a> = (Severity, &'a [Evidence], Option<&'a str>, Option<&'a str>, &'a [String], &'a [CommandUse], usize);
 
 /// Of one platform, in different trees: both are about the same thing.
 fn here(finding: &Finding) -> Key<'_> {
@@ -81,8 +81,9 @@ fn here(finding: &Finding) -> Key<'_> {
 
 /// On different platforms: they differ in nothing else.
 fn elsewhere(finding: &Finding) -> Key<'_> {
-    let Finding { code, severity, platforms: _, subject, message, evidence, run_time, fix, also } = finding;
-    let rest = (*severity, &**evidence, run_time.as_deref(), fix.as_deref(), &**also);
+    let Finding { code, severity, platforms: _, subject, message, evidence, run_time, fix, also, roles, scripts } =
+        finding;
+    let rest = (*severity, &**evidence, run_time.as_deref(), fix.as_deref(), &**also, &**roles, *scripts);
     Key { code: *code, subject, message: message.into(), rest: Some(rest) }
 }
 
@@ -93,15 +94,8 @@ mod tests {
 
     fn verdict(platform: &str, findings: &[(&str, Severity, &str)]) -> Verdict {
         let findings = findings.iter().map(|(path, severity, message)| Finding {
-            code: Code("interp-missing"),
-            severity: *severity,
             platforms: vec![platform.parse().unwrap()],
-            subject: FindingSubject::Path((*path).to_string()),
-            message: (*message).to_string(),
-            evidence: Vec::new(),
-            run_time: None,
-            fix: None,
-            also: Vec::new(),
+            ..Finding::new(Code("interp-missing"), *severity, FindingSubject::Path((*path).to_string()), *message)
         });
         let report = Report { findings: findings.collect() };
         Verdict {

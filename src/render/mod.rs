@@ -1,6 +1,7 @@
 //! Pure functions that turn what was found, seen and made into text: for a person or for a program.
 
 mod text;
+mod uses;
 
 #[cfg(feature = "cli")]
 mod faults;

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use super::text::{Paint, Text, plain};
+use super::uses::{evidence, uses};
 use crate::link;
 use crate::link::{Description, Program, StartVerdict as Start};
 use crate::path::shown_bytes;
@@ -55,13 +56,14 @@ fn describe(out: &mut Text, finding: &Finding, style: Style) {
     if let Some(text) = &finding.run_time {
         out.line(format_args!("  at run time: {text}"));
     }
-    let shown = if verbose || finding.evidence.len() <= EVIDENCE + 1 { usize::MAX } else { EVIDENCE };
-    for (number, evidence) in finding.evidence.iter().take(shown).enumerate() {
+    let evidence = evidence(finding);
+    let shown = if verbose || evidence.len() <= EVIDENCE + 1 { usize::MAX } else { EVIDENCE };
+    for (number, evidence) in evidence.iter().take(shown).enumerate() {
         let label = if number == 0 { "  because: " } else { "           " };
         out.line(format_args!("{label}{}", line_of(evidence)));
     }
-    if finding.evidence.len() > shown {
-        out.line(format_args!("           and {} more: --verbose shows them", finding.evidence.len() - shown));
+    if evidence.len() > shown {
+        out.line(format_args!("           and {} more: --verbose shows them", evidence.len() - shown));
     }
     if verbose && !finding.also.is_empty() {
         out.line(format_args!("  also: {}", finding.also.join(" ")));
@@ -343,6 +345,10 @@ pub fn github(report: &Report) -> String {
 fn sentence(finding: &Finding) -> String {
     let platform = finding.platform().map(|platform| format!("{platform} ")).unwrap_or_default();
     let mut out = format!("{platform}{} {}", finding.subject, finding.message);
+    let uses = uses(finding);
+    if !uses.is_empty() {
+        let _ = write!(out, "; {uses}");
+    }
     if let Some(text) = &finding.run_time {
         let _ = write!(out, "\nat run time: {text}");
     }
@@ -382,19 +388,12 @@ mod tests {
     use crate::elf::Linkage;
     use crate::link::{FileKind, Libc, Program, Verification, Version};
     use crate::path::display_bytes;
-    use crate::report::Code;
+    use crate::report::{Code, CommandRole, CommandUse};
 
     fn report() -> Report {
         let busybox = Finding {
-            code: Code("interp-missing"),
-            severity: Severity::Error,
             platforms: vec!["linux/arm64".parse().unwrap()],
-            subject: FindingSubject::Path("/bin/busybox".into()),
-            message: "needs /lib/ld-musl-aarch64.so.1, which the image does not contain".into(),
-            evidence: vec![Evidence {
-                subject: "PT_INTERP of /bin/busybox".into(),
-                detail: "302 links point at it, the entry point /bin/sh among them".into(),
-            }],
+            evidence: vec![Evidence { subject: "PT_INTERP of /bin/busybox".into(), detail: String::new() }],
             run_time: Some("exec /bin/sh: no such file or directory".into()),
             fix: Some(
                 "link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader \
@@ -402,6 +401,13 @@ mod tests {
                     .into(),
             ),
             also: vec!["/bin/sh".into()],
+            roles: vec![CommandUse::new(CommandRole::Entrypoint, b"/bin/sh")],
+            ..Finding::new(
+                Code("interp-missing"),
+                Severity::Error,
+                FindingSubject::Path("/bin/busybox".into()),
+                "needs /lib/ld-musl-aarch64.so.1, which the image does not contain",
+            )
         };
         let mut note = busybox.clone();
         note.severity = Severity::Note;
@@ -409,6 +415,7 @@ mod tests {
         note.subject = FindingSubject::Path("/opt/100% größe".into());
         note.evidence = (0..12).map(|n| Evidence { subject: format!("/lib/{n}"), detail: "absent".into() }).collect();
         (note.run_time, note.fix, note.platforms) = (None, None, Vec::new());
+        (note.also, note.roles) = (Vec::new(), Vec::new());
         let mut warning = busybox.clone();
         warning.severity = Severity::Warning;
         Report { findings: vec![busybox, note, warning] }
@@ -445,7 +452,7 @@ mod tests {
             human(&report, Style::default()),
             "error[interp-missing] linux/arm64 /bin/busybox needs /lib/ld-musl-aarch64.so.1, which the image does not contain\n  \
                at run time: exec /bin/sh: no such file or directory\n  \
-               because: PT_INTERP of /bin/busybox; 302 links point at it, the entry point /bin/sh among them\n  \
+               because: PT_INTERP of /bin/busybox; 1 link points at it, the entry point /bin/sh\n  \
                fix: link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader at\n       \
                     /lib/ld-musl-aarch64.so.1\n\
              1 error, 0 warnings, 0 notes\n"
@@ -465,7 +472,7 @@ mod tests {
         report.findings[0].subject = FindingSubject::Path(display_bytes(b"/bin/a\xff\n"));
         report.findings[0].message = "a\r\n::error::b\x1b".into();
         assert!(sarif(&report).contains("\"uri\": \"bin/a%FF%0A\""), "{}", sarif(&report));
-        assert!(github(&report).contains("a\\x0d%0A\\x3a:error::b\\x1b%0A"), "{}", github(&report));
+        assert!(github(&report).contains("a\\x0d%0A\\x3a:error::b\\x1b; 1 link points at it"), "{}", github(&report));
         report.findings[0].subject = FindingSubject::Path(display_bytes(b"/bin/a\\xff"));
         assert!(sarif(&report).contains("\"uri\": \"bin/a%5Cxff\""), "{}", sarif(&report));
     }

@@ -7,7 +7,7 @@ use crate::elf::Linkage;
 use crate::path::ImagePath;
 use crate::report::{Code, Evidence, Finding, FindingSubject, Report, Severity};
 
-use crate::link::draft::Draft;
+use crate::link::draft::{Draft, PlainDraft};
 use crate::link::glibc::symbols::{GLIBC_MIX, VERSION_MISSING};
 use crate::link::kernel::exec::{INTERP_DANGLING, INTERP_MISSING, LOADER_UNKNOWN, WRONG_ARCH_32};
 use crate::link::policy::{Libc, Policy};
@@ -142,7 +142,7 @@ pub(crate) fn accept(subject: &Subject<'_>, findings: Vec<(ImagePath, Finding)>)
         if let Some(reason) = &allowance.reason {
             draft = draft.because("reason", reason);
         }
-        report.add(subject.plain_finding(FindingSubject::Setting("allow".into()), draft));
+        report.add(subject.plain_finding(PlainDraft::new(FindingSubject::Setting("allow".into()), draft)));
     }
     (report, count)
 }

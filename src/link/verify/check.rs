@@ -12,7 +12,6 @@ use crate::link::lookup::CMD_NOT_EXECUTABLE;
 use crate::link::process::ELF_TABLES;
 use crate::link::subject::{GlibcRequirement, Program, Purpose, StartVerdict};
 use crate::parallel::{Threads, in_order};
-use crate::path::display_bytes;
 use crate::report::{Code, Severity};
 use crate::tree::InodeId;
 
@@ -86,7 +85,7 @@ fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
             }
         }
         if target.weight == Weight::Named && context.subject.purpose == Purpose::Container {
-            let spelled = target.roles.first().map_or_else(|| target.path.to_string(), |(_, path)| display_bytes(path));
+            let spelled = target.spelled();
             result.drafts.extend(caps::refused(&context.subject.tree.inode(id).meta, &spelled));
         }
         result.program = program(target, &start, probe.size, &result.drafts, required);

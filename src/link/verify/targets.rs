@@ -3,15 +3,15 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::link::draft::{Draft, Ending, ExecError};
+use crate::link::draft::{Draft, Ending, ExecError, PlainDraft};
 use crate::link::init;
-use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, CommandRole, NotFound, USER_MISSING};
+use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
 use crate::link::subject::Purpose;
 use crate::link::user::UnknownUser;
 use crate::oci::Settings;
 use crate::parallel::{Threads, in_order};
 use crate::path::ImagePath;
-use crate::report::FindingSubject;
+use crate::report::{CommandRole, CommandUse, FindingSubject};
 use crate::tree::InodeId;
 
 use super::context::Context;
@@ -22,7 +22,7 @@ use super::programs::{self, Weight, is_program, weight};
 pub(crate) struct Targets {
     /// What the image names first, then by path.
     pub files: Vec<(InodeId, Target)>,
-    pub drafts: Vec<(FindingSubject, Draft)>,
+    pub drafts: Vec<PlainDraft>,
 }
 
 impl Targets {
@@ -49,7 +49,7 @@ type Known = BTreeMap<(InodeId, usize), Target>;
 struct Found<'a> {
     context: &'a Context<'a>,
     files: Known,
-    drafts: Vec<(FindingSubject, Draft)>,
+    drafts: Vec<PlainDraft>,
 }
 
 impl Found<'_> {
@@ -88,7 +88,7 @@ impl Found<'_> {
         }
         for path in &subject.policy.programs {
             if let Err(fault) = self.command(CommandRole::Required, path.as_bytes(), &[], b"/") {
-                self.drafts.push((fault.subject, fault.draft));
+                self.drafts.push(*fault);
             }
         }
     }
@@ -103,7 +103,7 @@ impl Found<'_> {
         }
         for (role, word) in commands {
             if let Err(fault) = self.command(role, &word, &self.context.path, &self.context.directory) {
-                self.drafts.push((fault.subject, fault.draft));
+                self.drafts.push(*fault);
             }
         }
     }
@@ -116,12 +116,12 @@ impl Found<'_> {
         let draft = Draft::error(USER_MISSING, format!("has no entry for the {what} that the image runs as: {name}"))
             .says(format!("unable to find {what} {name}: no matching entries in {file} file"))
             .fix(format!("add it as a [[{what}]], or use its number"));
-        self.drafts.push((FindingSubject::Path(format!("/etc/{file}")), draft));
+        self.drafts.push(PlainDraft::new(FindingSubject::Path(format!("/etc/{file}")), draft));
     }
 
     fn init(&mut self, init: &ImagePath) {
-        let Err(fault) = self.command(CommandRole::Init, init.as_bytes(), &[], b"/") else { return };
-        let mut draft = fault.draft;
+        let Err(mut fault) = self.command(CommandRole::Init, init.as_bytes(), &[], b"/") else { return };
+        let draft = &mut fault.draft;
         let words = match &self.context.first {
             Some(first) if draft.code == CMD_NOT_EXECUTABLE => {
                 draft.evidence.push(first.evidence());
@@ -131,7 +131,7 @@ impl Found<'_> {
         };
         let no_root = "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)";
         draft.ending = Ending::Says(words.unwrap_or_else(|| no_root.into()));
-        self.report(init, draft);
+        self.drafts.push(*fault);
     }
 
     fn command(
@@ -140,11 +140,11 @@ impl Found<'_> {
         word: &[u8],
         path: &[Vec<u8>],
         directory: &[u8],
-    ) -> Result<(), Box<NotFound>> {
+    ) -> Result<(), Box<PlainDraft>> {
         let named = lookup::find(self.context.files, self.context.user(Weight::Named), role, word, path, directory)?;
         let added = add(self.context, &mut self.files, named.found.id, &named.found.path, Weight::Named);
         if let Some(target) = added.and_then(|(key, _)| self.files.get_mut(&key)) {
-            target.roles.push((named.role, named.spelled));
+            target.roles.push(CommandUse::new(named.role, &named.spelled));
         }
         Ok(())
     }
@@ -172,7 +172,7 @@ impl Found<'_> {
     }
 
     fn report(&mut self, path: &ImagePath, draft: Draft) {
-        self.drafts.push((FindingSubject::Path(path.to_string()), draft));
+        self.drafts.push(PlainDraft::new(FindingSubject::Path(path.to_string()), draft));
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::link::draft::{Draft, Ending};
+use crate::link::draft::{Draft, Ending, PlainDraft};
 use crate::link::files::Files;
 use crate::link::init::FirstProgram;
 use crate::link::kernel::exec::libc_of_name;
@@ -40,9 +40,9 @@ pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
         return Err(failure);
     }
     let Checked { targets, programs, .. } = checked;
-    let plain = |(about, draft): (FindingSubject, Draft)| {
-        let path = ImagePath::parse(about.as_str().as_bytes()).unwrap_or(ImagePath::root());
-        (path, subject.plain_finding(about, draft))
+    let plain = |plain: PlainDraft| {
+        let path = ImagePath::parse(plain.subject.as_str().as_bytes()).unwrap_or(ImagePath::root());
+        (path, subject.plain_finding(plain))
     };
     let mut findings: Vec<(ImagePath, Finding)> = drafts.into_iter().map(plain).collect();
     findings.extend(subject.found.iter().map(|found| {
@@ -76,7 +76,7 @@ fn leave_out_others(context: &Context<'_>, checked: &mut Checked) -> Others {
 }
 
 /// What is found once for the tree, not for one program.
-fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> Vec<(FindingSubject, Draft)> {
+fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> Vec<PlainDraft> {
     let subject = context.subject;
     let mut drafts = Vec::new();
     if !matches!(subject.purpose, Purpose::Programs(_)) {
@@ -94,7 +94,7 @@ fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> V
     let contents = programs::files(subject.tree).filter_map(|id| context.files.content(id));
     let size = contents.map(Content::size).fold(0, u64::saturating_add);
     drafts.extend(size_draft(subject.policy, size).map(|draft| (ImagePath::root(), draft)));
-    drafts.into_iter().map(|(path, draft)| (FindingSubject::Path(path.to_string()), draft)).collect()
+    drafts.into_iter().map(|(path, draft)| PlainDraft::new(FindingSubject::Path(path.to_string()), draft)).collect()
 }
 
 /// The finding about a target. Where the first program of an initramfs fails, the kernel has its own words.
@@ -118,6 +118,7 @@ mod tests {
     use crate::link::{Allowance, Baseline, Libc, Policy, StartVerdict};
     use crate::oci::{Healthcheck, Settings};
     use crate::platform::{Arch, Platform};
+    use crate::report::{CommandRole, CommandUse};
     use crate::tree::Mode;
 
     const LOADER: &str = "/lib/ld-musl-x86_64.so.1";
@@ -165,7 +166,7 @@ mod tests {
             "/bin/busybox needs /lib/ld-musl-x86_64.so.1, which the image does not contain"
         );
         assert_eq!(finding.evidence[0].subject, "PT_INTERP of /bin/busybox");
-        assert_eq!(finding.evidence[0].detail, "302 links point at it, the entry point /bin/sh among them");
+        assert_eq!(finding.roles, [CommandUse::new(CommandRole::Entrypoint, b"/bin/sh")]);
         assert_eq!(finding.run_time.as_deref(), Some("exec /bin/sh: no such file or directory"));
         assert_eq!(finding.also.len(), 302);
         assert_eq!(result.programs[0].names, 303);
@@ -267,7 +268,7 @@ mod tests {
         assert_eq!(codes(&result), ["interp-missing"]);
         let finding = &result.report.findings[0];
         assert_eq!((finding.subject.as_str(), finding.severity), ("/srv/shell", Severity::Error));
-        assert_eq!(finding.evidence[0].detail, "1 script is run by it");
+        assert_eq!(result.report.findings[0].scripts, 1);
     }
 
     #[test]
@@ -439,7 +440,8 @@ mod tests {
         let settings = Settings { healthcheck: Some(Healthcheck { test, ..Healthcheck::default() }), ..entry("/app") };
         let sample = Sample::new().elf("/app", &Forge::program());
         let result = verified_with(&sample, &settings, &Policy::default());
-        assert_eq!(result.report.findings[0].message, "does not exist; it is the health check");
+        assert_eq!(result.report.findings[0].message, "does not exist");
+        assert_eq!(result.report.findings[0].roles, [CommandUse::new(CommandRole::Healthcheck, b"/probe")]);
     }
 
     #[test]
