@@ -114,6 +114,13 @@ pub fn in_one_piece() -> RwLockReadGuard<'static, ()> {
     IN_PLACE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Removes the private folders that killed runs of this user left in a folder.
+pub fn remove_dead(folder: &Path) {
+    if let Ok(above) = open_above(folder) {
+        sweep(above.as_fd());
+    }
+}
+
 /// Removes all private folders of this process, which ends now. Nothing is put in its place any more, and who wants a new folder
 /// waits until the process has ended.
 pub fn remove_all() {
@@ -170,6 +177,11 @@ impl PrivateFolder {
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.folder.path
+    }
+
+    /// Whether other runs can see that this one still uses it: on a file system without locks, nobody else ever removes it.
+    pub fn is_locked(&self) -> bool {
+        has_name(self.folder.directory.as_fd(), self.folder.lock.as_fd())
     }
 
     /// The open folder.

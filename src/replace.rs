@@ -7,13 +7,20 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::retry_on_intr;
 
 use crate::private::{PrivateError, PrivateFolder};
 
 /// How many links are followed at most (path_resolution(7)).
 const LINKS_MAX: usize = 40;
+
+/// How often a file is given its name while others do the same.
+const NAMINGS_MAX: usize = 100;
 
 /// Where a path leads to, through all links. Nothing need be at its end.
 ///
@@ -147,6 +154,35 @@ pub fn write(place: &Path, bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// A new file in a folder that has no name yet, so nothing is left of it when its process is killed.
+///
+/// # Errors
+/// When the file system has no such files, or the folder cannot be written to.
+pub fn nameless(folder: &Path) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+    Ok(retry_on_intr(|| rustix::fs::open(folder, flags, Mode::from_raw_mode(0o666)))?.into())
+}
+
+/// Gives a file without a name its name. A file of that name goes first: for a moment there is none.
+///
+/// # Errors
+/// When it cannot have that name, or `/proc` is not mounted.
+pub fn name(file: &File, path: &Path) -> io::Result<()> {
+    let this = format!("/proc/self/fd/{}", file.as_raw_fd());
+    let link = || retry_on_intr(|| rustix::fs::linkat(CWD, &this, CWD, path, AtFlags::SYMLINK_FOLLOW));
+    for _ in 0..NAMINGS_MAX {
+        match link() {
+            Err(rustix::io::Errno::EXIST) => match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            },
+            named => return Ok(named?),
+        }
+    }
+    // Others give it the same name all the time, so there is a file.
+    Ok(())
+}
+
 /// The folder that a path is in.
 pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
@@ -177,6 +213,24 @@ mod tests {
         write(&at("dangling"), b"text").unwrap();
         assert!(at("dangling").is_symlink());
         assert_eq!(fs::read(at("d/new")).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_file_without_a_name_gets_it_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let Ok(mut file) = nameless(folder.path()) else { return }; // A file system that has none.
+        file.write_all(b"first").unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+        name(&file, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"first");
+        let mut second = nameless(folder.path()).unwrap();
+        second.write_all(b"second").unwrap();
+        name(&second, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"second");
+        fs::create_dir(folder.path().join("directory")).unwrap();
+        assert!(name(&nameless(folder.path()).unwrap(), &folder.path().join("directory")).is_err());
+        assert!(nameless(&path).is_err());
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use super::args::{self, GenerateArgs, Generated};
 use super::console::Console;
 use super::error::CliError;
-use sazare::recipe;
+use sazare::private::PrivateFolder;
+use sazare::{host, recipe};
 
 /// Runs the verb.
 pub fn run(generate: &GenerateArgs, console: &Console) -> Result<ExitCode, CliError> {
@@ -31,8 +32,15 @@ pub fn run(generate: &GenerateArgs, console: &Console) -> Result<ExitCode, CliEr
     Ok(ExitCode::SUCCESS)
 }
 
+/// Writes all pages; each has its name only when it is complete.
 fn man_pages(folder: &Path) -> Result<(), CliError> {
     let failed = |error| CliError::Output(folder.display().to_string(), error);
-    std::fs::create_dir_all(folder).map_err(failed)?;
-    clap_mangen::generate_to(args::command(), folder).map_err(failed)
+    let private = PrivateFolder::make_in(folder).map_err(|error| failed(error.error))?;
+    let new = private.new_path();
+    std::fs::create_dir(&new).map_err(failed)?;
+    clap_mangen::generate_to(args::command(), &new).map_err(failed)?;
+    for name in host::names(&new).map_err(failed)? {
+        std::fs::rename(new.join(&name), folder.join(&name)).map_err(failed)?;
+    }
+    Ok(())
 }

@@ -1,8 +1,12 @@
 //! What earlier builds made, kept on the disk for later ones.
 //!
 //! Each thing that is kept is a file, named by a digest of what it is for, and begins with the digest of that name and all that
-//! follows: so a file that was cut off, damaged or put under another's name is distinguished from a whole one, and goes. Files are made
-//! under another name and renamed, so any number of builds can share a cache, and deleting it at any moment is safe.
+//! follows: so a file that was cut off, damaged or put under another's name is distinguished from a whole one, and goes. A file gets
+//! its name when it is complete, so any number of builds can share a cache, and deleting it at any moment is safe.
+//!
+//! A file that is being written has no name at all (`O_TMPFILE`), so a killed build leaves nothing. Where the file system has no such
+//! files, it lies in a private folder, which the next build removes; and where that cannot know whether the folder's build still
+//! runs, because there are no locks either, nothing is kept.
 //!
 //! Nothing here is ever an error: what cannot be read is not there, and what cannot be written is not kept.
 //!
@@ -13,20 +17,25 @@
 //! sixteen folders by the first digit of their names, so that none gets too long.
 
 use crate::host;
-use std::fs::{self, FileTimes, OpenOptions};
-use std::hash::{BuildHasher, Hasher as _, RandomState};
-use std::io::{Read, Write};
+use std::fs::{self, File, FileTimes};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use crate::codec::compress::Coded;
 use crate::digest::{Digest, Hasher};
 use crate::input;
+use crate::private::{self, PrivateFolder};
+use crate::replace;
 
 /// The folder within the cache. Another form of what is kept gets another name.
 const FORM: &str = "1";
+
+/// The name of the file that says so to backup programs.
+const TAG_NAME: &str = "CACHEDIR.TAG";
 
 /// What backup programs look for (bford.info/cachedir).
 const TAG: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by sazare. It may be deleted at any time.\n";
@@ -44,18 +53,25 @@ pub struct Cache {
     added: AtomicBool,
     /// Nothing can be written: the disk is full, or it is not ours.
     closed: AtomicBool,
+    /// Files can be written before they have a name.
+    nameless: AtomicBool,
+    /// Where they are written otherwise; `None` when that cannot be either.
+    private: OnceLock<Option<PrivateFolder>>,
 }
 
 impl Cache {
     /// The cache in `folder`, which is made when there is something to keep, with at most `limit` bytes (more or less). `now` is the time
-    /// of the build's start.
+    /// of the build's start. What killed builds left there is removed.
     pub fn new(folder: &Path, limit: u64, now: SystemTime) -> Cache {
+        private::remove_dead(&folder.join(FORM));
         Cache {
             folder: folder.to_path_buf(),
             limit,
             now,
             added: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            nameless: AtomicBool::new(true),
+            private: OnceLock::new(),
         }
     }
 
@@ -105,34 +121,50 @@ impl Cache {
             return;
         }
         let (folder, hex) = self.place(name);
-        // In a container all builds have the same process number, so that makes no name of its own.
-        let temporary = folder.join(format!("new-{:016x}", RandomState::new().build_hasher().finish()));
-        let write = || {
-            let mut file = match OpenOptions::new().write(true).create_new(true).open(&temporary) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    self.make(&folder)?;
-                    OpenOptions::new().write(true).create_new(true).open(&temporary)?
-                }
-                file => file?,
-            };
-            file.write_all(sum_of(name, bytes).as_bytes())?;
-            file.write_all(bytes)?;
-            fs::rename(&temporary, folder.join(&hex))
-        };
-        if write().is_err() {
-            let _ = fs::remove_file(&temporary);
+        if self.make(&folder).and_then(|()| self.write(&folder, &hex, [sum_of(name, bytes).as_bytes(), bytes])).is_err()
+        {
             self.closed.store(true, Ordering::Relaxed);
             return;
         }
         self.added.store(true, Ordering::Relaxed);
     }
 
-    fn make(&self, folder: &Path) -> std::io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        match OpenOptions::new().write(true).create_new(true).open(self.folder.join("CACHEDIR.TAG")) {
-            Ok(mut file) => file.write_all(TAG),
-            Err(_) => Ok(()),
+    /// Makes the folder that files lie in.
+    fn make(&self, folder: &Path) -> io::Result<()> {
+        if folder.is_dir() {
+            return Ok(());
         }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        if !self.folder.join(TAG_NAME).exists() {
+            self.write(&self.folder, TAG_NAME, [TAG, b""])?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file that has its name only when it is complete.
+    fn write(&self, folder: &Path, name: &str, parts: [&[u8]; 2]) -> io::Result<()> {
+        let fill = |file: &mut File| parts.into_iter().try_for_each(|part| file.write_all(part));
+        if self.nameless.load(Ordering::Relaxed) {
+            if let Ok(mut file) = replace::nameless(folder) {
+                fill(&mut file)?;
+                if replace::name(&file, &folder.join(name)).is_ok() {
+                    return Ok(());
+                }
+            }
+            self.nameless.store(false, Ordering::Relaxed);
+        }
+        let private = self.private.get_or_init(|| {
+            let made = PrivateFolder::make_in(&self.folder.join(FORM)).ok();
+            // Nobody would ever remove it if this build were killed.
+            made.filter(PrivateFolder::is_locked)
+        });
+        let temporary = private.as_ref().ok_or(io::ErrorKind::Unsupported)?.new_path();
+        let written = File::create_new(&temporary).and_then(|mut file| fill(&mut file));
+        let written = written.and_then(|()| fs::rename(&temporary, folder.join(name)));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
     }
 
     /// Lets what was not used for the longest time go, where there is too much.
@@ -176,8 +208,6 @@ fn sum_of(name: &Digest, bytes: &[u8]) -> Digest {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
 
     fn cache(folder: &Path, limit: u64) -> Cache {
@@ -208,6 +238,39 @@ mod tests {
         assert_eq!(got(&cache(folder.path(), 1 << 20), &name).unwrap(), b"bytes");
         assert_eq!(got(&cache(folder.path(), 1 << 20), &other), None);
         assert!(folder.path().join("CACHEDIR.TAG").exists());
+    }
+
+    #[test]
+    fn where_files_must_have_a_name_the_next_run_removes_those_of_dead_runs_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = || {
+            let cache = cache(folder.path(), 1 << 20);
+            cache.nameless.store(false, Ordering::Relaxed);
+            cache
+        };
+        let private = || {
+            let names = host::names(&folder.path().join(FORM)).unwrap();
+            names.iter().filter(|name| name.to_string_lossy().starts_with(private::PREFIX)).count()
+        };
+        let (living, dead) = (named(), named());
+        for (number, cache) in [&living, &dead].into_iter().enumerate() {
+            cache.put(&Digest::of(&[number as u8]), b"bytes");
+            assert_eq!(got(cache, &Digest::of(&[number as u8])).unwrap(), b"bytes");
+        }
+        assert_eq!(private(), 2);
+        // What a killed run leaves: the folder without its lock, and half a file in it.
+        let path = dead.private.get().unwrap().as_ref().unwrap().path().to_path_buf();
+        drop(dead);
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("lock"), "").unwrap();
+        fs::write(path.join("7"), "half").unwrap();
+        assert_eq!(private(), 2);
+        drop(cache(folder.path(), 1 << 20));
+        assert_eq!(private(), 1);
+        living.put(&Digest::of(b"more"), b"more");
+        assert_eq!(got(&living, &Digest::of(b"more")).unwrap(), b"more");
+        drop(living);
+        assert_eq!(private(), 0);
     }
 
     #[test]

@@ -276,6 +276,27 @@ fn a_metadata_file_that_cannot_be_written_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn a_man_page_is_written_whole_or_not_at_all() {
+    if missing(&["strace"]) {
+        return;
+    }
+    let folder = source();
+    let man = folder.path().join("man");
+    fs::create_dir(&man).unwrap();
+    fs::write(man.join("sazare.1"), "old").unwrap();
+    let full = ["-f", "-qqq", "-o", "/dev/null", "-e", "trace=write", "-e", "inject=write:error=ENOSPC:when=3+"];
+    let answer = run(command("strace", full)
+        .args([env!("CARGO_BIN_EXE_sazare"), "generate", "man", "man"])
+        .current_dir(folder.path()));
+    assert_eq!(answer.code, 5, "{answer:?}");
+    assert_eq!(fs::read(man.join("sazare.1")).unwrap(), b"old");
+    assert_eq!(man.read_dir().unwrap().count(), 1, "something else is left");
+    let answer = guarded(folder.path(), &["generate", "man", "man"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
+    assert!(fs::read(man.join("sazare.1")).unwrap().len() > 1000 && man.join("sazare-build.1").exists());
+}
+
+#[test]
 fn a_directory_is_on_the_disk_before_it_has_its_name() {
     if missing(&["strace"]) {
         return;
