@@ -74,7 +74,8 @@ pub mod platform;
 // What the library reports while it works.
 pub mod progress;
 
-// Where temporary files lie.
+// What must end with the process: other processes, and temporary files.
+pub mod children;
 pub mod private;
 
 // How a file gets its name only when it is complete.

@@ -2,13 +2,16 @@
 //! a command is run inside it.
 
 use std::fs::{self, File};
-use std::io::{Seek, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+use sazare::children;
 use sazare::path::{ImagePath, Name};
 use sazare::pipeline::{BuildError, Candidate, Ready};
 use sazare::platform::Platform;
@@ -65,9 +68,8 @@ fn pack(
         drop(file);
         let mut command = Command::new(&upx);
         command.args(&check.upx_arg).arg("--no-progress").arg("-o").arg(&small).arg(&plain).stdin(Stdio::null());
-        let answer = command.output().map_err(|error| CliError::Input(upx.display().to_string(), error))?;
-        if !answer.status.success() {
-            let said = String::from_utf8_lossy(&answer.stderr);
+        let (success, said) = output_of(command).map_err(|error| CliError::Input(upx.display().to_string(), error))?;
+        if !success {
             let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it printed nothing").trim();
             return Err(CliError::usage(format!("UPX cannot pack {program}: {line}"), "leave out --compress"));
         }
@@ -78,6 +80,24 @@ fn pack(
         packed.push((candidate.platform.clone(), program.clone(), Content::Slice { backing, offset: 0, size }));
     }
     Ok(())
+}
+
+/// Runs a program, which ends with this one; whether it was a success, and what it wrote to standard error.
+fn output_of(mut command: Command) -> std::io::Result<(bool, String)> {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    let (spawned, child) = children::started(Signal::SIGKILL, || {
+        let spawned = command.spawn();
+        let pid = spawned.as_ref().ok().map(|child| Pid::from_raw(child.id().cast_signed()));
+        (spawned, pid)
+    });
+    let mut spawned = spawned?;
+    let mut said = Vec::new();
+    let read = spawned.stderr.take().map_or(Ok(0), |mut stderr| stderr.read_to_end(&mut said));
+    let status = match child {
+        Some(child) => child.wait(|| spawned.wait()),
+        None => spawned.wait(),
+    };
+    read.and(status).map(|status| (status.success(), String::from_utf8_lossy(&said).into_owned()))
 }
 
 /// Runs the test in the tree of this machine's platform, else in the first one; whether it was a success.

@@ -34,15 +34,7 @@ fn run() -> ExitCode {
         return console.fail(&CliError::Folder(folder.clone(), error));
     }
     let console = Console::new(&args.global);
-    // What forks must be the only thread, and has its own way to end.
-    let forks = match &args.verb {
-        Verb::Bundle(bundle) => bundle.trace.trace || bundle.check.test || bundle.check.compress,
-        Verb::Try(_) | Verb::Doctor => true,
-        Verb::Build(_) | Verb::Verify(_) | Verb::Inspect(_) | Verb::Generate(_) => false,
-    };
-    if !forks {
-        signals::watch();
-    }
+    signals::watch();
     let result = match &args.verb {
         Verb::Build(build) => build::run(build, &args.global, &console),
         Verb::Verify(verify) => verify::run(verify, &args.global, &console),

@@ -1,7 +1,9 @@
 //! Ctrl-C and its kin: the work ends at once, and what it made goes.
 //!
-//! The signals are blocked in every thread, and one thread waits for them. It removes the private folders of this process, and ends
-//! it with the signal itself, as the system would have: a shell says 130, 143 or 129. A second signal ends it with what is there.
+//! The signals are blocked in every thread, and one thread waits for them. It ends the processes that this one has started, removes
+//! its private folders, and ends it with the signal itself, as the system would have: a shell says 130, 143 or 129. A second
+//! signal ends it with what is there. A process that was forked has only the thread that forked it, and what it executes blocks no
+//! signal.
 //!
 //! What is put in its place by then is finished first: that are a few renames. A signal that was ignored when the program started
 //! (`nohup`) stays so. Where no thread can be started, the system ends the process, and the next run removes what is left.
@@ -61,6 +63,7 @@ fn is_ignored(signal: Signal) -> bool {
 fn end(signal: Signal, set: &SigSet) {
     ENDING.store(true, Ordering::SeqCst);
     let _ = set.thread_unblock();
+    sazare::children::end_all();
     sazare::private::remove_all();
     let _ = raise(signal);
     // The first process of a container is not ended by a signal of its own.

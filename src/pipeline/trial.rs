@@ -48,7 +48,7 @@ pub struct Try<'a> {
 /// Reads the place and runs the command. `folder` is an existing folder of the caller's own for a copy of the tree; the
 /// caller removes it.
 ///
-/// **The calling process must have one thread**: it forks.
+/// **No other thread of the process may be at work**: it forks.
 ///
 /// # Errors
 /// When the place cannot be read, or no method can be used. How the command ends is not an error.

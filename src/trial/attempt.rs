@@ -70,7 +70,7 @@ impl TrialOutcome {
 /// Runs the command with the strongest method that this machine allows. `folder` is an existing folder of the caller's own,
 /// who also removes it; copies of the tree are made in it.
 ///
-/// **The calling process must have one thread**: it forks.
+/// **No other thread of the process may be at work**: it forks.
 ///
 /// # Errors
 /// When no method can be used, or the tree cannot be copied. A command that fails, or cannot be started, is an outcome.

@@ -35,13 +35,6 @@ pub(super) fn count() -> u64 {
     processes().len() as u64
 }
 
-/// Sends a signal to all of them.
-pub(super) fn signal(signal: Signal) {
-    for process in processes() {
-        let _ = kill(process.pid, signal);
-    }
-}
-
 /// Waits for everything that has ended. `false` if no process is left.
 pub(super) fn reap() -> bool {
     loop {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigHandler, Signal, signal};
+use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, pipe2};
 use serde::Serialize;
@@ -18,6 +18,7 @@ use super::launch::{Enter, Launch};
 use super::method::{Method, Refusal};
 use super::supervisor::{Message, Namespaces, Task, supervise};
 use super::users::Users;
+use crate::children::{Child, started};
 
 /// How a command ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,8 +46,8 @@ pub(super) enum Ran {
 
 /// Runs a launch to its end. `catch` says how many bytes of standard output are kept; by default it is ours.
 ///
-/// **The calling process must have one thread**: only that thread goes on behind fork(2), and a lock that another one
-/// holds would stay locked.
+/// **No other thread may be at work**: only the calling thread goes on behind fork(2), and a lock that another one holds would stay
+/// locked.
 pub(super) fn run(
     launch: &Launch,
     input: Option<&File>,
@@ -118,8 +119,7 @@ struct Supervisor {
     lifeline: Option<File>,
     report: File,
     output: Option<File>,
-    /// What we did about Ctrl-C before.
-    old: Option<SigHandler>,
+    child: Option<Child>,
     /// A message that was broken before its time.
     early: Option<Message>,
 }
@@ -140,10 +140,17 @@ impl Supervisor {
         let (other_end, lifeline) = pipe()?;
         let (report, reporting) = pipe()?;
         let (output, caught) = if catch { pipe().map(|(a, b)| (Some(a), Some(b)))? } else { (None, None) };
-        #[expect(unsafe_code, reason = "fork(2) has no safe form")]
-        // SAFETY: the caller has one thread, as `run` asks; so nothing is locked, and the child may do what any program does.
-        let forked = unsafe { fork() }.map_err(|error| system("fork", error.into()))?;
-        match forked {
+        let (forked, child) = started(Signal::SIGTERM, || {
+            #[expect(unsafe_code, reason = "fork(2) has no safe form")]
+            // SAFETY: no other thread is at work, as `run` asks; so nothing is locked, and the child may do what any program does.
+            let forked = unsafe { fork() };
+            let pid = match forked {
+                Ok(ForkResult::Parent { child }) => Some(child),
+                Ok(ForkResult::Child) | Err(_) => None,
+            };
+            (forked, pid)
+        });
+        match forked.map_err(|error| system("fork", error.into()))? {
             ForkResult::Child => {
                 drop((lifeline, report, output));
                 supervise(&Task {
@@ -161,12 +168,8 @@ impl Supervisor {
                     nix::libc::_exit(0)
                 }
             }
-            ForkResult::Parent { child } => {
-                #[expect(unsafe_code, reason = "signal(2) is unsafe for handlers that run code; this runs none")]
-                // SAFETY: ignoring a signal calls nothing of ours.
-                let old = unsafe { signal(Signal::SIGINT, SigHandler::SigIgn) }.ok();
-                let mut supervisor =
-                    Supervisor { pid: child, lifeline: Some(lifeline), report, output, old, early: None };
+            ForkResult::Parent { child: pid } => {
+                let mut supervisor = Supervisor { pid, lifeline: Some(lifeline), report, output, child, early: None };
                 drop((other_end, reporting, caught));
                 if namespaces.have_users() {
                     supervisor.map(users);
@@ -221,14 +224,6 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         self.lifeline = None;
-        let _ = waitpid(self.pid, None);
-        if let Some(old) = self.old {
-            #[expect(
-                unsafe_code,
-                reason = "signal(2) is unsafe for handlers that run code; the old one was there before"
-            )]
-            // SAFETY: it is the handler that was in place when we came.
-            let _ = unsafe { signal(Signal::SIGINT, old) };
-        }
+        let _ = self.child.take().map(|child| child.wait(|| waitpid(self.pid, None)));
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork};
+use nix::unistd::{ForkResult, Pid, fork, setpgid};
 
 use super::confine::{PROCESSES_MAX, processes};
 use super::descendants;
@@ -155,6 +155,8 @@ pub(super) fn supervise(task: &Task<'_>) {
 enum End {
     /// With this to report.
     Report(Message),
+    /// With this to report, and the command still runs.
+    Killed(Message),
     /// With a report that another process has sent.
     Reported,
     /// With sazare.
@@ -162,7 +164,8 @@ enum End {
 }
 
 fn watch(task: &Task<'_>) -> Result<(), Refused> {
-    // Ctrl-C at a terminal reaches us and not the command, which has a session of its own.
+    // A group of its own: Ctrl-C at a terminal reaches sazare, which then ends us and with us everything.
+    let _ = setpgid(Pid::from_raw(0), Pid::from_raw(0));
     let signals: SigSet = SIGNALS.into_iter().collect();
     signals.thread_block().map_err(|error| (Step::Process, error))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
@@ -208,13 +211,13 @@ fn watch(task: &Task<'_>) -> Result<(), Refused> {
     };
     let end = wait(child, init, task, &signals);
     // A command that is over was waited for, and its number may be somebody else's by now.
-    if matches!(end, End::Abandoned | End::Report(Message::TimedOut | Message::TooMany)) {
+    if matches!(end, End::Abandoned | End::Killed(_)) {
         let _ = kill(child, Signal::SIGKILL);
     }
     // Of a process namespace everything ends with its first process.
     if !descendants::end(unshared.is_ok()) {
         Message::StillRunning.write(&task.report);
-    } else if let End::Report(message) = end {
+    } else if let End::Report(message) | End::Killed(message) = end {
         message.write(&task.report);
     }
     Ok(())
@@ -259,7 +262,6 @@ fn be_init(report: &File, command: impl FnOnce()) -> Result<(), Refused> {
 fn wait(child: Pid, init: bool, task: &Task<'_>, signals: &SignalFd) -> End {
     let start = Instant::now();
     let before = processes();
-    let mut interrupted = false;
     loop {
         match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, _) | WaitStatus::Signaled(pid, _, _)) if pid == child && init => {
@@ -274,11 +276,11 @@ fn wait(child: Pid, init: bool, task: &Task<'_>, signals: &SignalFd) -> End {
             Err(_) => return End::Abandoned,
         }
         if task.limit.is_some_and(|limit| start.elapsed() >= limit) {
-            return End::Report(Message::TimedOut);
+            return End::Killed(Message::TimedOut);
         }
         // The kernel limits the processes of users, but not those of root. To count them is work, so only when there are many.
         if processes() > before + PROCESSES_MAX && descendants::count() > PROCESSES_MAX {
-            return End::Report(Message::TooMany);
+            return End::Killed(Message::TooMany);
         }
         let mut lines =
             [PollFd::new(task.lifeline.as_fd(), PollFlags::POLLIN), PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
@@ -287,13 +289,7 @@ fn wait(child: Pid, init: bool, task: &Task<'_>, signals: &SignalFd) -> End {
             return End::Abandoned;
         }
         if let Ok(Some(signal)) = signals.read_signal() {
-            let signal = Signal::try_from(signal.ssi_signo as i32).unwrap_or(Signal::SIGINT);
-            // Who asks twice means it: the first process of a namespace does not hear what it has no handler for.
-            if interrupted {
-                return End::Report(Message::Signalled(signal as i32));
-            }
-            descendants::signal(signal);
-            interrupted = true;
+            return End::Killed(Message::Signalled(signal.ssi_signo as i32));
         }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -63,6 +65,123 @@ fn sixty_signals_end_the_build_with_their_code_and_leave_nothing_behind() {
         }
     }
     assert!(ended > 20, "only {ended} signals met a build");
+}
+
+/// Whether a process runs that has this word among its arguments.
+fn runs(word: &str) -> bool {
+    let list = run(command("ps", ["-e", "-ww", "-o", "stat=,args="]).env("COLUMNS", "1000")).out;
+    list.lines().any(|line| !line.starts_with('Z') && line.split_whitespace().any(|argument| argument == word))
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..600 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{what}");
+}
+
+/// The arguments of a run, in which a program gets this number as an argument.
+type Line<'a> = &'a dyn Fn(&str) -> Vec<String>;
+
+#[test]
+fn signals_end_verbs_that_run_programs_with_all_that_they_started() {
+    if missing(&["ps"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let root = ["bundle", "/bin/bash", "/usr/bin/sleep", "--no-cache", "-o", "rootfs:root"];
+    must(command(SAZARE, root).current_dir(folder.path()));
+    fs::write(at("upx"), "#!/bin/sh\nexec sleep \"$UPX_SLEEPS\"\n").unwrap();
+    fs::set_permissions(at("upx"), PermissionsExt::from_mode(0o755)).unwrap();
+    let hears_nothing = |number: &str| format!("trap '' INT TERM HUP; sleep {number} & sleep {number}; sleep {number}");
+    let trial = |method: &'static str| {
+        move |number: &str| {
+            let words = ["try", "-q", "rootfs:root", "--method", method, "--", "/bin/bash", "-c"];
+            words.into_iter().map(str::to_string).chain([hears_nothing(number)]).collect::<Vec<_>>()
+        }
+    };
+    let bundle = |flags: &'static [&'static str]| {
+        move |number: &str| {
+            let words = ["bundle", "/usr/bin/sleep", "--no-cache", "-q", "-o", "out.tar"].iter().chain(flags);
+            words.map(|word| word.replace("NUMBER", number)).collect::<Vec<_>>()
+        }
+    };
+    let root = rustix::process::geteuid().is_root();
+    let verbs: [(&str, Line<'_>); 6] = [
+        ("namespace", &trial("namespace")),
+        ("chroot", &trial("chroot")),
+        ("loader", &trial("loader")),
+        ("trace", &bundle(&["--trace", "--trace-arg", "NUMBER"])),
+        ("test", &bundle(&["--test", "--test-command", "/usr/bin/sleep NUMBER", "--trust"])),
+        ("compress", &bundle(&["--compress", "--upx", "./upx"])),
+    ];
+    let mut number = u64::from(std::process::id()) * 1_000_000;
+    for (verb, line) in verbs {
+        if (verb == "chroot" && !root) || (verb == "namespace" && missing(&["namespaces"])) {
+            continue;
+        }
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+            number += 1;
+            let word = number.to_string();
+            let _ = fs::remove_dir_all(at("tmp"));
+            fs::create_dir(at("tmp")).unwrap();
+            let mut child = command(SAZARE, line(&word))
+                .current_dir(folder.path())
+                .env("TMPDIR", at("tmp"))
+                .env("UPX_SLEEPS", &word)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            wait_until(&format!("{verb}: the program does not start"), || {
+                runs(&word) && run(command("ps", ["-C", "sleep", "-o", "args="]).arg("-ww")).out.contains(&word)
+            });
+            kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+            let status = child.wait().unwrap();
+            let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
+            assert_eq!(code, 128 + signal as i32, "{verb}: {signal}");
+            // Nothing of a traced program is left either; the kernel ends it with its tracer, a moment later.
+            let at_once = verb != "trace" && runs(&word);
+            assert!(!at_once, "{verb}: {signal}: a program still runs");
+            wait_until(&format!("{verb}: {signal}: a program still runs"), || !runs(&word));
+            assert_eq!(at("tmp").read_dir().unwrap().count(), 0, "{verb}: {signal}: a private directory");
+            let left = files(folder.path());
+            assert!(
+                left.iter().all(|file| file.starts_with("./root/") || file == "./upx"),
+                "{verb}: {signal}: {left:?}"
+            );
+        }
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "how long it takes decides when the signal comes")]
+fn signals_end_doctor_at_any_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let doctor = || {
+        let mut doctor = command(SAZARE, ["doctor"]);
+        doctor.env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        doctor
+    };
+    let started = std::time::Instant::now();
+    must(doctor().stdout(Stdio::piped()));
+    let (window, mut ended) = (started.elapsed(), 0);
+    for round in 0..15 {
+        let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][round % 3];
+        let mut child = doctor().spawn().unwrap();
+        std::thread::sleep(window * (1 + round as u32) / 17);
+        let _ = kill(Pid::from_raw(child.id().cast_signed()), signal);
+        let status = child.wait().unwrap();
+        let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
+        assert!(code == 0 || code == 128 + signal as i32, "{signal}: {code}");
+        ended += usize::from(code != 0);
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{signal} in round {round}");
+    }
+    assert!(ended > 5, "only {ended} signals met it");
 }
 
 #[test]

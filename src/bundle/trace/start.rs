@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::libc::{self, sock_fprog};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::error::TraceError;
@@ -46,6 +46,7 @@ struct Ready {
     folder: CString,
     words: Vec<*const libc::c_char>,
     environment: Vec<*const libc::c_char>,
+    signals: libc::sigset_t,
     filter: sock_fprog,
     stdin: i32,
     stdout: i32,
@@ -82,6 +83,7 @@ pub(super) fn start(run: &Run<'_>) -> Result<(Number, File), TraceError> {
         folder: word(run.folder.as_os_str().as_bytes())?,
         words: pointers(&words),
         environment: pointers(&environment),
+        signals: *SigSet::empty().as_ref(),
         filter: program(&mut statements),
         stdin: stdin.as_raw_fd(),
         stdout: if run.shown { libc::STDERR_FILENO } else { nowhere.as_raw_fd() },
@@ -138,6 +140,8 @@ fn become_program(ready: &Ready) -> ! {
     // `environment` end with a null pointer, as execve(2) asks for.
     unsafe {
         libc::raise(libc::SIGSTOP);
+        // This process waits for signals in a thread; the program gets them as usual.
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const ready.signals, std::ptr::null_mut());
         libc::dup2(ready.stdin, libc::STDIN_FILENO);
         libc::dup2(ready.stdout, libc::STDOUT_FILENO);
         if libc::chdir(ready.folder.as_ptr()) == 0 {
