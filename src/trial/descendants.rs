@@ -51,7 +51,7 @@ pub(super) fn reap() -> bool {
 ///
 /// Orphans become children of the supervisor, so after each round the next generation is found. Who starts processes faster
 /// than they are found is made slow first: it shares one CPU with us, and comes last there. Children inherit both, so in the
-/// end all have it. FileCompression process groups are killed at once, and no member can start another meanwhile.
+/// end all have it. Whole process groups are killed at once, and no member can start another meanwhile.
 pub(super) fn end(alone: bool) -> bool {
     let start = Instant::now();
     let cpu = if alone { None } else { one_cpu() };

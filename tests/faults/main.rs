@@ -9,6 +9,7 @@
 //!     cargo test --release --test faults -- --ignored --nocapture --test-threads 2
 
 mod inject;
+mod kills;
 #[path = "../program/outside.rs"]
 #[expect(dead_code, reason = "shared with the other tests, which use the rest")]
 mod outside;
