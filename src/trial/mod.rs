@@ -26,6 +26,7 @@ mod filter;
 
 mod command;
 mod confine;
+mod control_group;
 mod copy;
 mod launch;
 mod mounts;

@@ -17,6 +17,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setpgid};
 
 use super::confine::{PROCESSES_MAX, processes};
+use super::control_group::ControlGroup;
 use super::descendants;
 use super::enter::{Refused, Step, enter};
 use super::launch::Launch;
@@ -170,6 +171,9 @@ fn watch(task: &Task<'_>) -> Result<(), Refused> {
     signals.thread_block().map_err(|error| (Step::Process, error))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|error| (Step::Process, error))?;
+    // Before the namespaces, in which we have no rights to make one.
+    let group = task.launch.and_then(|_| ControlGroup::make(PROCESSES_MAX));
+    let join = || group.as_ref().map(ControlGroup::join);
     let network = task.launch.is_some_and(|launch| launch.network);
     let [most, least] = task.namespaces.kinds(network);
     let unshared = unshare(most).map(|()| most).or_else(|_| unshare(least).map(|()| least));
@@ -202,8 +206,12 @@ fn watch(task: &Task<'_>) -> Result<(), Refused> {
     // first one is an init.
     let init = unshared.is_ok() && task.namespaces != Namespaces::All;
     let child = match forked()? {
-        None if init => return be_init(&task.report, command),
+        None if init => {
+            let _ = join();
+            return be_init(&task.report, command);
+        }
         None => {
+            let _ = join();
             command();
             return Ok(());
         }
@@ -278,7 +286,8 @@ fn wait(child: Pid, init: bool, task: &Task<'_>, signals: &SignalFd) -> End {
         if task.limit.is_some_and(|limit| start.elapsed() >= limit) {
             return End::Killed(Message::TimedOut);
         }
-        // The kernel limits the processes of users, but not those of root. To count them is work, so only when there are many.
+        // Without a control group the kernel limits the processes of users, but not those of root. To count them is work, so only
+        // when there are many.
         if processes() > before + PROCESSES_MAX && descendants::count() > PROCESSES_MAX {
             return End::Killed(Message::TooMany);
         }

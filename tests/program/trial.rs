@@ -367,6 +367,47 @@ fn a_command_that_starts_processes_for_ever_is_ended_with_every_method() {
     room.assert_clean();
 }
 
+/// The control groups of runs.
+fn control_groups() -> Vec<PathBuf> {
+    let list = run(&mut command("find", ["/sys/fs/cgroup", "-type", "d", "-name", "sazare-*"])).out;
+    list.lines().map(PathBuf::from).collect()
+}
+
+#[test]
+fn a_control_group_limits_the_processes_of_root_where_one_can_be_made() {
+    let Some(room) = Room::for_root() else { return };
+    if fs::create_dir("/sys/fs/cgroup/pids/test-of-sazare").is_err() {
+        return; // Another version, or read-only.
+    }
+    fs::remove_dir("/sys/fs/cgroup/pids/test-of-sazare").unwrap();
+    for method in methods() {
+        let mark = format!("95{}{}", std::process::id(), method.len());
+        let mut sazare = room
+            .dressed(&[], &["--method", method, "--", "sleep", &mark])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let member = |group: &PathBuf| {
+            let pids = run(command("pgrep", ["-f"]).arg(format!("sleep {mark}$"))).out;
+            let members = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
+            pids.lines().any(|pid| members.lines().any(|member| member == pid))
+        };
+        let mut group = None;
+        wait_until("it runs in a group", || {
+            group = control_groups().into_iter().find(member);
+            group.is_some()
+        });
+        let group = group.unwrap();
+        assert_eq!(fs::read_to_string(group.join("pids.max")).unwrap(), "2048\n");
+        // Whatever ends it, the group goes.
+        must(&mut command("kill", [if method == "namespace" { "-9" } else { "-15" }, &sazare.id().to_string()]));
+        sazare.wait().unwrap();
+        wait_until("its group is gone", || !group.exists());
+    }
+}
+
 #[test]
 fn what_is_read_from_a_file_is_a_regular_file_and_bounded() {
     let folder = tempfile::tempdir().unwrap();
