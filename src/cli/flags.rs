@@ -87,10 +87,10 @@ pub struct ResultFlags {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Image config (same names as docker; overrides the recipe)")]
 pub struct Config {
-    /// Entry point: a JSON array, or words split at spaces [default of bundle: the first program]
+    /// Entry point: a JSON array, or words with quotes as in a shell [default of bundle: the first program]
     #[arg(long, value_name = "WORDS")]
     pub entrypoint: Option<String>,
-    /// Command, or arguments of the entry point: a JSON array, or words split at spaces
+    /// Command, or arguments of the entry point: a JSON array, or words with quotes as in a shell
     #[arg(long, value_name = "WORDS")]
     pub cmd: Option<String>,
     /// Environment variable (repeatable)

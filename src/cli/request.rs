@@ -15,6 +15,7 @@ use sazare::epoch::Epoch;
 use sazare::image::LayerOptions;
 use sazare::input;
 use sazare::oci::Changes;
+use sazare::oci::values::{self, SettingFault};
 use sazare::path::ImagePath;
 use sazare::pipeline::BuildError;
 use sazare::platform::{Arch, Platform};
@@ -184,16 +185,30 @@ pub fn override_parts(parts: &mut Parts, image: &ImageFlags) -> Result<(), CliEr
 /// What the flags say about how a container is started.
 fn config(config: &Config) -> Result<Changes, CliError> {
     let mut changes = Changes::default();
-    changes.user = config.user.clone();
+    let text = |flag: &str, text: &Option<String>, rule: Rule| {
+        text.as_deref().map(|text| checked(flag, rule(text))).transpose()
+    };
+    changes.user = text("--user", &config.user, values::user)?;
     changes.env = config.env.iter().map(|text| pair("--env", text)).collect::<Result<_, _>>()?;
     changes.entrypoint = config.entrypoint.as_deref().map(|text| words("--entrypoint", text)).transpose()?;
     changes.cmd = config.cmd.as_deref().map(|text| words("--cmd", text)).transpose()?;
-    changes.workdir = config.workdir.clone();
+    changes.workdir = text("--workdir", &config.workdir, values::directory)?;
     changes.labels = config.label.iter().map(|text| pair("--label", text)).collect::<Result<_, _>>()?;
-    changes.expose = config.expose.iter().cloned().collect();
-    changes.volumes = config.volume.iter().cloned().collect();
-    changes.stop_signal = config.stop_signal.clone();
+    let texts = |flag: &str, texts: &[String], rule: Rule| {
+        texts.iter().map(|text| checked(flag, rule(text))).collect::<Result<_, _>>()
+    };
+    changes.expose = texts("--expose", &config.expose, values::port)?;
+    changes.volumes = texts("--volume", &config.volume, values::volume)?;
+    changes.stop_signal = text("--stop-signal", &config.stop_signal, values::stop_signal)?;
     Ok(changes)
+}
+
+/// The rule of a setting, which a recipe follows too.
+type Rule = fn(&str) -> Result<String, SettingFault>;
+
+/// The value of a flag.
+fn checked(flag: &str, value: Result<String, SettingFault>) -> Result<String, CliError> {
+    value.map_err(|fault| CliError::usage(format!("{flag}: {}", fault.message), fault.help))
 }
 
 /// `NAME=VALUE`.
@@ -207,13 +222,18 @@ pub fn pair(flag: &str, text: &str) -> Result<(String, String), CliError> {
     }
 }
 
-/// A JSON array of words, or words split at blanks.
+/// A JSON array of words, or words split as a shell splits them: at blanks that are not quoted. Nothing is expanded.
 fn words(flag: &str, text: &str) -> Result<Vec<String>, CliError> {
     if text.trim_start().starts_with('[') {
         return serde_json::from_str(text)
             .map_err(|error| CliError::Usage(format!("{flag} is not a JSON array of words ({error}): {text}"), None));
     }
-    Ok(text.split_whitespace().map(str::to_string).collect())
+    shlex::split(text).ok_or_else(|| {
+        CliError::usage(
+            format!("{flag} has a quote that is not closed: {text}"),
+            "close it, or write a JSON array of words",
+        )
+    })
 }
 
 /// Name and tags from `--tag` values, which must agree in the name.

@@ -2,7 +2,7 @@
 
 use crate::report::Code;
 
-use super::{glibc, init, kernel, layers, lookup, musl, process, script, verify};
+use super::{glibc, init, kernel, layers, lookup, musl, process, script, settings, verify};
 
 /// What is said about one code.
 #[derive(Clone, Copy, Debug)]
@@ -43,11 +43,14 @@ pub const CODES: &[Explanation] = pages! {
     process::ELF_TABLES => "elf-tables",
     kernel::exec::ELF_TRUNCATED => "elf-truncated",
     script::first_line::ENV_COMMAND_MISSING => "env-command-missing",
+    settings::ENV_INVALID => "env-invalid",
     script::first_line::ENV_LOOP => "env-loop",
+    settings::ENV_NOT_EXPANDED => "env-not-expanded",
     script::first_line::ENV_SPLIT => "env-split",
     verify::plugins::EXEC_STACK => "exec-stack",
     verify::whole::GCONV_MISSING => "gconv-missing",
     glibc::symbols::GLIBC_MIX => "glibc-mix",
+    settings::HEALTHCHECK_INVALID => "healthcheck-invalid",
     glibc::levels::HWCAPS_BROKEN => "hwcaps-broken",
     kernel::exec::INTERP_DANGLING => "interp-dangling",
     kernel::exec::INTERP_EMPTY => "interp-empty",
@@ -60,6 +63,7 @@ pub const CODES: &[Explanation] = pages! {
     layers::LAYER_DIRECTORY_MODE => "layer-directory-mode",
     layers::LAYER_HIDES_LINK => "layer-hides-link",
     layers::LAYER_REFUSED => "layer-refused",
+    settings::LAYERS_TOO_MANY => "layers-too-many",
     verify::whole::LD_CACHE_EMPTY => "ld-cache-empty",
     process::LIB_BLOCKED => "lib-blocked",
     process::LIB_MISSING => "lib-missing",
@@ -82,6 +86,7 @@ pub const CODES: &[Explanation] = pages! {
     verify::accept::POLICY_LIBC => "policy-libc",
     verify::accept::POLICY_SIZE => "policy-size",
     verify::accept::POLICY_STATIC => "policy-static",
+    settings::PORT_INVALID => "port-invalid",
     process::PRELOAD_BAD => "preload-bad",
     musl::symbols::RELOC_UNSUPPORTED => "reloc-unsupported",
     musl::symbols::RELR_OLD_MUSL => "relr-old-musl",
@@ -97,11 +102,15 @@ pub const CODES: &[Explanation] = pages! {
     script::first_line::SCRIPT_LINE_TOO_LONG => "script-line-too-long",
     script::first_line::SCRIPT_NO_SHEBANG => "script-no-shebang",
     script::first_line::SCRIPT_UNREADABLE => "script-unreadable",
+    settings::STOP_SIGNAL_INVALID => "stop-signal-invalid",
     process::SYMBOL_MISSING => "symbol-missing",
     verify::check::UNREADABLE => "unreadable",
+    settings::USER_ID_INVALID => "user-id-invalid",
     lookup::USER_MISSING => "user-missing",
     glibc::symbols::VERSION_MISSING => "version-missing",
     glibc::symbols::VERSION_NO_INFO => "version-no-info",
+    settings::VOLUME_INVALID => "volume-invalid",
+    settings::WORKDIR_INVALID => "workdir-invalid",
     kernel::exec::WRONG_ARCH => "wrong-arch",
     kernel::exec::WRONG_ARCH_32 => "wrong-arch-32",
     init::XATTRS_LOST => "xattrs-lost",

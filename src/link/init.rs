@@ -217,21 +217,10 @@ mod tests {
     use super::*;
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
-    use crate::link::{Policy, Purpose, Subject, Verification, verify};
-    use crate::platform::{Arch, Platform};
+    use crate::link::{Purpose, Verification};
 
     fn verified(sample: &Sample) -> Verification {
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let purpose = Purpose::Initramfs { init: "/init".parse().unwrap() };
-        verify(&Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose,
-            policy: &policy,
-            found: &[],
-        })
-        .unwrap()
+        sample.verified(Purpose::Initramfs { init: "/init".parse().unwrap() })
     }
 
     /// An initramfs with the directories that it needs.
@@ -321,15 +310,6 @@ mod tests {
         let [finding] = whole.as_slice() else { panic!("{whole:#?}") };
         assert_eq!((finding.code, finding.subject.as_str()), (XATTRS_LOST, "/a"));
         assert_eq!(finding.message, "has extended attributes, which an initramfs cannot hold; so has 1 other file");
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose: Purpose::Part,
-            policy: &policy,
-            found: &[],
-        };
-        assert_eq!(verify(&subject).unwrap().report.findings, whole);
+        assert_eq!(sample.verified(Purpose::Part).report.findings, whole);
     }
 }

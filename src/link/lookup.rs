@@ -125,11 +125,22 @@ pub(super) fn find(
             Err(reason) => evidence.push(tried(display_bytes(&candidate), reason)),
         }
     }
-    let mut draft = Draft::error(CMD_NOT_FOUND, format!("names {shown}, which is not in PATH"))
-        .says(format!("exec: \"{shown}\": executable file not found in $PATH: unknown (exit code 127)"))
-        .fix(format!("add the program, or set `{}` to an absolute path that exists", setting(role)));
+    let mut draft =
+        Draft::error(CMD_NOT_FOUND, format!("names {shown}, which is not in PATH"))
+            .says(format!("exec: \"{shown}\": executable file not found in $PATH: unknown (exit code 127)"))
+            .fix(line_in_a_word(role, word).unwrap_or_else(|| {
+                format!("add the program, or set `{}` to an absolute path that exists", setting(role))
+            }));
     draft.evidence = evidence;
     Err(setting_fault(role, draft))
+}
+
+/// What to do where the name of a program is a whole line: no shell splits it.
+fn line_in_a_word(role: CommandRole, word: &[u8]) -> Option<String> {
+    let words: Vec<String> =
+        word.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).map(display_bytes).collect();
+    (words.len() > 1)
+        .then(|| format!("no shell splits this line: write each word of `{}` by itself: {words:?}", setting(role)))
 }
 
 /// Entries of PATH that are not absolute paths: whether they are searched depends on the runtime.
@@ -160,10 +171,13 @@ fn by_path(
         Err(error) => {
             let text = ExecError::from(error.errno).text();
             let path = display_bytes(spelled);
-            let draft = Draft::error(CMD_NOT_FOUND, "does not exist")
-                .because(path, files.words_of(&error))
-                .says(format!("exec: \"{shown}\": stat {shown}: {text}: unknown (exit code 127)"))
-                .fix(format!("add the file, or set `{}` to a program that exists", setting(role)));
+            let draft =
+                Draft::error(CMD_NOT_FOUND, "does not exist")
+                    .because(path, files.words_of(&error))
+                    .says(format!("exec: \"{shown}\": stat {shown}: {text}: unknown (exit code 127)"))
+                    .fix(line_in_a_word(role, spelled).unwrap_or_else(|| {
+                        format!("add the file, or set `{}` to a program that exists", setting(role))
+                    }));
             return Err(Box::new(draft));
         }
     };
@@ -261,6 +275,17 @@ mod tests {
             details,
             ["not executable: mode 0644", "a directory", "a symlink to /c/nowhere, which does not exist", "absent"]
         );
+    }
+
+    #[test]
+    fn a_line_in_one_word_is_explained() {
+        let sample = Sample::new().text("/bin/run", 0o755, "x");
+        let files = Files::new(&sample.tree, Arch::Amd64);
+        for (word, words) in [(&b"run -v"[..], "[\"run\", \"-v\"]"), (b"/bin/run  -v", "[\"/bin/run\", \"-v\"]")] {
+            let fault = find(&files, &ProcessUser::root(), CommandRole::Cmd, word, &paths("/bin"), b"/").unwrap_err();
+            let fix = fault.draft.fix.unwrap();
+            assert_eq!(fix, format!("no shell splits this line: write each word of `cmd` by itself: {words}"));
+        }
     }
 
     #[test]

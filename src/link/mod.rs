@@ -33,6 +33,7 @@ mod files;
 
 mod lookup;
 mod process;
+mod settings;
 
 mod kernel;
 
@@ -69,6 +70,7 @@ pub use layers::{LAYER_DIRECTORY_MODE, LAYER_HIDES_LINK, LAYER_REFUSED};
 pub use needs::{Need, Needs, Role};
 pub use policy::{Allowance, Baseline, Libc, Policy};
 pub use script::first_line::{FirstLine, SCRIPTS_MAX};
+pub use settings::LAYERS_MAX;
 pub use subject::{GlibcRequirement, Program, Purpose, StartVerdict, Subject, Verification};
 pub use user::{ProcessUser, UnknownUser};
 pub use verify::tree::verify;

@@ -1,7 +1,10 @@
 //! Small trees for tests.
 
 use crate::elf::forge::Forge;
+use crate::link::{Policy, Purpose, Subject, Verification, verify};
+use crate::oci::Settings;
 use crate::path::ImagePath;
+use crate::platform::{Arch, Platform};
 use crate::tree::{Content, DirectoryId, Inode, Kind, Metadata, Mode, Tree};
 
 /// A tree under construction: parents appear by themselves.
@@ -45,6 +48,22 @@ impl Sample {
     /// A directory with this mode.
     pub(crate) fn closed(self, path: &str, mode: u32) -> Sample {
         self.add(path, Metadata::new(Mode::from_bits(mode), 0), Kind::Directory(Default::default()))
+    }
+
+    /// What is found in it for linux/amd64.
+    pub(crate) fn verified(&self, purpose: Purpose) -> Verification {
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        verify(&Subject::new(&self.tree, &platform, purpose, &policy)).unwrap()
+    }
+
+    /// What is found in an image of it for linux/amd64.
+    pub(crate) fn verified_image(&self, settings: &Settings) -> Verification {
+        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
+        verify(&Subject {
+            settings: Some(settings),
+            ..Subject::new(&self.tree, &platform, Purpose::Container, &policy)
+        })
+        .unwrap()
     }
 
     fn add(mut self, path: &str, meta: Metadata, kind: Kind) -> Sample {

@@ -26,6 +26,8 @@ pub struct Subject<'a> {
     pub purpose: Purpose,
     /// What is asked for and accepted.
     pub policy: &'a Policy,
+    /// How many layers the image has at most; 0 where nothing is known of them.
+    pub layers: usize,
     /// What was found before, when the tree was read. The policy may accept it.
     pub found: &'a [Finding],
 }
@@ -33,7 +35,7 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// A tree for a platform, without settings.
     pub fn new(tree: &'a Tree, platform: &'a Platform, purpose: Purpose, policy: &'a Policy) -> Subject<'a> {
-        Subject { tree, platform, settings: None, purpose, policy, found: &[] }
+        Subject { tree, platform, settings: None, purpose, policy, layers: 0, found: &[] }
     }
 }
 

@@ -7,6 +7,7 @@
 mod canonical;
 
 mod settings;
+pub mod values;
 
 mod configuration;
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::error::BuildError;
-use super::layers::package;
+use super::layers::{self, package};
 use super::merge::merged;
 use super::order::{Order, Target};
 use super::parts::each;
@@ -135,7 +135,8 @@ fn verify(
             // What engines refuse of the layers of a base, they refuse of what is put on it.
             let found = staged.base.as_ref().filter(|_| purpose == Purpose::Container);
             let found = found.map_or(&[][..], |base| &base.findings);
-            let subject = Subject { tree, platform: &staged.platform, settings, purpose, policy: &policy, found };
+            let layers = if purpose == Purpose::Container { layers::most(order, staged) } else { 0 };
+            let subject = Subject { settings, layers, found, ..Subject::new(tree, &staged.platform, purpose, &policy) };
             link::verify(&subject).map(|verification| Verdict { platform: staged.platform.clone(), verification })
         };
         let mut verdicts = Vec::new();

@@ -4,11 +4,13 @@ use super::error::BuildError;
 use super::order::Order;
 use super::stage::Staged;
 use crate::bundle;
-use crate::image::{self, Assembled, Layer, LayerWriter, PlatformImage};
+use crate::image::{self, Assembled, Layer, LayerPlan, LayerWriter, PlatformImage};
+use crate::link::LAYERS_MAX;
 use crate::oci::HistoryEntry;
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Action, Step};
+use crate::tree::Tree;
 
 /// A tree to layers, config and manifest.
 pub(super) fn package(
@@ -18,13 +20,10 @@ pub(super) fn package(
 ) -> Result<PlatformImage, BuildError> {
     let platform = &staged.platform;
     let Some(tree) = &staged.image else { return Err(BuildError::NoImage(platform.to_string())) };
-    let matchers: Vec<_> = order.recipe.layers.iter().map(|rule| rule.matcher(platform)).collect();
-    let takes: Vec<_> = matchers.iter().map(|matcher| |path: &ImagePath| matcher.takes(path)).collect();
-    let rules: Vec<&dyn Fn(&ImagePath) -> bool> = takes.iter().map(|takes| takes as _).collect();
     let base = staged.base.as_ref();
-    let plans = image::plan_layers(tree, base.map(|base| &base.tree), &rules);
+    let plans = plans(order, staged, tree);
     // An image without a base has a layer even if nothing is in it: a manifest without one is not valid.
-    let lonely = base.is_none() && plans.iter().all(image::LayerPlan::is_empty);
+    let lonely = base.is_none() && plans.iter().all(LayerPlan::is_empty);
     let mut layers: Vec<(Layer, HistoryEntry)> = Vec::new();
     for (number, plan) in plans.iter().enumerate() {
         if plan.is_empty() && !(lonely && number + 1 == plans.len()) {
@@ -51,6 +50,28 @@ pub(super) fn package(
         writer.progress.step(Step::new(Action::CopyBase).of(platform).sized(base.image.layers_size()));
     }
     Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.store, writer.progress)?)
+}
+
+/// How many layers the image has at most.
+pub(super) fn most(order: &Order<'_>, staged: &Staged) -> usize {
+    let base = staged.base.as_ref();
+    let below = base.map_or(0, |base| base.image.configuration.diff_ids().len());
+    let most = below + order.recipe.layers.len() + 1;
+    match &staged.image {
+        // Which of them stay empty takes a walk through the tree.
+        Some(tree) if most > LAYERS_MAX => {
+            below + plans(order, staged, tree).iter().filter(|plan| !plan.is_empty()).count()
+        }
+        Some(_) | None => most,
+    }
+}
+
+/// What goes into each layer.
+fn plans(order: &Order<'_>, staged: &Staged, tree: &Tree) -> Vec<LayerPlan> {
+    let matchers: Vec<_> = order.recipe.layers.iter().map(|rule| rule.matcher(&staged.platform)).collect();
+    let takes: Vec<_> = matchers.iter().map(|matcher| |path: &ImagePath| matcher.takes(path)).collect();
+    let rules: Vec<&dyn Fn(&ImagePath) -> bool> = takes.iter().map(|takes| takes as _).collect();
+    image::plan_layers(tree, staged.base.as_ref().map(|base| &base.tree), &rules)
 }
 
 /// What a layer is known by to later builds: where it comes from, which platform it is for, and which of the layers it is.

@@ -36,7 +36,7 @@ pub fn verify_program(
     }
     let portrait = link::describe(&tree, platform, program)?.ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
-    let subject = Subject { tree: &tree, platform, settings: None, purpose, policy, found: &[] };
+    let subject = Subject::new(&tree, platform, purpose, policy);
     Ok((portrait, Verdict { platform: platform.clone(), verification: link::verify(&subject)? }))
 }
 

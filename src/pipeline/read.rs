@@ -5,11 +5,9 @@ use crate::bundle;
 use crate::codec::Scratch;
 use crate::image::{self, Flattened, Image, PlatformImage};
 use crate::link::{self, Policy, Purpose, Subject, Verification};
-use crate::oci::Settings;
 use crate::path::ImagePath;
 use crate::platform::{Arch, ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
-use crate::report::Finding;
 use crate::transport::{self, Opened, Place};
 use crate::tree::{Follow, Tree};
 
@@ -100,26 +98,28 @@ pub fn verify(
     policy: &Policy,
     progress: &dyn Progress,
 ) -> Result<Vec<Verdict>, BuildError> {
-    let verify_tree =
-        |tree: &Tree, platform: &Platform, settings: Option<&Settings>, purpose: Purpose, found: &[Finding]| {
-            progress.step(Step::new(Action::Verify).of(platform));
-            let subject = Subject { tree, platform, settings, purpose, policy, found };
-            Ok(Verdict { platform: platform.clone(), verification: link::verify(&subject)? })
-        };
+    let verified = |subject: Subject<'_>| {
+        progress.step(Step::new(Action::Verify).of(subject.platform));
+        Ok(Verdict { platform: subject.platform.clone(), verification: link::verify(&subject)? })
+    };
     match seen {
         PlaceContents::Image(_, platforms) => platforms
             .iter()
             .map(|(image, Flattened { tree, findings })| {
-                let platform = known(image)?;
-                verify_tree(tree, platform, Some(&image.configuration.settings()), Purpose::Container, findings)
+                verified(Subject {
+                    settings: Some(&image.configuration.settings()),
+                    layers: image.configuration.diff_ids().len(),
+                    found: findings,
+                    ..Subject::new(tree, known(image)?, Purpose::Container, policy)
+                })
             })
             .collect(),
         PlaceContents::Root(tree) => {
-            wanted.iter().map(|platform| verify_tree(tree, platform, None, Purpose::Plain, &[])).collect()
+            wanted.iter().map(|platform| verified(Subject::new(tree, platform, Purpose::Plain, policy))).collect()
         }
         PlaceContents::Initramfs(tree) => {
             let purpose = || Purpose::Initramfs { init: init.clone() };
-            wanted.iter().map(|platform| verify_tree(tree, platform, None, purpose(), &[])).collect()
+            wanted.iter().map(|platform| verified(Subject::new(tree, platform, purpose(), policy))).collect()
         }
     }
 }

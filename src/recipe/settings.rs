@@ -1,13 +1,14 @@
 //! What a recipe says besides the tree: how a container starts, annotations, settings of the verifier, the initramfs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::entries::{Folders, host_path};
 use super::fault::{Fault, Position};
 use super::glob::Globs;
 use super::model::{Allow, Bundle, Initramfs, Verify};
 use super::section::{Placed, Section};
-use super::values::{duration, is_signal, size};
+use super::values::{duration, size};
+use crate::oci::values::{self, SettingFault};
 use crate::oci::{Annotations, CONTAINERD_NAME, Changes, Healthcheck, REF_NAME};
 
 /// `[config]`.
@@ -20,6 +21,15 @@ pub(crate) fn config(section: &Section<'_>) -> Changes {
         }
         Some(words.into_iter().map(|word| word.value).collect::<Vec<_>>())
     };
+    type Rule = fn(&str) -> Result<String, SettingFault>;
+    let text = |name, rule: Rule| {
+        let text = section.text(name)?;
+        value(section, &text.place, rule(text.value))
+    };
+    let texts = |name, rule: Rule| {
+        let texts = section.texts(name).unwrap_or_default();
+        texts.iter().filter_map(|text| value(section, &text.place, rule(&text.value))).collect()
+    };
     let mut env = BTreeMap::new();
     for (place, name, value) in section.map("env") {
         if name.is_empty() || name.contains('=') {
@@ -29,50 +39,23 @@ pub(crate) fn config(section: &Section<'_>) -> Changes {
         env.insert(name.to_string(), value.value.to_string());
     }
     Changes {
-        user: section.text("user").and_then(|text| user(section, &text)),
+        user: text("user", values::user),
         env,
         entrypoint: words("entrypoint"),
         cmd: words("cmd"),
-        workdir: section.text("workdir").and_then(|text| absolute(section, &text.place, text.value)),
+        workdir: text("workdir", values::directory),
         labels: labels(section, "labels"),
-        expose: expose(section),
-        volumes: section
-            .texts("volumes")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|text| absolute(section, &text.place, &text.value))
-            .collect(),
-        stop_signal: section.text("stop-signal").map(|text| {
-            if !is_signal(text.value) {
-                let fault = Fault::new(&text.place, format!("not a signal: {:?}", text.value));
-                section.fault(fault.help("write a name such as SIGTERM or SIGRTMIN+3, or a number from 1 to 64"));
-            }
-            text.value.to_string()
-        }),
+        expose: texts("expose", values::port),
+        volumes: texts("volumes", values::volume),
+        stop_signal: text("stop-signal", values::stop_signal),
         healthcheck: section.section("healthcheck").map(|section| healthcheck(&section)),
         shell: words("shell"),
     }
 }
 
-fn user(section: &Section<'_>, text: &Placed<&str>) -> Option<String> {
-    let part = |part: &str| !part.is_empty() && !part.contains([':', '/', ' ', '\n']);
-    let good = match text.value.split_once(':') {
-        Some((user, group)) => part(user) && part(group),
-        None => part(text.value),
-    };
-    if !good {
-        let fault = Fault::new(&text.place, format!("not a user: {:?}", text.value));
-        section.fault(fault.help("write USER, UID, USER:GROUP or UID:GID"));
-    }
-    good.then(|| text.value.to_string())
-}
-
-fn absolute(section: &Section<'_>, place: &Position, text: &str) -> Option<String> {
-    if !text.starts_with('/') {
-        section.fault(Fault::new(place, format!("not an absolute path: {text:?}")).help("start it with `/`"));
-        return None;
-    }
-    Some(text.to_string())
+/// A value of the image's config, by the rules that flags follow too.
+fn value<T>(section: &Section<'_>, place: &Position, value: Result<T, SettingFault>) -> Option<T> {
+    value.map_err(|fault| section.fault(Fault::new(place, fault.message).help(fault.help))).ok()
 }
 
 fn labels(section: &Section<'_>, name: &'static str) -> BTreeMap<String, String> {
@@ -83,25 +66,6 @@ fn labels(section: &Section<'_>, name: &'static str) -> BTreeMap<String, String>
         (key.to_string(), value.value.to_string())
     });
     labels.collect()
-}
-
-/// `80`, `80/tcp`, `53/udp`; without a protocol it is tcp, as docker completes it.
-fn expose(section: &Section<'_>) -> BTreeSet<String> {
-    let mut ports = BTreeSet::new();
-    for text in section.texts("expose").unwrap_or_default() {
-        let (port, protocol) = text.value.split_once('/').unwrap_or((&text.value, "tcp"));
-        let number = port.parse::<u16>().ok().filter(|number| *number > 0);
-        match number {
-            Some(number) if matches!(protocol, "tcp" | "udp" | "sctp") => {
-                ports.insert(format!("{number}/{protocol}"));
-            }
-            _ => {
-                let fault = Fault::new(&text.place, format!("not a port: {:?}", text.value));
-                section.fault(fault.help("write 80, \"80/tcp\", \"53/udp\" or \"5000/sctp\""));
-            }
-        }
-    }
-    ports
 }
 
 fn healthcheck(section: &Section<'_>) -> Healthcheck {
@@ -153,7 +117,7 @@ pub(crate) fn bundle(section: &Section<'_>, folders: Folders<'_>) -> Option<Bund
     }
     let texts = |name| section.texts(name).unwrap_or_default();
     let directory = |text: Placed<String>| {
-        absolute(section, &text.place, &text.value)?;
+        value(section, &text.place, values::directory(&text.value))?;
         section.reader.good(&text.place, text.value.parse())
     };
     Some(Bundle {

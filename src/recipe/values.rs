@@ -1,4 +1,4 @@
-//! Texts of a recipe that have a form of their own: sizes, times, signals, owners, paths with placeholders.
+//! Texts of a recipe that have a form of their own: sizes, times, owners, paths with placeholders.
 
 use super::fault::Fault;
 use super::glob::Globs;
@@ -61,27 +61,6 @@ pub(crate) fn duration(text: &str) -> Option<u64> {
     }
     // Docker keeps it in a signed number.
     if text.is_empty() || i64::try_from(total).is_err() { None } else { Some(total) }
-}
-
-/// Whether a text names a signal that Linux has: a number, or a name with or without `SIG`.
-pub(crate) fn is_signal(text: &str) -> bool {
-    const NAMES: [&str; 34] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-        "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM",
-        "PROF", "WINCH", "IO", "POLL", "PWR", "SYS", "CLD",
-    ];
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return text.parse().is_ok_and(|number: u8| (1..=64).contains(&number));
-    }
-    let name = text.strip_prefix("SIG").unwrap_or(text);
-    // glibc keeps two of the kernel's real-time signals for itself.
-    let real_time = |rest: &str, sign: char, most: u8| match rest.strip_prefix(sign) {
-        Some(digits) => digits.parse().is_ok_and(|number: u8| (1..=most).contains(&number)),
-        None => rest.is_empty(),
-    };
-    NAMES.contains(&name)
-        || name.strip_prefix("RTMIN").is_some_and(|rest| real_time(rest, '+', 15))
-        || name.strip_prefix("RTMAX").is_some_and(|rest| real_time(rest, '-', 14))
 }
 
 /// Whether a text can be a user's or a group's name in `/etc/passwd`, as useradd takes it.
@@ -214,16 +193,6 @@ mod tests {
         }
         for text in ["", "30", "s", "30 s", "1d", "-1s", "9999999999999h", "1sé"] {
             assert_eq!(duration(text), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn signals() {
-        for text in ["SIGTERM", "TERM", "9", "64", "SIGRTMIN+3", "RTMAX-14", "SIGRTMIN"] {
-            assert!(is_signal(text), "{text}");
-        }
-        for text in ["", "0", "65", "SIGFOO", "sigterm", "RTMIN+16", "RTMIN-1", "RTMIN+"] {
-            assert!(!is_signal(text), "{text}");
         }
     }
 

@@ -332,3 +332,48 @@ fn an_entry_point_that_cannot_be_executed_is_refused() {
     fs::write(folder.path().join("root/bin/hello"), "#!/bin/bash\necho hello\n").unwrap();
     as_kept("entry-point-without-its-interpreter", folder.path(), &built(folder.path()));
 }
+
+/// A flag follows the rule of the recipe's key, with the same words.
+#[test]
+fn settings_that_engines_refuse_are_refused_in_flags_and_recipes_alike() {
+    for (key, value, flag, words) in [
+        ("workdir", "'app'", ["--workdir", "app"], "not an absolute path: \"app\""),
+        ("stop-signal", "'SIGFOO'", ["--stop-signal", "SIGFOO"], "not a signal: \"SIGFOO\""),
+        ("expose", "['abc']", ["--expose", "abc"], "not a port: \"abc\""),
+        ("volumes", "['/etc/..']", ["--volume", "/etc/.."], "a volume cannot be mounted at the root: \"/etc/..\""),
+        ("user", "'a:b:c'", ["--user", "a:b:c"], "not a user: \"a:b:c\""),
+        ("user", "'0:2147483648'", ["--user", "0:2147483648"], "the number of a user or group is too large"),
+    ] {
+        let by_recipe = built(room(&format!("{PLAIN}{key} = {value}\n")).path());
+        let folder = room(PLAIN);
+        let by_flag = run(command(SAZARE, ["build", "--progress", "none"])
+            .args(flag)
+            .arg(folder.path())
+            .arg("-o")
+            .arg(folder.path().join("out.tar")));
+        assert!(by_recipe.err.contains(words), "{key}: {}", by_recipe.err);
+        assert!(by_flag.err.contains(&format!("{}: {words}", flag[0])), "{key}: {}", by_flag.err);
+        assert_eq!((by_recipe.code, by_flag.code), (3, 2), "{key}");
+        assert!(!folder.path().join("out.tar").exists());
+    }
+}
+
+#[test]
+fn words_of_a_flag_are_split_as_a_shell_splits_them() {
+    let folder = room(PLAIN);
+    let built = |cmd: &str| {
+        let output = folder.path().join("layout");
+        let answer = run(command(SAZARE, ["build", "--progress", "none", "--cmd", cmd, "--allow", "cmd-not-found"])
+            .arg(folder.path())
+            .arg("-o")
+            .arg(format!("oci:{}", output.display())));
+        (answer.code, answer.err, must(command(SAZARE, ["inspect", "--format", "json"]).arg(&output)))
+    };
+    let (code, _, shown) = built("sh -c 'a  b' \"c d\"");
+    let shown: String = shown.split_whitespace().collect();
+    assert_eq!(code, 0);
+    assert!(shown.contains("[\"sh\",\"-c\",\"ab\",\"cd\"]"), "{shown}");
+    let answer = run(command(SAZARE, ["build", "--cmd", "sh -c 'a"]).arg(folder.path()).arg("-o").arg("x.tar"));
+    assert_eq!(answer.code, 2);
+    assert!(answer.err.contains("--cmd has a quote that is not closed: sh -c 'a"), "{}", answer.err);
+}

@@ -448,7 +448,7 @@ mod tests {
     use crate::elf::forge::Forge;
     use crate::link::glibc::ld_cache::tests::forged;
     use crate::link::sample::Sample;
-    use crate::link::{Closure, Closures, Policy, Purpose, Subject, verify};
+    use crate::link::{Closure, Closures};
     use crate::oci::Settings;
     use crate::platform::{Arch, Platform};
 
@@ -484,17 +484,8 @@ mod tests {
             env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             ..Settings::default()
         };
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: Some(&settings),
-            purpose: Purpose::Container,
-            policy: &policy,
-            found: &[],
-        };
-        verify(&subject)
-            .unwrap()
+        sample
+            .verified_image(&settings)
             .report
             .findings
             .iter()

@@ -65,9 +65,8 @@ impl Glibc<'_> {
 #[cfg(test)]
 mod tests {
     use crate::elf::forge::Forge;
+    use crate::link::Purpose;
     use crate::link::sample::Sample;
-    use crate::link::{Policy, Purpose, Subject, verify};
-    use crate::platform::{Arch, Platform};
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
@@ -81,16 +80,7 @@ mod tests {
     fn found(note: Vec<u8>, with: impl FnOnce(Sample) -> Sample) -> Vec<String> {
         let app = Forge { note: Some(note), ..Forge::dynamic(LOADER) };
         let sample = with(Sample::new().elf(LOADER, &Forge::glibc()).elf("/bin/app", &app));
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose: Purpose::Plain,
-            policy: &policy,
-            found: &[],
-        };
-        let findings = verify(&subject).unwrap().report.findings;
+        let findings = sample.verified(Purpose::Plain).report.findings;
         findings.iter().map(|finding| format!("{} {}: {}", finding.severity, finding.code, finding.message)).collect()
     }
 

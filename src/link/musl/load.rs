@@ -459,7 +459,7 @@ mod tests {
     use super::*;
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
-    use crate::link::{Closure, Closures, Policy, Purpose, Subject, verify};
+    use crate::link::{Closure, Closures, Purpose};
     use crate::oci::Settings;
     use crate::platform::{Arch, Platform};
 
@@ -537,17 +537,8 @@ mod tests {
             env: env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect(),
             ..Settings::default()
         };
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: Some(&settings),
-            purpose: Purpose::Container,
-            policy: &policy,
-            found: &[],
-        };
-        verify(&subject)
-            .unwrap()
+        sample
+            .verified_image(&settings)
             .report
             .findings
             .iter()
@@ -702,16 +693,8 @@ mod tests {
         let forge = Forge { runpath: Some("$ORIGIN/lib".into()), ..app(&["liba.so"]) };
         let sample = base().elf("/init", &forge).elf("/lib/liba.so", &library());
         let sample = sample.directory("/dev").directory("/proc").directory("/sys");
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose: Purpose::Initramfs { init: "/init".parse().unwrap() },
-            policy: &policy,
-            found: &[],
-        };
-        let found: Vec<&str> = verify(&subject).unwrap().report.findings.iter().map(|finding| finding.code.0).collect();
+        let findings = sample.verified(Purpose::Initramfs { init: "/init".parse().unwrap() }).report.findings;
+        let found: Vec<&str> = findings.iter().map(|finding| finding.code.0).collect();
         assert_eq!(found, ["origin-needs-proc"], "the library itself is found in the default directories");
     }
 }

@@ -5,8 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::link::{Policy, Purpose, Subject, Verification, verify};
-use crate::platform::{Arch, Platform};
+use crate::link::Verification;
 use crate::report::Severity;
 use crate::tree::{Content, InodeId, Kind, Tree};
 
@@ -37,16 +36,7 @@ fn recorded(group: &str) -> Truths {
 }
 
 fn judge(case: &Case) -> Verification {
-    let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-    verify(&Subject {
-        tree: &case.sample.tree,
-        platform: &platform,
-        settings: Some(&case.settings),
-        purpose: Purpose::Container,
-        policy: &policy,
-        found: &[],
-    })
-    .unwrap()
+    case.sample.verified_image(&case.settings)
 }
 
 /// The words of every error; those of execve(2) without the path, which differs where a script is followed.

@@ -138,20 +138,15 @@ mod tests {
     use super::super::others::OTHER_SYSTEM;
     use super::*;
     use crate::elf::forge::Forge;
+    use crate::link::Purpose;
     use crate::link::sample::Sample;
-    use crate::link::{Policy, Purpose, Subject, verify};
-    use crate::platform::{Arch, Platform};
 
     const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
     const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
     /// Code, path and message of everything found.
     fn found(sample: &Sample) -> Vec<(&'static str, String, String)> {
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let purpose = Purpose::Plain;
-        let subject =
-            Subject { tree: &sample.tree, platform: &platform, settings: None, purpose, policy: &policy, found: &[] };
-        let findings = verify(&subject).unwrap().report.findings;
+        let findings = sample.verified(Purpose::Plain).report.findings;
         findings.into_iter().map(|one| (one.code.0, one.subject.to_string(), one.message)).collect()
     }
 

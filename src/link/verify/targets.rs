@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::link::draft::{Draft, Ending, ExecError, PlainDraft};
 use crate::link::init;
 use crate::link::lookup::{self, CMD_NOT_EXECUTABLE, CMD_NOT_FOUND, USER_MISSING};
+use crate::link::settings;
 use crate::link::subject::Purpose;
 use crate::link::user::UnknownUser;
 use crate::oci::Settings;
@@ -97,6 +98,9 @@ impl Found<'_> {
         if let Some(unknown) = &self.context.unknown_user {
             self.unknown_user(unknown);
         }
+        let context = self.context;
+        let layers = context.subject.layers;
+        self.drafts.extend(settings::check(settings, context.user(Weight::Named), layers, context.files));
         let commands = lookup::commands(settings);
         if commands.iter().any(|(_, word)| !word.contains(&b'/')) {
             self.drafts.extend(lookup::relative_entries(&self.context.path));

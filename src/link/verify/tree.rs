@@ -125,14 +125,8 @@ mod tests {
 
     fn verified_with(sample: &Sample, settings: &Settings, policy: &Policy) -> Verification {
         let platform = Platform::new(Arch::Amd64);
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: Some(settings),
-            purpose: Purpose::Container,
-            policy,
-            found: &[],
-        };
+        let subject =
+            Subject { settings: Some(settings), ..Subject::new(&sample.tree, &platform, Purpose::Container, policy) };
         verify(&subject).unwrap()
     }
 
@@ -359,14 +353,8 @@ mod tests {
         }
         let tree = crate::codec::dir::scan(folder.path(), &crate::codec::dir::ScanOptions::ALL).unwrap().tree;
         let (platform, policy, settings) = (Platform::new(Arch::Amd64), Policy::default(), entry("/bin/app"));
-        let subject = Subject {
-            tree: &tree,
-            platform: &platform,
-            settings: Some(&settings),
-            purpose: Purpose::Container,
-            policy: &policy,
-            found: &[],
-        };
+        let subject =
+            Subject { settings: Some(&settings), ..Subject::new(&tree, &platform, Purpose::Container, &policy) };
         let before = verify(&subject).unwrap().report;
         assert_eq!(before.findings.len(), 2, "{before:#?}");
         let files = Files::new(&tree, Arch::Amd64);
@@ -413,14 +401,7 @@ mod tests {
             }
             let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
             let purpose = Purpose::Container;
-            verify(&Subject {
-                tree: &tree,
-                platform: &platform,
-                settings: Some(&settings),
-                purpose,
-                policy: &policy,
-                found: &[],
-            })
+            verify(&Subject { settings: Some(&settings), ..Subject::new(&tree, &platform, purpose, &policy) })
         };
         assert_eq!(codes(&run(None).unwrap()), Vec::<&str>::new());
         for (name, _) in files {
@@ -474,14 +455,7 @@ mod tests {
         let sample = Sample::new().elf("/app", &small).elf("/bin/large", &Forge { align: 0x10000, ..small.clone() });
         let platform = Platform::new(Arch::Arm64);
         let policy = Policy::default();
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose: Purpose::Plain,
-            policy: &policy,
-            found: &[],
-        };
+        let subject = Subject::new(&sample.tree, &platform, Purpose::Plain, &policy);
         let result = verify(&subject).unwrap();
         assert_eq!(codes(&result), ["arm64-page-align"]);
         assert_eq!(result.report.findings[0].severity, Severity::Note);

@@ -215,22 +215,12 @@ impl WholeTree<'_> {
 mod tests {
     use crate::elf::forge::Forge;
     use crate::link::sample::Sample;
-    use crate::link::{Policy, Purpose, Subject, Verification, verify};
-    use crate::platform::{Arch, Platform};
+    use crate::link::{Purpose, Verification};
 
     const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 
     fn verified(sample: &Sample) -> Verification {
-        let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
-        let subject = Subject {
-            tree: &sample.tree,
-            platform: &platform,
-            settings: None,
-            purpose: Purpose::Plain,
-            policy: &policy,
-            found: &[],
-        };
-        verify(&subject).unwrap()
+        sample.verified(Purpose::Plain)
     }
 
     /// Code, severity, path and the subjects of the evidence of everything found.
