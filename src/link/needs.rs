@@ -92,6 +92,29 @@ impl Closures<'_> {
         needs
     }
 
+    /// Where the search for what a program needs comes to without finding something, or in directories that objects name: as far as
+    /// each path leads in this tree. Interpreters and what they need are part of it.
+    pub fn looked_at(&self, program: &ImagePath) -> BTreeSet<ImagePath> {
+        let root = ImagePath::root();
+        let (mut looked_at, mut known) = (BTreeSet::new(), BTreeSet::new());
+        let mut pending = vec![program.clone()];
+        while let Some(path) = pending.pop() {
+            if !known.insert(path.clone()) {
+                continue;
+            }
+            let needs = self.needs(&path);
+            for path in needs.absent.iter().chain(&needs.directories) {
+                looked_at.insert(match self.files().find(&root, path) {
+                    Ok(found) => found.path,
+                    Err(error) => error.at,
+                });
+            }
+            let programs = needs.found.iter().filter(|need| matches!(need.role, Role::Interpreter | Role::Command));
+            pending.extend(programs.filter_map(|need| Some(self.files().find(&root, &need.path).ok()?.path)));
+        }
+        looked_at
+    }
+
     /// What a library needs when a process with this loader opens it by dlopen(3); nothing when either is none.
     pub fn library_needs(&self, path: &ImagePath, interpreter: &[u8]) -> Needs {
         let files = self.files();

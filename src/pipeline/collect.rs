@@ -24,7 +24,7 @@ use crate::transport::{Place, TransportError};
 use crate::tree::{LINKS_MAX, Tree};
 
 /// How often more of a root is read before something counts as missing.
-const LOOKS_MAX: usize = 40;
+pub(super) const LOOKS_MAX: usize = 40;
 
 /// Collects what a recipe's `[bundle]` asks for.
 pub(super) fn collect(
@@ -157,7 +157,7 @@ pub(super) fn unreadable(root: &Path, closed: &ImagePath) -> DirError {
 }
 
 /// The parts of a root directory that are read.
-struct View {
+pub(super) struct View {
     folder: PathBuf,
     whole: BTreeSet<ImagePath>,
     folders: BTreeSet<ImagePath>,
@@ -167,16 +167,21 @@ struct View {
 }
 
 impl View {
-    /// The places for programs, and where these programs are.
-    fn new(folder: &Path, rules: &recipe::Bundle, platform: &Platform) -> View {
+    /// Nothing yet.
+    pub fn empty(folder: &Path) -> View {
         let runs = std::fs::canonicalize(folder).is_ok_and(|folder| folder == Path::new("/"));
-        let mut view = View {
+        View {
             folder: folder.to_path_buf(),
             whole: BTreeSet::new(),
-            folders: paths(PROGRAMS),
+            folders: BTreeSet::new(),
             above: BTreeSet::new(),
             never: if runs { paths(KERNEL.into_iter().chain([RUNNING])) } else { BTreeSet::new() },
-        };
+        }
+    }
+
+    /// The places for programs, and where these programs are.
+    fn new(folder: &Path, rules: &recipe::Bundle, platform: &Platform) -> View {
+        let mut view = View { folders: paths(PROGRAMS), ..View::empty(folder) };
         for program in &rules.programs {
             let parent = program.fill_in(platform).parse().ok().and_then(|path: ImagePath| path.parent());
             view.folders.extend(parent);
@@ -245,7 +250,8 @@ impl View {
         false
     }
 
-    fn keeps(&self, path: &ImagePath) -> bool {
+    /// Whether a path is read.
+    pub fn keeps(&self, path: &ImagePath) -> bool {
         let in_folder = path.parent().is_some_and(|parent| self.folders.contains(&parent));
         let kept = in_folder || self.is_in_whole(path) || self.folders.contains(path);
         // A deletion mark of a container's own storage is not part of a running machine.
@@ -254,7 +260,7 @@ impl View {
     }
 
     /// Reads what is at a path too, if it is there and was not read yet.
-    fn widen(&mut self, path: &ImagePath) -> Result<bool, DirError> {
+    pub fn widen(&mut self, path: &ImagePath) -> Result<bool, DirError> {
         if self.is_in_whole(path) || self.folders.contains(path) {
             return Ok(false);
         }

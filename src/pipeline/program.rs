@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::collect::unreadable;
+use super::collect::{LOOKS_MAX, View, unreadable};
 use super::error::BuildError;
 use super::read::Verdict;
 use crate::bundle::root_parts::LOADERS;
@@ -12,9 +12,10 @@ use crate::link::{self, Closures, Description, Policy, Purpose, Subject};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Action, Progress, Step};
+use crate::tree::Tree;
 
 /// Describes and verifies one program of a root file system. Only what a loader could look at is read of it: libraries,
-/// the loader's own files, and the program's folder.
+/// the loader's own files, the program's folder, and where the search paths of its objects lead.
 ///
 /// # Errors
 /// When the root cannot be read, or the program is not in it.
@@ -26,18 +27,35 @@ pub fn verify_program(
     progress: &dyn Progress,
 ) -> Result<(Description, Verdict), BuildError> {
     progress.step(Step::new(Action::VerifyProgram(program.clone())).of(platform));
-    let skip = |path: &ImagePath, directory: bool| !may_be_loaded(path, directory, program);
-    let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
-    let Scanned { tree, .. } = dir::scan(root, &options)?;
-    let closures = Closures::new(&tree, platform);
-    closures.needs(program);
-    if let Some(closed) = closures.closed().first() {
-        return Err(unreadable(root, closed).into());
-    }
+    let tree = read_for(root, program, platform)?;
     let portrait = link::describe(&tree, platform, program)?.ok_or_else(|| BuildError::NoProgram(program.clone()))?;
     let purpose = Purpose::Programs(vec![program.clone()]);
     let subject = Subject::new(&tree, platform, purpose, policy);
     Ok((portrait, Verdict { platform: platform.clone(), verification: link::verify(&subject)? }))
+}
+
+/// Reads the places where libraries usually are, and then whatever this program's own search leads to besides.
+fn read_for(root: &Path, program: &ImagePath, platform: &Platform) -> Result<Tree, BuildError> {
+    let mut more = View::empty(root);
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let skip = |path: &ImagePath, directory| !may_be_loaded(path, directory, program) && !more.keeps(path);
+        let options = ScanOptions { skip: Some(&skip), unreadable: Unreadable::IsClosed, ..ScanOptions::ALL };
+        let Scanned { tree, .. } = dir::scan(root, &options)?;
+        let closures = Closures::new(&tree, platform);
+        let looked_at = closures.looked_at(program);
+        if let Some(closed) = closures.closed().first() {
+            return Err(unreadable(root, closed).into());
+        }
+        let mut is_wider = false;
+        for path in looked_at.iter().filter(|path| !may_be_loaded(path, false, program)) {
+            is_wider |= more.widen(path)?;
+        }
+        if !is_wider || looks > LOOKS_MAX {
+            return Ok(tree);
+        }
+    }
 }
 
 /// Whether a loader of this program may look at a path: it is the program, on the way to it or beside it, or it is in

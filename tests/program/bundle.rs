@@ -418,6 +418,23 @@ fn an_ordinary_user_bundles_and_verifies_programs_beside_directories_that_he_can
     assert!(answer.code == 4 && answer.err.contains(&words), "{}", answer.text());
     mode("root/opt/closed", 0o755);
     mode("root/opt/listed", 0o755);
+    // The same where programs and libraries usually are not: what is there is found, and a closed directory is named.
+    must(
+        command("sh", ["-c", "mkdir -p srv/deep/lib && mv usr/lib/*/libstdc++.so.6* srv/deep/lib"]).current_dir(&root),
+    );
+    let searched = ["--root", root.as_str(), &format!("{root}{PATCHELF}")];
+    let missing = verify(&searched);
+    assert!(missing.code == 1 && missing.out.contains("error[lib-missing]"), "{}", missing.text());
+    must(command(PATCHELF, ["--set-rpath", "/srv/deep/lib"]).arg(format!("{root}{PATCHELF}")));
+    let answer = verify(&searched);
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    mode("root/srv/deep", 0);
+    let answer = verify(&searched);
+    let words = format!("cannot read {root}/srv/deep: Permission denied\n");
+    assert!(answer.code == 4 && answer.err.contains(&words), "{}", answer.text());
+    let answer = bundle(&[PATCHELF, "--root", &root, "-o", &at("searched.tar")]);
+    assert!(answer.code == 4 && answer.err.contains(&words), "{}", answer.text());
+    mode("root/srv/deep", 0o755);
 }
 
 #[test]
