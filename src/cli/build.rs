@@ -125,12 +125,18 @@ impl Job<'_> {
         };
         let mut out = BufWriter::new(Out);
         let built = ready.write(&mut out, console)?;
-        out.flush().map_err(|error| CliError::Output("standard output".into(), error))?;
-        let text = render::built(&built, &recipe.platforms, order.layers.compression);
-        if let Some((file, new)) = metadata {
-            new.publish(text.as_bytes()).map_err(|error| output(file, error))?;
-        }
-        self.report(&built, &text, global, console)
+        let finish = || {
+            out.flush().map_err(|error| CliError::Output("standard output".into(), error))?;
+            let text = render::built(&built, &recipe.platforms, order.layers.compression);
+            if let Some((file, new)) = metadata {
+                new.publish(text.as_bytes()).map_err(|error| output(file, error))?;
+            }
+            self.report(&built, &text, global, console)
+        };
+        finish().map_err(|error| CliError::Unfinished {
+            error: Box::new(error),
+            written: built.written.iter().map(Written::place).collect(),
+        })
     }
 
     /// Says what was made.

@@ -39,6 +39,15 @@ pub enum CliError {
     /// The result cannot be written.
     #[error("cannot write {0}: {1}")]
     Output(String, #[source] io::Error),
+    /// Outputs are in their places, and something after that failed.
+    #[error("{error}; these places were already written: {}", .written.join(", "))]
+    Unfinished {
+        /// Why.
+        #[source]
+        error: Box<CliError>,
+        /// The places that were written.
+        written: Vec<String>,
+    },
 }
 
 /// An error of the system, in the same words whoever found out.
@@ -72,6 +81,7 @@ impl CliError {
             CliError::Place(error) => Some(error),
             CliError::Recipe(error) => Some(error),
             CliError::Build(error) => Some(error),
+            CliError::Unfinished { error, .. } => error.failure(),
             CliError::Usage(..)
             | CliError::Faults(_)
             | CliError::Input(..)
@@ -83,6 +93,7 @@ impl CliError {
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         let kind = match self {
+            CliError::Unfinished { error, .. } => return error.exit_code(),
             CliError::Usage(..) | CliError::Folder(..) => FailureKind::Usage,
             CliError::Faults(_) => FailureKind::Recipe,
             CliError::Input(..) => FailureKind::Input,
@@ -98,6 +109,7 @@ impl CliError {
     pub fn hint(&self) -> Option<String> {
         match self {
             CliError::Usage(_, hint) => hint.clone(),
+            CliError::Unfinished { error, .. } => error.hint(),
             CliError::Place(_)
             | CliError::Recipe(_)
             | CliError::Build(_)

@@ -152,8 +152,7 @@ fn look(
 
 /// A directory of a root that a program's own search passes through, and that this user may not read.
 pub(super) fn unreadable(root: &Path, closed: &ImagePath) -> DirError {
-    let host = root.join(OsStr::from_bytes(closed.relative_bytes()));
-    DirError::Io(host, rustix::io::Errno::ACCESS.into())
+    DirError::Closed(root.join(OsStr::from_bytes(closed.relative_bytes())))
 }
 
 /// The parts of a root directory that are read.

@@ -269,6 +269,27 @@ fn a_metadata_file_that_cannot_be_written_leaves_everything_as_it_was() {
     let arguments = inject.iter().chain(&BUILD).chain(&["-o", "a.tar", "--metadata-file", "m.json"]);
     let answer = run(command("strace", arguments).current_dir(folder.path()));
     assert!(answer.code != 0 && fs::read(at("m.json")).unwrap() == b"old", "{answer:?}");
+    // What was written by then is said, also when only the report cannot be written.
+    let _ = fs::remove_file(at("a.tar"));
+    let only_it = [&inject[..6], &["-e", "inject=rename:error=EIO:when=LAST", binary]].concat();
+    let renames = run(command("strace", ["-f", "-qqq", "-e", "trace=rename", binary].iter().chain(&BUILD))
+        .args(["-o", "a.tar", "--metadata-file", "m.json"])
+        .current_dir(folder.path()));
+    let last = renames.err.matches("rename(").count().to_string();
+    fs::write(at("m.json"), "old").unwrap();
+    let only_it = only_it.iter().map(|word| word.replace("LAST", &last));
+    let answer = run(command("strace", only_it.chain(BUILD.iter().map(|word| word.to_string())))
+        .args(["-o", "a.tar", "--metadata-file", "m.json"])
+        .current_dir(folder.path()));
+    let words =
+        "error: cannot write m.json: Input/output error; these places were already written: oci-archive:a.tar\n";
+    assert!(answer.code == 5 && answer.err.ends_with(words), "{answer:?}");
+    assert!(at("a.tar").exists() && fs::read(at("m.json")).unwrap() == b"old");
+    let line = [binary].iter().chain(&BUILD).chain(&["-o", "a.tar"]).copied().collect::<Vec<_>>().join(" ");
+    let answer = run(command("sh", ["-c", &format!("{line} > /dev/full")]).current_dir(folder.path()));
+    let words =
+        "cannot write standard output: No space left on device; these places were already written: oci-archive:a.tar";
+    assert!(answer.code == 5 && answer.err.contains(words), "{answer:?}");
     let verify = ["verify", "rootfs:s", "--platform", "linux/amd64", "--write-baseline", "m.json"];
     let answer = run(command("strace", inject[..7].iter().chain(&["inject=rename:error=EIO", binary]).chain(&verify))
         .current_dir(folder.path()));

@@ -12,6 +12,9 @@ pub enum DirError {
     /// The system refuses.
     #[error("cannot read {}: {}", .0.display(), .1)]
     Io(PathBuf, #[source] io::Error),
+    /// A directory that this user may not read, and in which a program looks for its files.
+    #[error("cannot read {}: Permission denied", .0.display())]
+    Closed(PathBuf),
     /// A path that no image can hold.
     #[error("cannot be in an image: {}: {}", .0.display(), .1)]
     Path(PathBuf, #[source] PathError),
@@ -33,6 +36,9 @@ impl Failure for DirError {
             DirError::Io(_, error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 Some("make it readable for the user who builds, or exclude it with `exclude`".into())
             }
+            DirError::Closed(_) => Some(
+                "a program searches this directory: make it readable, or run sazare as a user who can read it".into(),
+            ),
             DirError::Io(..) | DirError::Path(..) => None,
             DirError::WhiteoutName(_) => Some(
                 "rename the file, or exclude it with `exclude`; to delete a path of a base image, use `type \
