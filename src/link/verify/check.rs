@@ -1,6 +1,6 @@
 //! The second step: what kernel and loader would do with each target.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use crate::elf::Linkage;
@@ -22,6 +22,13 @@ use super::programs::Weight;
 
 /// The user who runs sazare may not read a file of the tree.
 pub const UNREADABLE: Code = Code("unreadable");
+
+/// How many findings of one kind are listed for one program. A file of a few kB can name thousands of libraries.
+const ALIKE_MAX: usize = 100;
+
+/// How many findings are listed for all programs before there is only one of each kind for a program. A file can have as many names,
+/// and start differently under each, as an archive has entries.
+const FINDINGS_MAX: usize = 100_000;
 
 /// What was found about all targets, in their order.
 pub(crate) struct Checked {
@@ -46,7 +53,10 @@ impl Checked {
     pub fn of(context: &Context<'_>, targets: Vec<(InodeId, Target)>) -> Checked {
         let mut checked = Checked { targets: Vec::new(), programs: Vec::new(), loaded: BTreeSet::new() };
         let check = |(id, target): (InodeId, Target), (): &mut ()| (check(context, id, &target), id, target);
-        let take = |(result, id, target): (Result, InodeId, Target)| {
+        let mut found = 0;
+        let take = |(mut result, id, target): (Result, InodeId, Target)| {
+            result.drafts = listed(result.drafts, if found < FINDINGS_MAX { ALIKE_MAX } else { 1 });
+            found += result.drafts.len();
             checked.programs.extend(result.program);
             checked.loaded.extend(result.loads);
             checked.targets.push((id, target, result.drafts));
@@ -59,6 +69,26 @@ impl Checked {
         checked.programs.sort_by(|a, b| a.path.cmp(&b.path));
         checked
     }
+}
+
+/// Keeps so many of the drafts with one code and severity, and says how many more there are.
+fn listed(drafts: Vec<Draft>, max: usize) -> Vec<Draft> {
+    let mut counts: BTreeMap<(Code, Severity), usize> = BTreeMap::new();
+    let mut kept = drafts;
+    kept.retain(|draft| {
+        let count = counts.entry((draft.code, draft.severity)).or_default();
+        *count += 1;
+        *count <= max
+    });
+    for ((code, severity), count) in counts.into_iter().filter(|(_, count)| *count > max) {
+        let more = count - max;
+        let message = match more {
+            1 => "has one more problem of this kind, which is not listed".to_string(),
+            more => format!("has {more} more problems of this kind, which are not listed"),
+        };
+        kept.push(Draft::new(code, severity, message));
+    }
+    kept
 }
 
 fn check(context: &Context<'_>, id: InodeId, target: &Target) -> Result {
@@ -132,4 +162,31 @@ fn program(
         verdict,
         needs_glibc,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::process::{LIB_MISSING, SYMBOL_MISSING};
+
+    #[test]
+    fn findings_of_one_kind_are_listed_up_to_a_limit_that_is_said() {
+        let draft = |code, number: usize| Draft::error(code, number.to_string());
+        let drafts =
+            |count| (0..count).map(|number| draft(LIB_MISSING, number)).chain([draft(SYMBOL_MISSING, 0)]).collect();
+        let shown = |drafts: Vec<Draft>| -> Vec<(&str, String)> {
+            drafts.into_iter().map(|draft| (draft.code.0, draft.message)).collect()
+        };
+        let few: Vec<Draft> = drafts(3);
+        assert_eq!(listed(few.clone(), 3), few);
+        let expected = [
+            ("lib-missing", "0"),
+            ("lib-missing", "1"),
+            ("lib-missing", "2"),
+            ("symbol-missing", "0"),
+            ("lib-missing", "has 4093 more problems of this kind, which are not listed"),
+        ];
+        assert_eq!(shown(listed(drafts(4096), 3)), expected.map(|(code, text)| (code, text.to_string())));
+        assert!(shown(listed(drafts(4), 3)).iter().any(|(_, text)| text.starts_with("has one more problem")));
+    }
 }

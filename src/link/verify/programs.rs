@@ -50,16 +50,18 @@ impl<'t> Names<'t> {
     /// The names of one inode, those together whose directory entries are in one directory: of these `$ORIGIN` is the same.
     /// Links are with the entry that they lead to, because `/proc/self/exe` shows that.
     pub fn by_origin(&self, id: InodeId) -> Vec<Vec<ImagePath>> {
-        let mut groups: Vec<(ImagePath, Vec<ImagePath>)> = Vec::new();
+        let mut groups: Vec<Vec<ImagePath>> = Vec::new();
+        let mut known: BTreeMap<ImagePath, usize> = BTreeMap::new();
         for name in self.of_inode(id) {
             let Ok(found) = self.tree.resolve(&ImagePath::root(), name.as_bytes(), Follow::Yes) else { continue };
             let Some(origin) = found.path.parent() else { continue };
-            match groups.iter_mut().find(|(known, _)| *known == origin) {
-                Some((_, names)) => names.push(name.clone()),
-                None => groups.push((origin, vec![name.clone()])),
+            let group = *known.entry(origin).or_insert(groups.len());
+            match groups.get_mut(group) {
+                Some(names) => names.push(name.clone()),
+                None => groups.push(vec![name.clone()]),
             }
         }
-        groups.into_iter().map(|(_, names)| names).collect()
+        groups
     }
 }
 

@@ -506,6 +506,17 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_lacks_hundreds_of_libraries_has_a_hundred_findings_and_the_number_of_the_others() {
+        let needed = (0..300).map(|number| format!("lib{number}.so").into_bytes()).collect();
+        let sample =
+            Sample::new().elf("/app", &Forge { needed, ..Forge::dynamic(LOADER) }).elf(LOADER, &Forge::musl(true));
+        let findings = verified(&sample, "/app").report.findings;
+        assert_eq!(findings.iter().filter(|finding| finding.code.0 == "lib-missing").count(), 101);
+        let more = "has 200 more problems of this kind, which are not listed";
+        assert_eq!(findings.iter().filter(|finding| finding.message == more).count(), 1);
+    }
+
+    #[test]
     fn policy_is_kept_and_allowances_are_counted() {
         let sample = Sample::new().elf("/app", &Forge::dynamic(LOADER)).elf(LOADER, &Forge::musl(true));
         let policy = Policy { static_only: true, libc: Some(Libc::Glibc), max_size: Some(10), ..Policy::default() };
