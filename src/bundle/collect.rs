@@ -11,7 +11,7 @@ use super::trace::{Traced, Use};
 use crate::elf::{ElfFacts, contains};
 use crate::link::{Closures, Needs};
 use crate::path::{ImagePath, display_bytes};
-use crate::platform::Platform;
+use crate::platform::{Arch, Platform};
 use crate::recipe::{self, Extra, RuleOrigin};
 use crate::tree::{ContentError, Errno, Follow, Inode, Kind, Metadata, Mode, Resolved, Tree};
 
@@ -52,12 +52,16 @@ pub struct Collected {
 /// When a program that is named is not there, or a file cannot be read.
 pub fn collect(request: &BundleRequest<'_>) -> Result<Collected, BundleError> {
     let BundleRequest { root, platform, rules, traced } = *request;
+    let Some(arch) = platform.arch() else {
+        return Err(BundleError::Platform(rules.origin.clone(), platform.clone()));
+    };
     let closures = Closures::new(root, platform);
     let exclude = rules.exclude.matcher(platform);
     let mut collecting = Collecting {
         root,
         rules,
         platform,
+        arch,
         closures: &closures,
         packing: Packing::new(root, &exclude),
         programs: Vec::new(),
@@ -101,6 +105,7 @@ struct Collecting<'a> {
     root: &'a Tree,
     rules: &'a recipe::Bundle,
     platform: &'a Platform,
+    arch: Arch,
     closures: &'a Closures<'a>,
     packing: Packing<'a>,
     /// Programs that load something.
@@ -167,7 +172,7 @@ impl Collecting<'_> {
 
     fn add_extras(&mut self) -> Result<(), BundleError> {
         for extra in &self.rules.with {
-            let paths = extras::paths(*extra, self.root, self.platform.arch)?;
+            let paths = extras::paths(*extra, self.root, self.arch)?;
             if paths.is_empty() {
                 self.notes.push(format!("the root has no files of `{}`", extra.word()));
             }

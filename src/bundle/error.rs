@@ -2,6 +2,7 @@
 
 use crate::failure::{Failure, FailureKind};
 use crate::path::PathError;
+use crate::platform::Platform;
 use crate::recipe::RuleOrigin;
 use crate::tree::{ContentError, ResolveError};
 
@@ -23,6 +24,9 @@ pub enum BundleError {
     /// A file cannot be read, so what the programs need is not known.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// A platform whose loaders are not known.
+    #[error("{0}: programs for {1} cannot be bundled: what they need is not known")]
+    Platform(RuleOrigin, Platform),
     /// Several programs would be installed as one file.
     #[error("{0}: several programs would be installed as one file: {1}")]
     OneInstall(RuleOrigin, String),
@@ -32,7 +36,7 @@ impl Failure for BundleError {
     fn kind(&self) -> FailureKind {
         match self {
             BundleError::NotInPath(..) | BundleError::NotFound(..) | BundleError::NotAFile(..) => FailureKind::Input,
-            BundleError::Path(..) | BundleError::OneInstall(..) => FailureKind::Usage,
+            BundleError::Path(..) | BundleError::Platform(..) | BundleError::OneInstall(..) => FailureKind::Usage,
             BundleError::Content(error) => error.kind(),
         }
     }
@@ -43,7 +47,7 @@ impl Failure for BundleError {
             BundleError::NotFound(..) => Some("use the path inside the root that --root selects".into()),
             BundleError::OneInstall(..) => Some("end `install-to` with `/`: then it is a directory".into()),
             BundleError::Content(error) => error.hint(),
-            BundleError::NotAFile(..) | BundleError::Path(..) => None,
+            BundleError::NotAFile(..) | BundleError::Path(..) | BundleError::Platform(..) => None,
         }
     }
 }

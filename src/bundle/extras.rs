@@ -119,7 +119,6 @@ fn libraries(root: &Tree, arch: Arch) -> Result<Vec<ImagePath>, ContentError> {
         let mut parts = path.components().filter(|part| *part != b"usr" && *part != b"local");
         parts.next().is_some_and(|part| part.starts_with(b"lib"))
     };
-    let machine = arch.facts().byte_order.half(arch.facts().machine);
     let entries = root.walk().filter(|entry| below_lib(&entry.path));
     let named = entries.filter(|entry| crate::elf::contains(entry.path.as_bytes(), b".so"));
     let mut libraries = Vec::new();
@@ -127,7 +126,7 @@ fn libraries(root: &Tree, arch: Arch) -> Result<Vec<ImagePath>, ContentError> {
         let found = root.resolve(&ImagePath::root(), entry.path.as_bytes(), Follow::Yes);
         let Some(Kind::File(content)) = found.ok().map(|found| &root.inode(found.id).kind) else { continue };
         let head = head(content, 20)?;
-        if head.starts_with(b"\x7fELF") && head.get(18..20) == Some(machine.as_slice()) {
+        if head.starts_with(b"\x7fELF") && Arch::of_header(&head) == Some(arch) {
             libraries.push(entry.path);
         }
     }

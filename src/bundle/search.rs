@@ -36,7 +36,8 @@ pub(super) fn settle(
         }
     }
     if let (false, Ok(path)) = (cached.is_empty(), CACHE.parse::<ImagePath>()) {
-        let content = Content::Bytes(ld_cache(platform.arch, &cached).into());
+        let Some(arch) = platform.arch() else { return Ok(()) };
+        let content = Content::Bytes(ld_cache(arch, &cached).into());
         let inode = Inode { meta: Metadata::new(Mode::FILE, 0).into(), kind: Kind::File(content) };
         // A link in its place can only be one of the root, which led to the old cache.
         let _ = packing.put(&path, inode, Reason::Search);

@@ -305,7 +305,7 @@ pub fn program(text: &str) -> Option<Arch> {
     if count < start.len() || !start.starts_with(b"\x7fELF") {
         return None;
     }
-    Arch::from_machine(u16::from_le_bytes([start[18], start[19]]))
+    Arch::of_header(&start)
 }
 
 /// The root that a program is seen in, and its path there.

@@ -102,7 +102,10 @@ fn output_of(mut command: Command) -> std::io::Result<(bool, String)> {
 
 /// Runs the test in the tree of this machine's platform, else in the first one; whether it was a success.
 fn test(ready: &Ready<'_>, check: &BundleCheck, trusted: bool, console: &Console) -> Result<bool, CliError> {
-    let here = ready.candidates().position(|tree| Some(tree.platform.arch) == Machine::arch()).unwrap_or(0);
+    let here = ready
+        .candidates()
+        .position(|tree| tree.platform.arch().is_some_and(|arch| Machine::arch() == Some(arch)))
+        .unwrap_or(0);
     let Some(candidate) = ready.candidates().nth(here) else { return Ok(true) };
     // The shell that is lent for the test is not written.
     let mut tree = candidate.tree.clone();

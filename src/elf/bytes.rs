@@ -1,21 +1,76 @@
-//! Little-endian numbers out of a slice that may be too short for them.
+//! Numbers out of a slice that may be too short for them, and the layout that a file has them in.
 
-/// The 16-bit number at `offset`.
-pub(super) fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    let end = offset.checked_add(2)?;
-    Some(u16::from_le_bytes(bytes.get(offset..end)?.try_into().ok()?))
+use goblin::container::{Container, Ctx, Endian};
+
+use crate::platform::{Arch, ByteOrder, Class};
+
+/// How the tables of a file are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Which sizes its numbers have.
+    pub class: Class,
+    /// The order of their bytes.
+    pub order: ByteOrder,
 }
 
-/// The 32-bit number at `offset`.
-pub(super) fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    let end = offset.checked_add(4)?;
-    Some(u32::from_le_bytes(bytes.get(offset..end)?.try_into().ok()?))
-}
+impl Layout {
+    /// That of an architecture.
+    pub(super) fn of_arch(arch: Arch) -> Layout {
+        let facts = arch.facts();
+        Layout { class: facts.class, order: facts.byte_order }
+    }
 
-/// The 64-bit number at `offset`.
-pub(super) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    let end = offset.checked_add(8)?;
-    Some(u64::from_le_bytes(bytes.get(offset..end)?.try_into().ok()?))
+    /// The one that an ident names.
+    pub(super) fn of_ident(ident: &[u8; 16]) -> Layout {
+        Layout { class: Class::of_ident(ident[4]), order: ByteOrder::of_ident(ident[5]) }
+    }
+
+    /// The same for `goblin`.
+    pub(super) fn context(self) -> Ctx {
+        let container = match self.class {
+            Class::Elf32 => Container::Little,
+            Class::Elf64 => Container::Big,
+        };
+        let endian = match self.order {
+            ByteOrder::Little => Endian::Little,
+            ByteOrder::Big => Endian::Big,
+        };
+        Ctx::new(container, endian)
+    }
+
+    /// The size of an address, in bytes.
+    pub(super) fn word(self) -> usize {
+        match self.class {
+            Class::Elf32 => 4,
+            Class::Elf64 => 8,
+        }
+    }
+
+    /// The 16-bit number at `offset`.
+    pub(super) fn u16_at(self, bytes: &[u8], offset: usize) -> Option<u16> {
+        let end = offset.checked_add(2)?;
+        Some(self.order.half_of(bytes.get(offset..end)?.try_into().ok()?))
+    }
+
+    /// The 32-bit number at `offset`.
+    pub(super) fn u32_at(self, bytes: &[u8], offset: usize) -> Option<u32> {
+        let end = offset.checked_add(4)?;
+        Some(self.order.word_of(bytes.get(offset..end)?.try_into().ok()?))
+    }
+
+    /// The 64-bit number at `offset`.
+    pub(super) fn u64_at(self, bytes: &[u8], offset: usize) -> Option<u64> {
+        let end = offset.checked_add(8)?;
+        Some(self.order.double_of(bytes.get(offset..end)?.try_into().ok()?))
+    }
+
+    /// The address at `offset`.
+    pub(super) fn word_at(self, bytes: &[u8], offset: usize) -> Option<u64> {
+        match self.class {
+            Class::Elf32 => self.u32_at(bytes, offset).map(u64::from),
+            Class::Elf64 => self.u64_at(bytes, offset),
+        }
+    }
 }
 
 /// What stands before the first NUL.
@@ -50,11 +105,14 @@ mod tests {
     #[test]
     fn numbers_beyond_the_end_are_absent() {
         let bytes = [1, 2, 3, 4, 5, 6, 7, 8];
-        assert_eq!(u16_at(&bytes, 6), Some(0x0807));
-        assert_eq!(u16_at(&bytes, 7), None);
-        assert_eq!(u32_at(&bytes, usize::MAX), None);
-        assert_eq!(u64_at(&bytes, 0), Some(0x0807_0605_0403_0201));
-        assert_eq!(u64_at(&bytes, 1), None);
+        let (amd64, s390x) = (Layout::of_arch(Arch::Amd64), Layout::of_arch(Arch::S390x));
+        assert_eq!((amd64.u16_at(&bytes, 6), s390x.u16_at(&bytes, 6)), (Some(0x0807), Some(0x0708)));
+        assert_eq!(amd64.u16_at(&bytes, 7), None);
+        assert_eq!(amd64.u32_at(&bytes, usize::MAX), None);
+        assert_eq!(amd64.u64_at(&bytes, 0), Some(0x0807_0605_0403_0201));
+        assert_eq!(s390x.word_at(&bytes, 0), Some(0x0102_0304_0506_0708));
+        assert_eq!(Layout::of_arch(Arch::Arm).word_at(&bytes, 4), Some(0x0807_0605));
+        assert_eq!(amd64.u64_at(&bytes, 1), None);
     }
 
     #[test]

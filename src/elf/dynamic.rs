@@ -7,7 +7,7 @@ use goblin::elf::dynamic::{
     DT_RUNPATH, DT_SONAME, DT_STRTAB,
 };
 
-use super::bytes::u64_at;
+use super::bytes::Layout;
 use super::pages::Pages;
 use super::segments::{Segment, read_at, room_at, string_at};
 use crate::tree::ContentError;
@@ -54,9 +54,15 @@ pub struct Dynamic {
 
 impl Dynamic {
     /// Reads the section at an address.
-    pub(super) fn read(pages: &Pages<'_>, loads: &[Segment], address: u64) -> Result<Dynamic, ContentError> {
+    pub(super) fn read(
+        pages: &Pages<'_>,
+        layout: Layout,
+        loads: &[Segment],
+        address: u64,
+    ) -> Result<Dynamic, ContentError> {
         let mut dynamic = Dynamic::default();
-        let room = room_at(loads, address) / 16;
+        let size = 2 * layout.word();
+        let room = room_at(loads, address) / size as u64;
         let count = room.min(ENTRIES_MAX);
         if count == 0 {
             dynamic.unreadable = 1;
@@ -66,9 +72,11 @@ impl Dynamic {
         let mut ended = false;
         'section: for first in (0..count).step_by(256) {
             let entries = 256.min(count - first) as usize;
-            let bytes = read_at(pages, loads, address.saturating_add(first * 16), entries * 16)?;
-            for entry in bytes.chunks_exact(16) {
-                let (Some(tag), Some(value)) = (u64_at(entry, 0), u64_at(entry, 8)) else { break 'section };
+            let bytes = read_at(pages, loads, address.saturating_add(first * size as u64), entries * size)?;
+            for entry in bytes.chunks_exact(size) {
+                let (Some(tag), Some(value)) = (layout.word_at(entry, 0), layout.word_at(entry, size / 2)) else {
+                    break 'section;
+                };
                 match tag {
                     DT_NULL => {
                         ended = true;
@@ -81,7 +89,7 @@ impl Dynamic {
                     }
                 }
             }
-            if bytes.len() < entries * 16 {
+            if bytes.len() < entries * size {
                 break;
             }
         }

@@ -1,28 +1,34 @@
 //! What the kernel sees of an ELF file: its header and its program headers.
 
-use goblin::container::{Container, Ctx, Endian};
+use goblin::elf::ProgramHeader;
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 use goblin::elf::program_header::{PF_X, PT_DYNAMIC, PT_GNU_PROPERTY, PT_GNU_STACK, PT_INTERP, PT_LOAD, PT_NOTE};
-use goblin::elf::{Elf, ProgramHeader};
 
 use serde::{Serialize, Serializer};
 
-use super::bytes::{contains, cut_at_nul, u16_at, u32_at, u64_at};
+use super::bytes::{Layout, contains, cut_at_nul};
 use super::dlopen::{self, DlopenFeature};
 use super::dynamic::Dynamic;
 use super::pages::Pages;
 use super::segments::{Segment, offset_of};
-use crate::platform::Arch;
+use crate::platform::{Arch, Class, machine_name};
 use crate::tree::{Content, ContentError};
 
-/// Size of one program header; the kernel accepts no other (`load_elf_phdrs`).
-const PHDR_SIZE: u16 = 56;
-
 /// How many program headers the kernel accepts: 64 KiB of them.
-const PHDRS_MAX: u16 = 1170;
+pub fn headers_max(class: Class) -> u16 {
+    u16::try_from(65_536 / u32::from(class.program_header_size())).unwrap_or(u16::MAX)
+}
 
 /// How many program headers kernels before 6.17 accept: one page of 4 KiB.
-pub const PHDRS_OLD: u16 = 73;
+pub fn headers_max_before_6_17(class: Class) -> u16 {
+    4096 / class.program_header_size()
+}
+
+/// The first symbol with an entry in the global offset table (MIPS).
+const DT_MIPS_GOTSYM: u64 = 0x7000_0013;
+
+/// How many symbols there are (MIPS).
+const DT_MIPS_SYMTABNO: u64 = 0x7000_0011;
 
 /// The longest PT_INTERP that the kernel accepts, with its NUL.
 const INTERP_MAX: u64 = 4096;
@@ -40,8 +46,14 @@ pub struct ElfFacts {
     pub ident: [u8; 16],
     /// `e_type`.
     pub kind: u16,
-    /// `e_machine`, read in the byte order that the ident claims when the other one knows no such machine.
+    /// The architecture whose kernels take the file for their own.
+    pub arch: Option<Arch>,
+    /// How its tables are laid out: as the architecture has it, or as the ident says where there is none.
+    pub layout: Layout,
+    /// `e_machine`.
     pub machine: u16,
+    /// `e_flags`.
+    pub flags: u32,
     /// `e_version`.
     pub version: u32,
     /// `e_phentsize`.
@@ -76,9 +88,9 @@ pub struct ElfFacts {
 /// Why the kernel refuses program headers with `ENOEXEC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderFault {
-    /// `e_phentsize` is not the 56 of a 64-bit file.
+    /// `e_phentsize` is not the 56 of a 64-bit file, or the 32 of a 32-bit one.
     EntrySize(u16),
-    /// `e_phnum` is 0 or above 1170.
+    /// `e_phnum` is 0 or above [`headers_max`].
     Count(u16),
     /// The table is not wholly inside the file.
     BeyondEnd,
@@ -171,20 +183,27 @@ impl ElfFacts {
         header.resize(64, 0);
         let mut ident = [0; 16];
         ident.copy_from_slice(&header[..16]);
-        let half = |offset| u16_at(&header, offset).unwrap_or_default();
-        let (mut kind, mut machine) = (half(16), half(18));
-        if ident[5] == 2 && Arch::from_machine(machine).is_none() {
-            (kind, machine) = (kind.swap_bytes(), machine.swap_bytes());
-        }
+        let arch = Arch::of_header(&header);
+        let layout = arch.map_or(Layout::of_ident(&ident), Layout::of_arch);
+        // Where the table is, and what comes behind its place, by the class.
+        let (table, flags, numbers) = match layout.class {
+            Class::Elf32 => (28, 36, 42),
+            Class::Elf64 => (32, 48, 54),
+        };
+        let half = |offset| layout.u16_at(&header, offset).unwrap_or_default();
+        let word = |offset| layout.u32_at(&header, offset).unwrap_or_default();
         let mut facts = ElfFacts {
             size: pages.size(),
             ident,
-            kind,
-            machine,
-            version: u32_at(&header, 20).unwrap_or_default(),
-            phentsize: half(54),
-            phnum: half(56),
-            entry: u64_at(&header, 24).unwrap_or_default(),
+            kind: half(16),
+            arch,
+            layout,
+            machine: half(18),
+            flags: word(flags),
+            version: word(20),
+            phentsize: half(numbers),
+            phnum: half(numbers + 2),
+            entry: layout.word_at(&header, 24).unwrap_or_default(),
             fault: None,
             reads_by_ident: false,
             interpreter: Interpreter::Absent,
@@ -196,23 +215,24 @@ impl ElfFacts {
             isa_level: None,
             dlopen: Vec::new(),
         };
-        let table = u64_at(&header, 32).unwrap_or_default();
+        let table = layout.word_at(&header, table).unwrap_or_default();
         facts.read_table(pages, table)?;
         Ok(Some(facts))
     }
 
     fn read_table(&mut self, pages: &Pages<'_>, table: u64) -> Result<(), ContentError> {
-        if self.phentsize != PHDR_SIZE {
+        let size = self.layout.class.program_header_size();
+        if self.phentsize != size {
             self.fault = Some(HeaderFault::EntrySize(self.phentsize));
-            return self.read_foreign_table(pages);
+            return self.read_by_ident(pages);
         }
-        if self.phnum == 0 || self.phnum > PHDRS_MAX {
+        if self.phnum == 0 || self.phnum > headers_max(self.layout.class) {
             self.fault = Some(HeaderFault::Count(self.phnum));
             return Ok(());
         }
-        let length = usize::from(self.phnum) * usize::from(PHDR_SIZE);
+        let length = usize::from(self.phnum) * usize::from(size);
         let bytes = pages.read(table, length)?;
-        let context = Ctx::new(Container::Big, Endian::Little);
+        let context = self.layout.context();
         let headers = if bytes.len() == length {
             ProgramHeader::parse(&bytes, 0, usize::from(self.phnum), context).ok()
         } else {
@@ -230,7 +250,7 @@ impl ElfFacts {
         self.executable_stack = stack.is_some_and(|header| header.p_flags & PF_X != 0);
         // Both loaders take the last PT_DYNAMIC, and its address rather than its offset.
         if let Some(header) = headers.iter().rfind(|header| header.p_type == PT_DYNAMIC) {
-            self.dynamic = Some(Dynamic::read(pages, &self.loads, header.p_vaddr)?);
+            self.dynamic = Some(Dynamic::read(pages, self.layout, &self.loads, header.p_vaddr)?);
         }
         for header in headers.iter().filter(|header| header.p_type == PT_NOTE || header.p_type == PT_GNU_PROPERTY) {
             let length = usize::try_from(header.p_filesz).unwrap_or(NOTES_MAX).min(NOTES_MAX);
@@ -242,19 +262,24 @@ impl ElfFacts {
         Ok(())
     }
 
-    /// What an ident of another class or byte order says: whether a file that is for another machine names a loader.
-    fn read_foreign_table(&mut self, pages: &Pages<'_>) -> Result<(), ContentError> {
-        let Ok(header) = Elf::parse_header(&pages.read(0, 64)?) else { return Ok(()) };
-        let container = if self.ident[4] == 1 { Container::Little } else { Container::Big };
-        let context = Ctx::new(container, if self.ident[5] == 2 { Endian::Big } else { Endian::Little });
-        let size = ProgramHeader::size(context);
-        if usize::from(header.e_phentsize) != size || header.e_phnum == 0 || header.e_phnum > PHDRS_MAX {
+    /// What an ident of another class than the architecture's says (x32): whether the file names a loader.
+    fn read_by_ident(&mut self, pages: &Pages<'_>) -> Result<(), ContentError> {
+        let layout = Layout::of_ident(&self.ident);
+        let size = usize::from(layout.class.program_header_size());
+        let (table, numbers) = match layout.class {
+            Class::Elf32 => (28, 42),
+            Class::Elf64 => (32, 54),
+        };
+        let header = pages.read(0, 64)?;
+        let half = |offset| layout.u16_at(&header, offset).unwrap_or_default();
+        let (entry, count) = (usize::from(half(numbers)), half(numbers + 2));
+        if entry != size || count == 0 || count > headers_max(layout.class) {
             return Ok(());
         }
-        let length = usize::from(header.e_phnum) * size;
-        let bytes = pages.read(header.e_phoff, length)?;
+        let length = usize::from(count) * size;
+        let bytes = pages.read(layout.word_at(&header, table).unwrap_or_default(), length)?;
         if bytes.len() == length
-            && let Ok(headers) = ProgramHeader::parse(&bytes, 0, usize::from(header.e_phnum), context)
+            && let Ok(headers) = ProgramHeader::parse(&bytes, 0, usize::from(count), layout.context())
         {
             self.reads_by_ident = true;
             if let Some(header) = headers.iter().find(|header| header.p_type == PT_INTERP) {
@@ -265,9 +290,10 @@ impl ElfFacts {
     }
 
     fn read_notes(&mut self, bytes: &[u8], align: usize) {
+        let layout = self.layout;
         let mut at = 0;
         while let (Some(name_size), Some(size), Some(kind)) =
-            (u32_at(bytes, at), u32_at(bytes, at + 4), u32_at(bytes, at + 8))
+            (layout.u32_at(bytes, at), layout.u32_at(bytes, at + 4), layout.u32_at(bytes, at + 8))
         {
             let name_at = at + 12;
             let padded = |size: u32| (size as usize).checked_next_multiple_of(align);
@@ -277,7 +303,7 @@ impl ElfFacts {
             let Some(desc) = bytes.get(desc_at..desc_at + size as usize) else { return };
             match (cut_at_nul(name), kind) {
                 (b"Android", 1) => {
-                    if let Some(api) = u32_at(desc, 0) {
+                    if let Some(api) = layout.u32_at(desc, 0) {
                         let ndk = desc.get(4..).map(cut_at_nul).unwrap_or_default();
                         self.android = Some(AndroidNote { api, ndk: crate::path::display_bytes(ndk) });
                     }
@@ -292,11 +318,11 @@ impl ElfFacts {
 
     /// The highest level of CPUs in a GNU property note (`GNU_PROPERTY_X86_ISA_1_NEEDED`): bit 0 is the baseline.
     fn level_needed(&self, desc: &[u8]) -> Option<usize> {
-        let levels = Arch::from_machine(self.machine)?.facts().cpu_levels.as_ref()?;
+        let (levels, layout) = (self.arch?.facts().cpu_levels.as_ref()?, self.layout);
         let mut at = 0;
-        while let (Some(kind), Some(size)) = (u32_at(desc, at), u32_at(desc, at + 4)) {
+        while let (Some(kind), Some(size)) = (layout.u32_at(desc, at), layout.u32_at(desc, at + 4)) {
             if kind == levels.property {
-                let bits = u32_at(desc, at + 8)?;
+                let bits = layout.u32_at(desc, at + 8)?;
                 return (0..levels.names.len()).rev().find(|level| bits >> (level + 1) & 1 == 1);
             }
             at = at.checked_add(8)?.checked_add((size as usize).checked_next_multiple_of(8)?)?;
@@ -304,14 +330,19 @@ impl ElfFacts {
         None
     }
 
-    /// How the file would be started on a machine of type `machine`. `executable` says whether it has an execute bit,
+    /// The name of the machine that it is for: OCI's word where there is one.
+    pub fn machine_name(&self) -> String {
+        machine_name(self.machine, self.layout.class, self.layout.order)
+    }
+
+    /// How the file would be started by kernels that run these architectures. `executable` says whether it has an execute bit,
     /// which decides for libraries of old linkers only. A loader is a [`Linkage::SharedObject`] here: only its
     /// contents tell.
-    pub fn linkage(&self, machine: u16, executable: bool) -> Linkage {
+    pub fn linkage(&self, archs: &[Arch], executable: bool) -> Linkage {
         if !matches!(self.kind, ET_EXEC | ET_DYN) {
             return Linkage::Object;
         }
-        if self.machine != machine {
+        if self.arch.is_none_or(|arch| !archs.contains(&arch)) {
             return Linkage::Foreign;
         }
         if self.interpreter != Interpreter::Absent {
@@ -331,6 +362,15 @@ impl ElfFacts {
             }
             None | Some(_) => Linkage::SharedObject,
         }
+    }
+
+    /// The numbers of the symbols that the loader binds although no relocation asks for them.
+    pub(super) fn bound_without_relocations(&self) -> std::ops::Range<u32> {
+        let has = self.arch.is_some_and(|arch| arch.facts().mips_tables);
+        let value = |tag| self.dynamic.as_ref().filter(|_| has).and_then(|dynamic| dynamic.value(tag));
+        let (first, end) = (value(DT_MIPS_GOTSYM), value(DT_MIPS_SYMTABNO));
+        let number = |value: Option<u64>| value.and_then(|value| u32::try_from(value).ok());
+        number(first).zip(number(end)).map_or(0..0, |(first, end)| first..end)
     }
 
     /// The size that the file must at least have for its segments, in bytes.
@@ -405,7 +445,7 @@ mod tests {
     }
 
     fn linkage(forge: &Forge, executable: bool) -> Linkage {
-        read(forge.build()).linkage(62, executable)
+        read(forge.build()).linkage(&[Arch::Amd64], executable)
     }
 
     #[test]
@@ -468,7 +508,7 @@ mod tests {
         assert_eq!(forged(32, 4097).interpreter, Interpreter::BadSize(4097));
         assert_eq!(forged(32, 5).interpreter, Interpreter::NotTerminated);
         assert_eq!(forged(8, 1 << 40).interpreter, Interpreter::BeyondEnd);
-        assert_eq!(forged(8, 1 << 40).linkage(62, true), Linkage::Dynamic);
+        assert_eq!(forged(8, 1 << 40).linkage(&[Arch::Amd64], true), Linkage::Dynamic);
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 
-use crate::platform::Arch;
+use super::bytes::Layout;
+use super::writer::{Header, Writer, has_addends};
+use crate::platform::{Arch, RefusedFlags};
 
-/// Where the first PT_INTERP header stands in a forged file.
+/// Where the first PT_INTERP header stands in a forged file for amd64.
 pub(crate) const PT_INTERP_AT: usize = 64 + 2 * 56;
 
 /// Where a program at fixed addresses is loaded: no kernel lets a program have the first page.
@@ -21,6 +23,8 @@ const SLOTS: u64 = 32;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Forge {
     pub machine: u16,
+    /// `e_flags`.
+    pub flags: u32,
     pub kind: u16,
     pub interpreters: Vec<Vec<u8>>,
     pub dynamic: bool,
@@ -87,13 +91,16 @@ impl Strings {
     }
 }
 
-fn words(out: &mut Vec<u8>, numbers: &[u64]) {
-    for number in numbers {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-}
-
 impl Forge {
+    /// The same file for another architecture.
+    pub(crate) fn of(arch: Arch, forge: Forge) -> Forge {
+        let flags = match arch.facts().abi().refused {
+            RefusedFlags::None | RefusedFlags::Any(_) => 0,
+            RefusedFlags::Unless { value, .. } => value,
+        };
+        Forge { machine: arch.facts().machine, flags, ..forge }
+    }
+
     /// A static program for amd64 at fixed addresses.
     pub(crate) fn program() -> Forge {
         Forge { machine: 62, kind: ET_EXEC, align: 0x1000, ..Forge::default() }
@@ -112,95 +119,125 @@ impl Forge {
 
     /// What passes for musl's loader of a version since 1.2.4 (or before it).
     pub(crate) fn musl(new: bool) -> Forge {
-        let mut text = b"\0musl libc (x86_64)\0/etc/ld-musl-x86_64.path\0/lib:/usr/local/lib:/usr/lib\0".to_vec();
+        Forge::musl_of(Arch::Amd64, 0, new)
+    }
+
+    /// The same for an ABI of an architecture.
+    pub(crate) fn musl_of(arch: Arch, abi: usize, new: bool) -> Forge {
+        let loader = arch.facts().abis[abi].musl_loader;
+        let word = loader.trim_start_matches("/lib/ld-musl-").trim_end_matches(".so.1");
+        let mut text =
+            format!("\0musl libc ({word})\0/etc/ld-musl-{word}.path\0/lib:/usr/local/lib:/usr/lib\0").into_bytes();
         text.extend_from_slice(if new { b"1.2.5\0aio_cancel\0aio_error\0" } else { b"1.2.3\0" });
         // Before 1.2.4 it had the names of large files itself.
         let plain = ["__libc_start_main", "stdin", "puts", "fopen", "posix_fallocate"];
         let large = if new { &[][..] } else { &["fopen64", "posix_fallocate64"] };
         let defines = plain.iter().chain(large).map(|name| name.as_bytes().to_vec()).collect();
-        Forge { kind: ET_DYN, dynamic: true, text, defines, ..Forge::program() }
+        Forge::of(arch, Forge { kind: ET_DYN, dynamic: true, text, defines, ..Forge::program() })
     }
 
     /// What passes for glibc's loader, with Debian's directories.
     pub(crate) fn glibc() -> Forge {
-        let text = b"\0ld.so stable release version 2.36.\0/lib/x86_64-linux-gnu/\0/usr/lib/x86_64-linux-gnu/\0/lib/\0/usr/lib/\0";
-        Forge {
-            text: text.to_vec(),
-            version_definitions: vec!["ld-linux-x86-64.so.2".into(), "GLIBC_2.2.5".into(), "GLIBC_PRIVATE".into()],
-            ..Forge::library("ld-linux-x86-64.so.2")
-        }
+        Forge::glibc_of(Arch::Amd64, 0)
+    }
+
+    /// The same for an ABI of an architecture.
+    pub(crate) fn glibc_of(arch: Arch, abi: usize) -> Forge {
+        let abi = &arch.facts().abis[abi];
+        let triplet = abi.triplet;
+        let text =
+            format!("\0ld.so stable release version 2.36.\0/lib/{triplet}/\0/usr/lib/{triplet}/\0/lib/\0/usr/lib/\0");
+        let soname = abi.glibc_soname();
+        let forge = Forge {
+            text: text.into_bytes(),
+            version_definitions: vec![soname.into(), "GLIBC_2.2.5".into(), "GLIBC_PRIVATE".into()],
+            ..Forge::library(soname)
+        };
+        Forge::of(arch, forge)
     }
 
     /// The file.
     pub(crate) fn build(&self) -> Vec<u8> {
+        let facts = self.arch().facts();
+        let head = facts.class.header_size() as usize;
+        let entry_size = usize::from(facts.class.program_header_size());
         let programs = usize::from(!self.interpreters.is_empty());
         let count =
             1 + self.interpreters.len() + usize::from(self.dynamic) + usize::from(self.note.is_some()) + programs;
         let count = count + usize::from(self.split.is_some()) + usize::from(self.executable_stack);
         let base = self.base();
-        let mut out = vec![0; 64 + 56 * count];
-        let mut headers: Vec<[u64; 7]> = Vec::new();
+        let mut out = vec![0; head + entry_size * count];
+        let mut headers: Vec<Header> = Vec::new();
         let place = |out: &mut Vec<u8>, bytes: &[u8]| {
             out.resize(out.len().next_multiple_of(16), 0);
             let at = out.len() as u64;
             out.extend_from_slice(bytes);
             at
         };
+        let header = |kind, rights, at: u64, size: usize, align| Header {
+            kind,
+            rights,
+            offset: at,
+            address: base + at,
+            size: size as u64,
+            align,
+        };
         if self.executable_stack {
-            headers.push([0x6474_e551 | 7 << 32, 0, 0, 0, 0, 0, 16]);
+            headers.push(Header { address: 0, ..header(0x6474_e551, 7, 0, 0, 16) });
         }
         for interpreter in &self.interpreters {
             let at = place(&mut out, interpreter);
-            headers.push([
-                3 | 4 << 32,
-                at,
-                base + at,
-                base + at,
-                interpreter.len() as u64,
-                interpreter.len() as u64,
-                1,
-            ]);
+            headers.push(header(3, 4, at, interpreter.len(), 1));
         }
         place(&mut out, &self.text);
         if let Some(note) = &self.note {
             let at = place(&mut out, note);
-            headers.push([4 | 4 << 32, at, base + at, base + at, note.len() as u64, note.len() as u64, 4]);
+            headers.push(header(4, 4, at, note.len(), 4));
         }
         if self.dynamic {
             let section = self.section(&mut out, &place);
             self.before(Table::Dynamic, &mut out, section.len());
             let at = place(&mut out, &section);
-            headers.push([2 | 6 << 32, at, base + at, base + at, section.len() as u64, section.len() as u64, 8]);
+            headers.push(header(2, 6, at, section.len(), 8));
         }
         let entry = base + place(&mut out, self.code());
         let size = out.len() as u64;
-        let mut table = Vec::new();
+        let mut table = self.writer();
         if programs == 1 {
             // PT_PHDR: by it a loader knows where the program is, before it reads what follows.
-            let size = 56 * count as u64;
-            words(&mut table, &[6 | 4 << 32, 64, base + 64, base + 64, size, size, 8]);
+            table.header(&header(6, 4, head as u64, entry_size * count, 8));
         }
         // The one page end that `before` made lies within the table.
         let end = if self.split.is_some() { size - size % PAGE } else { size };
         let rights = if self.readable { 4 } else { 7 };
-        words(&mut table, &[1 | rights << 32, 0, base, base, end, end, self.align]);
+        table.header(&header(1, rights, 0, end as usize, self.align));
         if end < size {
-            words(&mut table, &[1 | 7 << 32, end, base + end, base + end, size - end, size - end, self.align]);
+            table.header(&header(1, 7, end, (size - end) as usize, self.align));
         }
-        for header in headers {
-            words(&mut table, &header);
+        for header in &headers {
+            table.header(header);
         }
-        out[64..64 + table.len()].copy_from_slice(&table);
-        out[..16].copy_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
-        out[16..18].copy_from_slice(&self.kind.to_le_bytes());
-        out[18..20].copy_from_slice(&self.machine.to_le_bytes());
-        out[20..24].copy_from_slice(&1u32.to_le_bytes());
-        out[24..32].copy_from_slice(&entry.to_le_bytes());
-        out[32..40].copy_from_slice(&64u64.to_le_bytes());
-        out[52..54].copy_from_slice(&64u16.to_le_bytes());
-        out[54..56].copy_from_slice(&56u16.to_le_bytes());
-        out[56..58].copy_from_slice(&(count as u16).to_le_bytes());
+        out[head..head + table.bytes.len()].copy_from_slice(&table.bytes);
+        let mut file = self.writer();
+        file.bytes.extend_from_slice(b"\x7fELF");
+        file.bytes.extend([facts.class.number(), facts.byte_order.number(), 1]);
+        file.bytes.resize(16, 0);
+        file.half(self.kind);
+        file.half(self.machine);
+        file.word(1);
+        file.address(entry);
+        file.address(head as u64);
+        file.address(0);
+        file.word(self.flags);
+        for number in [head as u16, entry_size as u16, count as u16] {
+            file.half(number);
+        }
+        out[..file.bytes.len()].copy_from_slice(&file.bytes);
         out
+    }
+
+    fn writer(&self) -> Writer {
+        Writer { layout: Layout::of_arch(self.arch()), bytes: Vec::new() }
     }
 
     /// Makes the table that follows end in another page than it begins.
@@ -217,7 +254,8 @@ impl Forge {
 
     /// The architecture; that of the machine that is forged for most where it is none of ours.
     fn arch(&self) -> Arch {
-        Arch::from_machine(self.machine).unwrap_or(Arch::Amd64)
+        let has_machine = |arch: &Arch| arch.facts().has_machine(self.machine);
+        Arch::ALL.into_iter().find(has_machine).unwrap_or(Arch::Amd64)
     }
 
     /// exit(0)
@@ -225,6 +263,20 @@ impl Forge {
         match self.arch() {
             Arch::Amd64 => b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05\x0f\x0b\x0f\x0b\x0f\x0b\x90",
             Arch::Arm64 => b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4",
+            // mov r0, #0; mov r7, #1; svc #0
+            Arch::Arm => b"\x00\x00\xa0\xe3\x01\x70\xa0\xe3\x00\x00\x00\xef",
+            // xor ebx, ebx; mov eax, 1; int 0x80
+            Arch::X86 => b"\x31\xdb\xb8\x01\x00\x00\x00\xcd\x80",
+            // li a0, 0; li a7, 93; ecall
+            Arch::Riscv64 => b"\x13\x05\x00\x00\x93\x08\xd0\x05\x73\x00\x00\x00",
+            // li r3, 0; li r0, 1; sc
+            Arch::Ppc64le => b"\x00\x00\x60\x38\x01\x00\x00\x38\x02\x00\x00\x44",
+            // lghi r2, 0; svc 1
+            Arch::S390x => b"\xa7\x29\x00\x00\x0a\x01",
+            // li.w a0, 0; li.w a7, 93; syscall 0
+            Arch::Loong64 => b"\x04\x00\x80\x02\x0b\x74\x81\x02\x00\x00\x2b\x00",
+            // li a0, 0; li v0, 5058; syscall
+            Arch::Mips64le => b"\x00\x00\x04\x24\xc2\x13\x02\x24\x0c\x00\x00\x00",
         }
     }
 
@@ -247,11 +299,12 @@ impl Forge {
         // A loader takes the last one of a tag.
         tags.extend(&self.tags);
         tags.push((0, 0));
-        let mut section = Vec::new();
+        let mut section = self.writer();
         for (tag, value) in tags {
-            words(&mut section, &[tag, value]);
+            section.address(tag);
+            section.address(value);
         }
-        section
+        section.bytes
     }
 
     fn symbols(
@@ -261,63 +314,70 @@ impl Forge {
         out: &mut Vec<u8>,
         place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64,
     ) {
+        let (arch, types) = (self.arch(), &self.arch().facts().relocations);
         let slots = place(out, &[0; 8 * SLOTS as usize]);
         // The first three belong to the loader.
         let mut next = (slots + 24..slots + 8 * SLOTS).step_by(8);
         let mut next = || next.next().unwrap();
         let mut versions = vec![0u16];
-        let slot = u64::from(self.arch().facts().relocations.jump_slot);
-        let pointer = match self.arch() {
-            Arch::Amd64 => 1,
-            Arch::Arm64 => 257,
-        };
-        let mut table = vec![0; 24];
-        let (mut plt, mut data) = (Vec::new(), Vec::new());
+        let mut table = self.writer();
+        table.symbol(0, 0, 0, 0);
+        // The first symbol is all zeros.
+        table.bytes.fill(0);
+        let size = table.bytes.len();
+        let (mut plt, mut data) = (self.writer(), self.writer());
         let groups = [
-            (&self.defines, 0x12u64, 1u64, None),
+            (&self.defines, 0x12u8, 1u16, None),
             (&self.calls, 0x12, 0, Some(true)),
             (&self.weak_calls, 0x22, 0, Some(true)),
             (&self.uses, 0x11, 0, Some(false)),
         ];
         for (names, info, section, relocation) in groups {
             for name in names {
-                let number = table.len() as u64 / 24;
-                let head = strings.add(name) | info << 32 | section << 48;
-                words(&mut table, &[head, if section == 0 { 0 } else { slots }, 8]);
+                let number = (table.bytes.len() / size) as u32;
+                table.symbol(strings.add(name) as u32, info, section, if section == 0 { 0 } else { slots });
                 versions.push(self.version_of_defined.filter(|_| section != 0).unwrap_or(1));
                 match relocation {
-                    Some(true) => words(&mut plt, &[next(), number << 32 | slot, 0]),
-                    Some(false) => words(&mut data, &[next(), number << 32 | pointer, 0]),
+                    Some(true) => plt.relocation(arch, next(), number, types.jump_slot),
+                    Some(false) => data.relocation(arch, next(), number, types.pointer),
                     None => {}
                 }
             }
         }
         for kind in &self.relocations {
-            words(&mut data, &[next(), u64::from(*kind), 0]);
+            data.relocation(arch, next(), 0, *kind);
         }
-        let count = table.len() as u32 / 24;
-        let mut hash = Vec::new();
-        for number in [1, count, 1u32.min(count - 1)] {
-            hash.extend_from_slice(&number.to_le_bytes());
+        let count = (table.bytes.len() / size) as u32;
+        let mut hash = self.writer();
+        let chain = (0..count).map(|number| if number == 0 || number + 1 == count { 0 } else { number + 1 });
+        for number in [1, count, 1u32.min(count - 1)].into_iter().chain(chain) {
+            match arch.facts().hash_entry {
+                8 => hash.address(u64::from(number)),
+                _ => hash.word(number),
+            }
         }
-        for number in 0..count {
-            let next = if number == 0 || number + 1 == count { 0 } else { number + 1 };
-            hash.extend_from_slice(&next.to_le_bytes());
+        self.before(Table::Symbols, out, table.bytes.len());
+        tags.push((6, place(out, &table.bytes)));
+        tags.push((11, size as u64));
+        tags.push((4, place(out, &hash.bytes)));
+        let addends = has_addends(arch);
+        let word = table.layout.word() as u64;
+        if !data.bytes.is_empty() {
+            let (at, length) = (place(out, &data.bytes), data.bytes.len() as u64);
+            tags.extend(match addends {
+                true => [(7, at), (8, length), (9, 3 * word)],
+                false => [(17, at), (18, length), (19, 2 * word)],
+            });
         }
-        self.before(Table::Symbols, out, table.len());
-        tags.push((6, place(out, &table)));
-        tags.push((11, 24));
-        tags.push((4, place(out, &hash)));
-        if !data.is_empty() {
-            tags.extend([(7, place(out, &data)), (8, data.len() as u64), (9, 24)]);
-        }
-        if !plt.is_empty() {
-            self.before(Table::Relocations, out, plt.len());
-            tags.extend([(23, place(out, &plt)), (2, plt.len() as u64), (20, 7), (3, slots)]);
+        if !plt.bytes.is_empty() {
+            self.before(Table::Relocations, out, plt.bytes.len());
+            let kind = if addends { 7 } else { 17 };
+            tags.extend([(23, place(out, &plt.bytes)), (2, plt.bytes.len() as u64), (20, kind), (3, slots)]);
         }
         if !self.version_needs.is_empty() || !self.version_definitions.is_empty() {
-            let table: Vec<u8> = versions.iter().flat_map(|version| version.to_le_bytes()).collect();
-            tags.push((0x6fff_fff0, place(out, &table)));
+            let mut table = self.writer();
+            versions.iter().for_each(|version| table.half(*version));
+            tags.push((0x6fff_fff0, place(out, &table.bytes)));
         }
     }
 
@@ -328,43 +388,44 @@ impl Forge {
         out: &mut Vec<u8>,
         place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64,
     ) {
-        let half = |out: &mut Vec<u8>, number: u16| out.extend_from_slice(&number.to_le_bytes());
-        let word = |out: &mut Vec<u8>, number: u32| out.extend_from_slice(&number.to_le_bytes());
         if !self.version_needs.is_empty() {
-            let mut table = Vec::new();
+            let mut table = self.writer();
             for (at, (file, versions)) in self.version_needs.iter().enumerate() {
                 let last = at + 1 == self.version_needs.len();
-                half(&mut table, 1);
-                half(&mut table, versions.len() as u16);
-                word(&mut table, strings.add(file) as u32);
-                word(&mut table, 16);
-                word(&mut table, if last { 0 } else { 16 + 16 * versions.len() as u32 });
+                table.half(1);
+                table.half(versions.len() as u16);
+                table.word(strings.add(file) as u32);
+                table.word(16);
+                table.word(if last { 0 } else { 16 + 16 * versions.len() as u32 });
                 for (at, version) in versions.iter().enumerate() {
-                    word(&mut table, hash_of(version));
-                    half(&mut table, if self.weak_versions { 2 } else { 0 });
-                    half(&mut table, (self.version_definitions.len() + at) as u16 + 2);
-                    word(&mut table, strings.add(version) as u32);
+                    table.word(hash_of(version));
+                    table.half(if self.weak_versions { 2 } else { 0 });
+                    table.half((self.version_definitions.len() + at) as u16 + 2);
+                    table.word(strings.add(version) as u32);
                     let next = if at + 1 == versions.len() { 0 } else { 16 };
-                    word(&mut table, next);
+                    table.word(next);
                 }
             }
-            self.before(Table::VersionNeeds, out, table.len());
-            tags.extend([(0x6fff_fffe, place(out, &table)), (0x6fff_ffff, self.version_needs.len() as u64)]);
+            self.before(Table::VersionNeeds, out, table.bytes.len());
+            tags.extend([(0x6fff_fffe, place(out, &table.bytes)), (0x6fff_ffff, self.version_needs.len() as u64)]);
         }
         if !self.version_definitions.is_empty() {
-            let mut table = Vec::new();
+            let mut table = self.writer();
             for (at, name) in self.version_definitions.iter().enumerate() {
-                half(&mut table, 1);
-                half(&mut table, u16::from(at == 0));
-                half(&mut table, at as u16 + 1);
-                half(&mut table, 1);
-                word(&mut table, hash_of(name));
-                word(&mut table, 20);
-                word(&mut table, if at + 1 == self.version_definitions.len() { 0 } else { 28 });
-                word(&mut table, strings.add(name) as u32);
-                word(&mut table, 0);
+                table.half(1);
+                table.half(u16::from(at == 0));
+                table.half(at as u16 + 1);
+                table.half(1);
+                table.word(hash_of(name));
+                table.word(20);
+                table.word(if at + 1 == self.version_definitions.len() { 0 } else { 28 });
+                table.word(strings.add(name) as u32);
+                table.word(0);
             }
-            tags.extend([(0x6fff_fffc, place(out, &table)), (0x6fff_fffd, self.version_definitions.len() as u64)]);
+            tags.extend([
+                (0x6fff_fffc, place(out, &table.bytes)),
+                (0x6fff_fffd, self.version_definitions.len() as u64),
+            ]);
         }
     }
 }

@@ -7,10 +7,11 @@ use goblin::elf::dynamic::{
     DT_SYMTAB, DT_VERSYM,
 };
 
-use super::bytes::{cut_at_nul, u16_at, u32_at, u64_at};
+use super::bytes::{Layout, cut_at_nul};
 use super::facts::ElfFacts;
 use super::pages::Pages;
 use super::segments::{read_at, room_at};
+use crate::platform::Class;
 use crate::tree::ContentError;
 
 /// How many symbols of one file are held: more are in no file of this world.
@@ -106,7 +107,30 @@ pub struct Symbols {
     offered: Vec<u32>,
 }
 
+/// The size of a symbol, in bytes.
+fn symbol_size(layout: Layout) -> usize {
+    match layout.class {
+        Class::Elf32 => 16,
+        Class::Elf64 => 24,
+    }
+}
+
 impl Symbol {
+    fn read(layout: Layout, entry: &[u8], version: u16) -> Symbol {
+        let (value, info, section) = match layout.class {
+            Class::Elf32 => (4, 12, 14),
+            Class::Elf64 => (8, 4, 6),
+        };
+        Symbol {
+            name: layout.u32_at(entry, 0).unwrap_or_default(),
+            hash: 0,
+            info: entry.get(info).copied().unwrap_or_default(),
+            section: layout.u16_at(entry, section).unwrap_or_default(),
+            value: layout.word_at(entry, value).unwrap_or_default(),
+            version,
+        }
+    }
+
     /// `STB_*`: 0 local, 1 global, 2 weak, 10 unique.
     pub fn binding(&self) -> u8 {
         self.info >> 4
@@ -137,11 +161,13 @@ impl Symbols {
         let mut symbols = Symbols::default();
         let Some(dynamic) = &facts.dynamic else { return Ok(symbols) };
         let value = |tag| dynamic.value(tag);
+        let layout = facts.layout;
+        let (rel, rela) = (2 * layout.word(), 3 * layout.word());
         let rela_plt = value(DT_PLTREL) != Some(DT_REL);
         for (table, size, entry, plt) in [
-            (DT_RELA, DT_RELASZ, 24, false),
-            (DT_REL, DT_RELSZ, 16, false),
-            (DT_JMPREL, DT_PLTRELSZ, if rela_plt { 24 } else { 16 }, true),
+            (DT_RELA, DT_RELASZ, rela, false),
+            (DT_REL, DT_RELSZ, rel, false),
+            (DT_JMPREL, DT_PLTRELSZ, if rela_plt { rela } else { rel }, true),
         ] {
             if let (Some(table), Some(size)) = (value(table), value(size)) {
                 symbols.read_relocations(pages, facts, table, size, entry, plt)?;
@@ -150,10 +176,13 @@ impl Symbols {
         symbols.bound.sort_unstable();
         symbols.bound.dedup();
         let Some(table) = value(DT_SYMTAB) else { return Ok(symbols) };
+        let bound_without = facts.bound_without_relocations();
         let highest = symbols.bound.iter().map(|relocation| relocation.symbol as usize + 1).max().unwrap_or(0);
+        let highest = highest.max(bound_without.end as usize);
         let hashed = symbols.hashed(pages, facts)?;
         let count = hashed.as_ref().map_or(0, |hashed| hashed.end).max(highest);
-        if count as u64 * 24 > room_at(&facts.loads, table) {
+        let entry = symbol_size(layout);
+        if (count as u64).saturating_mul(entry as u64) > room_at(&facts.loads, table) {
             symbols.fail(SymbolFault::Outside("the symbols"));
         } else if count > SYMBOLS_MAX {
             symbols.fail(SymbolFault::TooMany("symbols"));
@@ -161,27 +190,22 @@ impl Symbols {
         if symbols.fault.is_some() {
             return Ok(symbols);
         }
-        let bytes = table_bytes(pages, facts, table, count * 24)?;
+        let bytes = table_bytes(pages, facts, table, count * entry)?;
         let versions = match value(DT_VERSYM) {
             Some(table) => Some(table_bytes(pages, facts, table, count * 2)?),
             None => None,
         };
-        if bytes.len() < count * 24 || versions.as_ref().is_some_and(|versions| versions.len() < count * 2) {
+        if bytes.len() < count * entry || versions.as_ref().is_some_and(|versions| versions.len() < count * 2) {
             symbols.fail(SymbolFault::Outside("the symbols"));
         }
-        for (number, entry) in bytes.chunks_exact(24).enumerate() {
-            symbols.all.push(Symbol {
-                name: u32_at(entry, 0).unwrap_or_default(),
-                hash: 0,
-                info: entry[4],
-                section: u16_at(entry, 6).unwrap_or_default(),
-                value: u64_at(entry, 8).unwrap_or_default(),
-                version: match &versions {
-                    Some(table) => u16_at(table, number * 2).unwrap_or(1),
-                    None => 1,
-                },
-            });
+        for (number, entry) in bytes.chunks_exact(entry).enumerate() {
+            let version = match &versions {
+                Some(table) => layout.u16_at(table, number * 2).unwrap_or(1),
+                None => 1,
+            };
+            symbols.all.push(Symbol::read(layout, entry, version));
         }
+        symbols.bind_without_relocations(facts, bound_without);
         symbols.read_names(pages, facts)?;
         symbols.offer(hashed.map_or(usize::MAX, |hashed| hashed.start));
         Ok(symbols)
@@ -290,8 +314,7 @@ impl Symbols {
             let wanted = step.min(size - at) as usize;
             let bytes = read_at(pages, &facts.loads, table.saturating_add(at), wanted)?;
             for relocation in bytes.chunks_exact(entry) {
-                let kind = u32_at(relocation, 8).unwrap_or_default();
-                let symbol = u32_at(relocation, 12).unwrap_or_default();
+                let (kind, symbol) = kind_and_symbol(facts, relocation);
                 self.kinds.insert(kind);
                 if symbol != 0 {
                     self.bound.push(Relocation { kind, symbol, plt });
@@ -310,6 +333,18 @@ impl Symbols {
         Ok(())
     }
 
+    /// On MIPS the loader binds the symbols behind DT_MIPS_GOTSYM, each to an entry of the global offset table.
+    fn bind_without_relocations(&mut self, facts: &ElfFacts, numbers: std::ops::Range<u32>) {
+        let Some(types) = facts.arch.map(|arch| &arch.facts().relocations) else { return };
+        for number in numbers {
+            let Some(symbol) = self.all.get(number as usize) else { break };
+            // An undefined function with an address has a stub, which asks for it when it is first called.
+            let plt = symbol.is_undefined() && symbol.kind() == 2 && symbol.value != 0;
+            let kind = if plt { types.jump_slot } else { types.pointer };
+            self.bound.push(Relocation { kind, symbol: number, plt });
+        }
+    }
+
     /// Which symbols a lookup can find, by the hash table that a loader would use: GNU's where there is one.
     fn hashed(&mut self, pages: &Pages<'_>, facts: &ElfFacts) -> Result<Option<std::ops::Range<usize>>, ContentError> {
         let Some(dynamic) = &facts.dynamic else { return Ok(None) };
@@ -321,14 +356,34 @@ impl Symbols {
             return Ok(range);
         }
         if let Some(table) = dynamic.value(DT_HASH) {
-            let head = table_bytes(pages, facts, table, 8)?;
-            let range = u32_at(&head, 4).map(|count| 0..count as usize);
+            let size = facts.arch.map_or(4, |arch| arch.facts().hash_entry);
+            let head = table_bytes(pages, facts, table, 2 * size)?;
+            let count = match size {
+                8 => facts.layout.u64_at(&head, size),
+                _ => facts.layout.u32_at(&head, size).map(u64::from),
+            };
+            let range = count.map(|count| 0..usize::try_from(count).unwrap_or(usize::MAX));
             if range.is_none() {
                 self.fail(SymbolFault::Outside("the hash table"));
             }
             return Ok(range);
         }
         Ok(None)
+    }
+}
+
+/// The type of a relocation, and the number of its symbol.
+fn kind_and_symbol(facts: &ElfFacts, relocation: &[u8]) -> (u32, u32) {
+    let layout = facts.layout;
+    if facts.arch.is_some_and(|arch| arch.facts().mips_tables) {
+        // The symbol, a second one, and three types; the first type says what is bound.
+        let kind = relocation.get(15).copied().unwrap_or_default();
+        return (u32::from(kind), layout.u32_at(relocation, 8).unwrap_or_default());
+    }
+    let info = layout.word_at(relocation, layout.word()).unwrap_or_default();
+    match layout.class {
+        Class::Elf32 => ((info & 0xff) as u32, (info >> 8) as u32),
+        Class::Elf64 => ((info & 0xffff_ffff) as u32, (info >> 32) as u32),
     }
 }
 
@@ -344,13 +399,16 @@ fn table_bytes(pages: &Pages<'_>, facts: &ElfFacts, address: u64, length: usize)
 
 /// The symbols in a GNU hash table; `None` when it does not lie in the file.
 fn gnu_hashed(pages: &Pages<'_>, facts: &ElfFacts, table: u64) -> Result<Option<std::ops::Range<usize>>, ContentError> {
+    let layout = facts.layout;
     let head = table_bytes(pages, facts, table, 16)?;
-    let (Some(buckets), Some(first), Some(bloom)) = (u32_at(&head, 0), u32_at(&head, 4), u32_at(&head, 8)) else {
+    let (Some(buckets), Some(first), Some(bloom)) =
+        (layout.u32_at(&head, 0), layout.u32_at(&head, 4), layout.u32_at(&head, 8))
+    else {
         return Ok(None);
     };
-    let buckets_at = table.wrapping_add(16).wrapping_add(u64::from(bloom) * 8);
+    let buckets_at = table.wrapping_add(16).wrapping_add(u64::from(bloom) * layout.word() as u64);
     let bytes = table_bytes(pages, facts, buckets_at, (buckets as usize).min(SYMBOLS_MAX) * 4)?;
-    let last = bytes.chunks_exact(4).filter_map(|bucket| u32_at(bucket, 0)).max().unwrap_or(0);
+    let last = bytes.chunks_exact(4).filter_map(|bucket| layout.u32_at(bucket, 0)).max().unwrap_or(0);
     if last < first {
         return Ok(Some(first as usize..first as usize));
     }
@@ -359,7 +417,7 @@ fn gnu_hashed(pages: &Pages<'_>, facts: &ElfFacts, table: u64) -> Result<Option<
     let mut end = last as usize;
     while end < SYMBOLS_MAX {
         let at = chains_at.wrapping_add((end as u64).saturating_sub(u64::from(first)).wrapping_mul(4));
-        let Some(hash) = u32_at(&table_bytes(pages, facts, at, 4)?, 0) else { break };
+        let Some(hash) = layout.u32_at(&table_bytes(pages, facts, at, 4)?, 0) else { break };
         end += 1;
         if hash & 1 == 1 {
             break;

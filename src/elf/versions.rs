@@ -3,7 +3,7 @@
 
 use goblin::elf::dynamic::{DT_VERDEF, DT_VERNEED, DT_VERSYM};
 
-use super::bytes::{u16_at, u32_at};
+use super::bytes::Layout;
 use super::dynamic::Dynamic;
 use super::facts::ElfFacts;
 use super::pages::Pages;
@@ -77,7 +77,7 @@ impl Versions {
     pub fn read(pages: &Pages<'_>, facts: &ElfFacts) -> Result<Versions, ContentError> {
         let Some(dynamic) = &facts.dynamic else { return Ok(Versions::default()) };
         let mut versions = Versions { has_versym: dynamic.value(DT_VERSYM).is_some(), ..Versions::default() };
-        let mut reading = Reading { pages, facts, dynamic, steps: 0 };
+        let mut reading = Reading { pages, facts, dynamic, layout: facts.layout, steps: 0 };
         if let Some(table) = dynamic.value(DT_VERNEED) {
             versions.fault = reading.needed(table, &mut versions.needed)?.err();
         }
@@ -99,6 +99,7 @@ struct Reading<'a> {
     pages: &'a Pages<'a>,
     facts: &'a ElfFacts,
     dynamic: &'a Dynamic,
+    layout: Layout,
     steps: usize,
 }
 
@@ -124,42 +125,43 @@ impl Reading<'_> {
     }
 
     fn needed(&mut self, table: u64, out: &mut Vec<NeededVersion>) -> Read<()> {
+        let layout = self.layout;
         let mut at = table;
         loop {
             let need = match self.record(at, 16)? {
                 Ok(need) => need,
                 Err(fault) => return Ok(Err(fault)),
             };
-            let layout = u16_at(&need, 0).unwrap_or_default();
-            if layout != 1 {
-                return Ok(Err(VersionFault::Needed(layout)));
+            let number = layout.u16_at(&need, 0).unwrap_or_default();
+            if number != 1 {
+                return Ok(Err(VersionFault::Needed(number)));
             }
-            let file = match self.string(u32_at(&need, 4))? {
+            let file = match self.string(layout.u32_at(&need, 4))? {
                 Ok(file) => file,
                 Err(fault) => return Ok(Err(fault)),
             };
-            let mut aux_at = at.wrapping_add(u64::from(u32_at(&need, 8).unwrap_or_default()));
+            let mut aux_at = at.wrapping_add(u64::from(layout.u32_at(&need, 8).unwrap_or_default()));
             loop {
                 let aux = match self.record(aux_at, 16)? {
                     Ok(aux) => aux,
                     Err(fault) => return Ok(Err(fault)),
                 };
-                let version = match self.string(u32_at(&aux, 8))? {
+                let version = match self.string(layout.u32_at(&aux, 8))? {
                     Ok(version) => version,
                     Err(fault) => return Ok(Err(fault)),
                 };
                 out.push(NeededVersion {
                     file: file.clone(),
                     version,
-                    weak: u16_at(&aux, 4).unwrap_or_default() & WEAK != 0,
-                    index: u16_at(&aux, 6).unwrap_or_default() & 0x7fff,
+                    weak: layout.u16_at(&aux, 4).unwrap_or_default() & WEAK != 0,
+                    index: layout.u16_at(&aux, 6).unwrap_or_default() & 0x7fff,
                 });
-                match u32_at(&aux, 12) {
+                match layout.u32_at(&aux, 12) {
                     None | Some(0) => break,
                     Some(next) => aux_at = aux_at.wrapping_add(u64::from(next)),
                 }
             }
-            match u32_at(&need, 12) {
+            match layout.u32_at(&need, 12) {
                 None | Some(0) => return Ok(Ok(())),
                 Some(next) => at = at.wrapping_add(u64::from(next)),
             }
@@ -167,19 +169,20 @@ impl Reading<'_> {
     }
 
     fn defined(&mut self, table: u64, out: &mut Vec<DefinedVersion>) -> Read<()> {
+        let layout = self.layout;
         let mut at = table;
         loop {
             let definition = match self.record(at, 20)? {
                 Ok(definition) => definition,
                 Err(fault) => return Ok(Err(fault)),
             };
-            let layout = u16_at(&definition, 0).unwrap_or_default();
-            if layout != 1 {
-                return Ok(Err(VersionFault::Defined(layout)));
+            let number = layout.u16_at(&definition, 0).unwrap_or_default();
+            if number != 1 {
+                return Ok(Err(VersionFault::Defined(number)));
             }
-            let aux_at = at.wrapping_add(u64::from(u32_at(&definition, 12).unwrap_or_default()));
+            let aux_at = at.wrapping_add(u64::from(layout.u32_at(&definition, 12).unwrap_or_default()));
             let name = match self.record(aux_at, 8)? {
-                Ok(aux) => self.string(u32_at(&aux, 0))?,
+                Ok(aux) => self.string(layout.u32_at(&aux, 0))?,
                 Err(fault) => Err(fault),
             };
             let name = match name {
@@ -188,10 +191,10 @@ impl Reading<'_> {
             };
             out.push(DefinedVersion {
                 name,
-                base: u16_at(&definition, 2).unwrap_or_default() & BASE != 0,
-                index: u16_at(&definition, 4).unwrap_or_default() & 0x7fff,
+                base: layout.u16_at(&definition, 2).unwrap_or_default() & BASE != 0,
+                index: layout.u16_at(&definition, 4).unwrap_or_default() & 0x7fff,
             });
-            match u32_at(&definition, 16) {
+            match layout.u32_at(&definition, 16) {
                 None | Some(0) => return Ok(Ok(())),
                 Some(next) => at = at.wrapping_add(u64::from(next)),
             }

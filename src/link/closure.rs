@@ -32,7 +32,7 @@ pub struct Closure {
 impl<'t> Closures<'t> {
     /// A tree for a platform.
     pub fn new(tree: &'t Tree, platform: &Platform) -> Closures<'t> {
-        Closures { files: Files::new(tree, platform.arch) }
+        Closures { files: Files::new(tree, platform.arch()) }
     }
 
     /// The files of the tree, as programs see them.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::elf::Linkage;
 use crate::path::{ImagePath, display_bytes};
-use crate::platform::{Platform, machine_name};
+use crate::platform::Platform;
 use crate::tree::{ContentError, Tree};
 
 use super::closure::Closures;
@@ -134,7 +134,7 @@ fn described(closures: &Closures<'_>, tree: &Tree, path: &ImagePath) -> Option<D
         return Some(description);
     };
     // Its own machine, so that a foreign file is described by its kind.
-    let own = facts.linkage(facts.machine, tree.inode(found.id).meta.mode.any_execute());
+    let own = facts.linkage(facts.arch.as_slice(), tree.inode(found.id).meta.mode.any_execute());
     let linkage = match own {
         Linkage::StaticPieLikely => {
             files.linkage(found.id).filter(|linkage| *linkage != Linkage::Foreign).unwrap_or(own)
@@ -148,7 +148,7 @@ fn described(closures: &Closures<'_>, tree: &Tree, path: &ImagePath) -> Option<D
         Linkage::StaticPie | Linkage::StaticPieLikely => FileKind::StaticPie,
         Linkage::SharedObject => FileKind::Library,
     };
-    description.machine = Some(machine_name(facts.machine));
+    description.machine = Some(facts.machine_name());
     description.interpreter = facts.interpreter.path().map(display_bytes);
     description.android =
         facts.android.as_ref().map(|note| format!("API {} {}", note.api, note.ndk).trim_end().to_string());

@@ -22,7 +22,10 @@ const WHOLE_MAX: u64 = 64 << 20;
 /// read once.
 pub(super) struct Files<'t> {
     pub tree: &'t Tree,
-    pub arch: Arch,
+    /// The architecture of the platform, where its programs are known.
+    pub arch: Option<Arch>,
+    /// Those whose programs its kernels run.
+    archs: Vec<Arch>,
     probes: Slots<Probe>,
     tables: Slots<Tables>,
     loaders: Slots<LoaderKind>,
@@ -85,13 +88,14 @@ pub(super) enum Refusal {
 }
 
 impl<'t> Files<'t> {
-    pub fn new(tree: &'t Tree, arch: Arch) -> Files<'t> {
+    pub fn new(tree: &'t Tree, arch: Option<Arch>) -> Files<'t> {
         let count = tree.inode_count();
         let (probes, tables) = (Slots::new(count), Slots::new(count));
         let (loaders, providers, whole) = (Slots::new(count), Slots::new(count), Slots::new(count));
         Files {
             tree,
             arch,
+            archs: arch.into_iter().chain(arch.and_then(Arch::compat)).collect(),
             probes,
             tables,
             loaders,
@@ -106,9 +110,14 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// `e_machine` of this platform.
-    pub fn machine(&self) -> u16 {
-        self.arch.facts().machine
+    /// The architecture of an ELF file, where it is one whose programs kernels of this platform run.
+    pub fn runs(&self, facts: &ElfFacts) -> Option<Arch> {
+        facts.arch.filter(|arch| self.archs.contains(arch))
+    }
+
+    /// How an ELF file would be started here, as far as its headers say.
+    pub fn linkage_by_headers(&self, facts: &ElfFacts, executable: bool) -> Linkage {
+        facts.linkage(&self.archs, executable)
     }
 
     /// The contents of a regular file.
@@ -161,12 +170,12 @@ impl<'t> Files<'t> {
         let wanted = match expected {
             Expected::Nothing => false,
             Expected::Program => {
-                let unmarked = || facts.linkage(self.machine(), true) == Linkage::StaticPieLikely;
+                let unmarked = || self.linkage_by_headers(facts, true) == Linkage::StaticPieLikely;
                 facts.interpreter.path().is_some() || unmarked()
             }
             Expected::Library | Expected::Loader => true,
         };
-        if !wanted || facts.machine != self.machine() || facts.fault.is_some() || facts.dynamic.is_none() {
+        if !wanted || self.runs(facts).is_none() || facts.fault.is_some() || facts.dynamic.is_none() {
             return;
         }
         let tables = self.tables.get_or_init(id, || self.read_tables(Tables::read(pages, facts)));
@@ -184,7 +193,7 @@ impl<'t> Files<'t> {
     /// library: it offers none and asks for none.
     pub fn linkage(&self, id: InodeId) -> Option<Linkage> {
         let executable = self.tree.inode(id).meta.mode.any_execute();
-        match self.elf(id)?.linkage(self.machine(), executable) {
+        match self.linkage_by_headers(self.elf(id)?, executable) {
             Linkage::StaticPieLikely => {
                 let symbols = self.tables(id).map(|tables| &tables.symbols);
                 let alone = symbols.is_some_and(|symbols| symbols.bound.is_empty() && !symbols.offers_any());

@@ -66,6 +66,7 @@ impl Loading<'_> {
     ) -> Option<Loaded> {
         let process = Process {
             files: self.files,
+            arch: self.files.elf(app)?.arch?,
             app,
             app_path: path,
             interpreter,

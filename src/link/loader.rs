@@ -4,7 +4,7 @@
 //! built for glibc. What differs between builds of one loader (directories, versions) is read out of the file as well.
 
 use crate::elf::{ElfFacts, Pages, Versions, contains, find};
-use crate::platform::{Arch, GlibcFacts};
+use crate::platform::{Abi, Arch};
 
 use crate::tree::ContentError;
 
@@ -47,6 +47,8 @@ pub(super) struct GlibcLoader {
     pub directories: Vec<Vec<u8>>,
     /// The value of `$LIB`.
     pub lib: Vec<u8>,
+    /// Which libraries it takes.
+    pub abi: &'static Abi,
 }
 
 impl LoaderKind {
@@ -60,11 +62,12 @@ impl LoaderKind {
             return LoaderKind::Musl(loader);
         }
         let soname = facts.dynamic.as_ref().and_then(|dynamic| dynamic.soname.as_deref()).unwrap_or_default();
-        let is_glibc = |arch: &Arch| arch.facts().glibc.soname.as_bytes() == soname;
-        if let Some(arch) = Arch::ALL.into_iter().find(is_glibc)
+        let is_glibc = |abi: &&Abi| abi.glibc_soname().as_bytes() == soname;
+        if let Some(arch) = facts.arch
+            && let Some(abi) = arch.facts().abis.iter().find(is_glibc)
             && versions.defines(b"GLIBC_PRIVATE")
         {
-            return LoaderKind::Glibc(GlibcLoader::read(&bytes, &arch.facts().glibc));
+            return LoaderKind::Glibc(GlibcLoader::read(&bytes, arch, abi));
         }
         if contains(&bytes, b"libgcompat.so.0") {
             return LoaderKind::Gcompat;
@@ -115,7 +118,7 @@ impl MuslLoader {
 }
 
 impl GlibcLoader {
-    fn read(bytes: &[u8], facts: &GlibcFacts) -> GlibcLoader {
+    fn read(bytes: &[u8], arch: Arch, abi: &'static Abi) -> GlibcLoader {
         let mut best: Vec<&[u8]> = Vec::new();
         let mut run: Vec<&[u8]> = Vec::new();
         for string in strings(bytes) {
@@ -129,12 +132,12 @@ impl GlibcLoader {
             }
         }
         if best.len() < 2 {
-            best = facts.directories.to_vec();
+            best = arch.facts().glibc.directories.to_vec();
         }
         let directories: Vec<Vec<u8>> = best.iter().map(|string| string[..string.len() - 1].to_vec()).collect();
         let first = directories.first().map(|directory| &directory[1..]).unwrap_or_default();
         let lib = first.strip_prefix(b"usr/").unwrap_or(first).to_vec();
-        GlibcLoader { version: release(bytes), directories, lib }
+        GlibcLoader { version: release(bytes), directories, lib, abi }
     }
 }
 

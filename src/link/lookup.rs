@@ -264,7 +264,7 @@ mod tests {
             .link("/c/run", "nowhere")
             .text("/d/run", 0o001, "not an ELF file")
             .text("/e/run", 0o755, "x");
-        let files = Files::new(&sample.tree, Arch::Amd64);
+        let files = Files::new(&sample.tree, Some(Arch::Amd64));
         let named =
             find(&files, &ProcessUser::root(), CommandRole::Cmd, b"run", &paths("/a:/b:/c:/d:/e"), b"/").unwrap();
         assert_eq!(named.spelled, b"/d/run");
@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn a_line_in_one_word_is_explained() {
         let sample = Sample::new().text("/bin/run", 0o755, "x");
-        let files = Files::new(&sample.tree, Arch::Amd64);
+        let files = Files::new(&sample.tree, Some(Arch::Amd64));
         for (word, words) in [(&b"run -v"[..], "[\"run\", \"-v\"]"), (b"/bin/run  -v", "[\"/bin/run\", \"-v\"]")] {
             let fault = find(&files, &ProcessUser::root(), CommandRole::Cmd, word, &paths("/bin"), b"/").unwrap_err();
             let fix = fault.draft.fix.unwrap();
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn runc_refuses_what_a_relative_path_finds() {
         let sample = Sample::new().text("/work/bin/run", 0o755, "x");
-        let files = Files::new(&sample.tree, Arch::Amd64);
+        let files = Files::new(&sample.tree, Some(Arch::Amd64));
         for path in ["bin", "bin:/work/bin", ":bin"] {
             let draft =
                 find(&files, &ProcessUser::root(), CommandRole::Cmd, b"run", &paths(path), b"/work").unwrap_err().draft;

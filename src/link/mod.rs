@@ -57,6 +57,8 @@ mod explain;
 pub(crate) mod sample;
 
 #[cfg(test)]
+mod architectures;
+#[cfg(test)]
 mod order;
 #[cfg(test)]
 mod rules;

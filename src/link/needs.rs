@@ -125,7 +125,7 @@ impl Closures<'_> {
         else {
             return needs;
         };
-        let dynamic = files.elf(found.id).filter(|facts| facts.machine == files.machine() && facts.dynamic.is_some());
+        let dynamic = files.elf(found.id).filter(|facts| files.runs(facts).is_some() && facts.dynamic.is_some());
         if dynamic.is_none() || found.id == loader.id {
             return needs;
         }
@@ -151,7 +151,7 @@ impl Closures<'_> {
         for _ in 0..=SCRIPTS_MAX {
             let found = files.find(&ImagePath::root(), &at).ok()?;
             if let Some(facts) = files.elf(found.id) {
-                return Arch::from_machine(facts.machine);
+                return facts.arch;
             }
             at = self.script_needs(found.id, &found.path).found.into_iter().next()?.path;
         }
@@ -181,7 +181,7 @@ impl Closures<'_> {
 
     fn is_program(&self, id: InodeId) -> bool {
         let executable = self.files().tree.inode(id).meta.mode.any_execute();
-        let linkage = self.files().elf(id).map(|facts| facts.linkage(self.files().machine(), executable));
+        let linkage = self.files().elf(id).map(|facts| self.files().linkage_by_headers(facts, executable));
         matches!(linkage, Some(Linkage::Dynamic))
     }
 
@@ -220,7 +220,7 @@ impl Closures<'_> {
         let read = |path: &[u8]| files.whole(files.find(&root, path).ok()?.id);
         let bytes = read(b"/etc/ld.so.cache").unwrap_or_default();
         let names = loaded.resolved.iter().chain(&loaded.missing).map(|(name, _)| name);
-        if let Some(cache) = Cache::read(bytes, files.arch) {
+        if let Some(cache) = loaded.abi.and_then(|(arch, abi)| Cache::read(bytes, arch, abi)) {
             let known = names.filter_map(|name| cache.find(name).plain);
             needs.absent.extend(known.filter(|path| files.find(&root, path).is_err()).map(<[u8]>::to_vec));
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::elf::{ElfFacts, SymbolFault, SymbolName};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
+use crate::platform::{Abi, Arch};
 use crate::report::Code;
 use crate::tree::{Errno, InodeId, Kind, Resolved};
 
@@ -43,6 +44,8 @@ const NAMES_SHOWN: usize = 12;
 /// A process as its loader finds it.
 pub(super) struct Process<'a> {
     pub files: &'a Files<'a>,
+    /// The architecture of the program: not always that of the platform.
+    pub arch: Arch,
     pub app: InodeId,
     /// The program's path without links: what `/proc/self/exe` shows.
     pub app_path: &'a ImagePath,
@@ -104,6 +107,8 @@ pub(super) struct Loaded {
     /// Symbols that nothing defines: the object that needs it, and the name.
     pub unresolved: BTreeSet<(Vec<u8>, Vec<u8>)>,
     pub drafts: Vec<Draft>,
+    /// The architecture and the ABI, under glibc.
+    pub abi: Option<(Arch, &'static Abi)>,
     /// The newest version of glibc that is required.
     pub needs_glibc: Option<GlibcRequirement>,
 }
@@ -125,8 +130,8 @@ pub(super) enum Candidate {
     Directory(Resolved),
     /// Not an ELF file, or one that cannot be loaded; why, in words.
     Unfit(Resolved, String),
-    /// An ELF file for another machine.
-    Foreign(Resolved, u16),
+    /// An ELF file for another machine, by its name.
+    Foreign(Resolved, String),
 }
 
 impl Environment {
@@ -204,14 +209,14 @@ impl<'a> Process<'a> {
         let Some(facts) = &probe.elf else {
             let words = match probe.size {
                 0 => "empty".to_string(),
-                size if size < self.files.arch.facts().class.header_size() => format!("not an ELF file: {size} bytes"),
+                size if size < self.arch.facts().class.header_size() => format!("not an ELF file: {size} bytes"),
                 _ if !probe.head.contains(&0) => "a text file, such as a linker script, not an ELF file".to_string(),
                 _ => "not an ELF file".to_string(),
             };
             return Candidate::Unfit(found, words);
         };
-        if facts.machine != self.files.machine() {
-            return Candidate::Foreign(found, facts.machine);
+        if facts.arch != Some(self.arch) {
+            return Candidate::Foreign(found, facts.machine_name());
         }
         if !matches!(facts.kind, 2 | 3) {
             return Candidate::Unfit(found, "an object file, not a library".into());

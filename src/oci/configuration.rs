@@ -34,7 +34,7 @@ impl Configuration {
         let mut object = Map::new();
         object.insert("architecture".into(), json!(platform.architecture()));
         object.insert("os".into(), json!(platform.os()));
-        if let Some(variant) = platform.variant {
+        if let Some(variant) = platform.variant() {
             object.insert("variant".into(), json!(variant));
         }
         object.insert("rootfs".into(), json!({"type": "layers", "diff_ids": []}));

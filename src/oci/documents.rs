@@ -82,8 +82,8 @@ pub fn index(manifests: Vec<Descriptor>, annotations: &Annotations) -> ImageInde
 /// The `platform` object of a descriptor in an index.
 pub fn platform_of(platform: &Platform) -> oci_spec::image::Platform {
     let architecture = OciArch::from(platform.architecture());
-    let mut builder = PlatformBuilder::default().os(Os::Linux).architecture(architecture);
-    if let Some(variant) = platform.variant {
+    let mut builder = PlatformBuilder::default().os(Os::from(platform.os())).architecture(architecture);
+    if let Some(variant) = platform.variant() {
         builder = builder.variant(variant);
     }
     builder.build().expect("a platform needs a system and an architecture")

@@ -1,5 +1,7 @@
 //! A place to trees, and trees to verdicts.
 
+use std::collections::BTreeSet;
+
 use super::error::BuildError;
 use crate::bundle;
 use crate::codec::Scratch;
@@ -58,9 +60,11 @@ pub fn read(
     match transport::open(place, scratch, progress)? {
         Opened::Image { image, blobs, notes } => {
             note(&notes);
-            let is_wanted =
-                |image: &&PlatformImage| wanted.is_empty() || wanted.iter().any(|wanted| image.platform.serves(wanted));
-            let images = || image.platforms.iter().filter(is_wanted);
+            let own = || image.platforms.iter().map(|image| &image.platform);
+            let best: BTreeSet<usize> = wanted.iter().filter_map(|wanted| ImagePlatform::best(own(), wanted)).collect();
+            let is_wanted = |place: usize| wanted.is_empty() || best.contains(&place);
+            let images =
+                || image.platforms.iter().enumerate().filter(|(place, _)| is_wanted(*place)).map(|(_, one)| one);
             progress.event(Event::Total(images().fold(0, |size, image| size.saturating_add(image.layers_size()))));
             let mut seen = Vec::new();
             for image in images() {

@@ -145,7 +145,8 @@ fn open_base(
         progress.event(Event::Note { platform: None, about: Some(text.clone()), text: note.clone() });
     }
     let found: Vec<ImagePlatform> = image.platforms.iter().map(|image| image.platform.clone()).collect();
-    let wanted = image.platforms.into_iter().find(|image| image.platform.serves(platform));
+    let best = ImagePlatform::best(found.iter(), platform);
+    let wanted = best.and_then(|place| image.platforms.into_iter().nth(place));
     let image = wanted.ok_or_else(|| BuildError::NoPlatform { place: text, wanted: vec![platform.clone()], found })?;
     progress.event(Event::Total(image.layers_size()));
     let Flattened { tree, findings } = image::flatten(&image, &*blobs, scratch, progress)?;

@@ -1,32 +1,44 @@
 //! `amd64` in OCI words, `x86_64` in the kernel's.
 
-use super::facts::{ArchFacts, ByteOrder, Class, Compat, CpuLevels, GlibcFacts, MuslFacts, Relocations};
+use super::facts::{Abi, ArchFacts, ByteOrder, Class, Compat, CpuLevels, GlibcFacts, RefusedFlags, Relocations};
 
 pub(super) const FACTS: ArchFacts = ArchFacts {
     oci: "amd64",
     gnu: "x86_64",
+    spellings: &[("x86-64", None)],
     rust: "x86_64",
-    debian: "amd64",
-    triplet: "x86_64-linux-gnu",
     qemu: "x86_64",
     variants: &["v1", "v2", "v3", "v4"],
+    default_variant: Some("v1"),
     machine: 62,
+    other_machines: &[],
     class: Class::Elf64,
+    class_in_ident: false,
     byte_order: ByteOrder::Little,
+    hash_entry: 4,
+    mips_tables: false,
     audit: 0xc000_003e,
     page_sizes: &[0x1000],
-    compat: Some(Compat { machines: &[3, 6], name: "32-bit x86", kernels: "kernels with IA32 emulation" }),
+    compat: Some(Compat {
+        oci: "386",
+        name: "32-bit x86",
+        kernels: "kernels with IA32 emulation (CONFIG_IA32_EMULATION)",
+    }),
     cpu_levels: Some(CpuLevels { property: 0xc000_8002, names: &["x86-64-v2", "x86-64-v3", "x86-64-v4"] }),
-    relocations: Relocations { copy: 5, jump_slot: 7, irelative: 37 },
+    relocations: Relocations { pointer: 1, copy: 5, jump_slot: 7, irelative: 37 },
+    abis: &[Abi {
+        debian: "amd64",
+        triplet: "x86_64-linux-gnu",
+        glibc_loader: "/lib64/ld-linux-x86-64.so.2",
+        musl_loader: "/lib/ld-musl-x86_64.so.1",
+        cache_flags: &[0x0303],
+        refused: RefusedFlags::None,
+    }],
     glibc: GlibcFacts {
-        loader: "/lib64/ld-linux-x86-64.so.2",
-        soname: "ld-linux-x86-64.so.2",
         directories: &[b"/lib64/", b"/usr/lib64/"],
-        platform: "x86_64",
-        newer_platform: Some((1, "haswell")),
+        platforms: &["x86_64", "x86_64", "haswell"],
         hwcaps: &["x86-64-v2", "x86-64-v3", "x86-64-v4"],
-        cache_flags: 0x0303,
         definition: &[7, 16, 17, 18, 36],
     },
-    musl: MuslFacts { loader: "/lib/ld-musl-x86_64.so.1", relocations: &[0, 1, 2, 5, 6, 7, 8, 16, 17, 18, 36] },
+    musl_relocations: &[0, 1, 2, 5, 6, 7, 8, 16, 17, 18, 36],
 };

@@ -1,36 +1,44 @@
 //! `arm64` in OCI words, `aarch64` in the kernel's.
 
-use super::facts::{ArchFacts, ByteOrder, Class, GlibcFacts, MuslFacts, Relocations};
+use super::facts::{Abi, ArchFacts, ByteOrder, Class, Compat, GlibcFacts, RefusedFlags, Relocations};
 
 pub(super) const FACTS: ArchFacts = ArchFacts {
     oci: "arm64",
     gnu: "aarch64",
+    spellings: &[],
     rust: "aarch64",
-    debian: "arm64",
-    triplet: "aarch64-linux-gnu",
     qemu: "aarch64",
     variants: &["v8", "v9"],
+    default_variant: Some("v8"),
     machine: 183,
+    other_machines: &[],
     class: Class::Elf64,
+    class_in_ident: false,
     byte_order: ByteOrder::Little,
+    hash_entry: 4,
+    mips_tables: false,
     audit: 0xc000_00b7,
     page_sizes: &[0x1000, 0x4000, 0x10000],
-    // 32-bit ARM needs an option of the kernel and a CPU that has it, which many have no more.
-    compat: None,
+    compat: Some(Compat {
+        oci: "arm",
+        name: "32-bit ARM",
+        kernels: "kernels with 32-bit support (CONFIG_COMPAT) on CPUs that have it",
+    }),
     cpu_levels: None,
-    relocations: Relocations { copy: 1024, jump_slot: 1026, irelative: 1032 },
+    relocations: Relocations { pointer: 257, copy: 1024, jump_slot: 1026, irelative: 1032 },
+    abis: &[Abi {
+        debian: "arm64",
+        triplet: "aarch64-linux-gnu",
+        glibc_loader: "/lib/ld-linux-aarch64.so.1",
+        musl_loader: "/lib/ld-musl-aarch64.so.1",
+        cache_flags: &[0x0a03],
+        refused: RefusedFlags::None,
+    }],
     glibc: GlibcFacts {
-        loader: "/lib/ld-linux-aarch64.so.1",
-        soname: "ld-linux-aarch64.so.1",
         directories: &[b"/lib64/", b"/usr/lib64/"],
-        platform: "aarch64",
-        newer_platform: None,
+        platforms: &["aarch64"],
         hwcaps: &[],
-        cache_flags: 0x0a03,
         definition: &[1026, 1028, 1029, 1030, 1031],
     },
-    musl: MuslFacts {
-        loader: "/lib/ld-musl-aarch64.so.1",
-        relocations: &[0, 257, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031],
-    },
+    musl_relocations: &[0, 257, 1024, 1025, 1026, 1027, 1028, 1029, 1030, 1031],
 };

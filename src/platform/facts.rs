@@ -10,22 +10,30 @@ pub struct ArchFacts {
     pub oci: &'static str,
     /// What `uname -m` says.
     pub gnu: &'static str,
+    /// Further words for it, each with the variant that it means.
+    pub spellings: &'static [(&'static str, Option<&'static str>)],
     /// Rust's word (`target_arch`).
     pub rust: &'static str,
-    /// The architecture of Debian's packages.
-    pub debian: &'static str,
-    /// Debian's multiarch directory name.
-    pub triplet: &'static str,
     /// How `qemu-user` names its program: `qemu-WORD`, `qemu-WORD-static`.
     pub qemu: &'static str,
-    /// Variants that may be named, the default first.
+    /// Variants that may be named, ascending: a CPU of one runs the programs of those before it.
     pub variants: &'static [&'static str],
+    /// The variant that the plain architecture means.
+    pub default_variant: Option<&'static str>,
     /// `e_machine` of its ELF files.
     pub machine: u16,
+    /// Further values that its kernel accepts.
+    pub other_machines: &'static [u16],
     /// 32 or 64 bits.
     pub class: Class,
+    /// Whether the class in a file's ident counts: another architecture has the same `e_machine`.
+    pub class_in_ident: bool,
     /// The order of the bytes of a number.
     pub byte_order: ByteOrder,
+    /// The size of an entry of DT_HASH, in bytes.
+    pub hash_entry: usize,
+    /// Whether relocations have three types in one, and the loader binds the symbols from DT_MIPS_GOTSYM on without any.
+    pub mips_tables: bool,
     /// `AUDIT_ARCH_*` (`linux/audit.h`), which a seccomp filter sees.
     pub audit: u32,
     /// The page sizes of kernels in use, in bytes, ascending: segments aligned to less than a page fail there.
@@ -36,10 +44,45 @@ pub struct ArchFacts {
     pub cpu_levels: Option<CpuLevels>,
     /// The relocations that a loader binds.
     pub relocations: Relocations,
+    /// The ABIs whose programs its kernels run, the usual one first.
+    pub abis: &'static [Abi],
     /// What glibc does here.
     pub glibc: GlibcFacts,
-    /// What musl does here.
-    pub musl: MuslFacts,
+    /// The relocation types that musl's loader knows.
+    pub musl_relocations: &'static [u32],
+}
+
+/// One way of calling functions: programs and libraries of different ABIs do not fit together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Abi {
+    /// The architecture of Debian's packages.
+    pub debian: &'static str,
+    /// Debian's multiarch directory name.
+    pub triplet: &'static str,
+    /// Where programs look for glibc's loader.
+    pub glibc_loader: &'static str,
+    /// Where programs look for musl's loader.
+    pub musl_loader: &'static str,
+    /// The flags of the entries in `ld.so.cache` that glibc takes: a library of glibc 2, and the ABI. Its own are first.
+    pub cache_flags: &'static [u32],
+    /// Which `e_flags` glibc refuses in a library.
+    pub refused: RefusedFlags,
+}
+
+/// `e_flags` that mark a library of another ABI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedFlags {
+    /// None.
+    None,
+    /// Any of these bits.
+    Any(u32),
+    /// All but this value of these bits.
+    Unless {
+        /// Which bits count.
+        mask: u32,
+        /// The value that is accepted.
+        value: u32,
+    },
 }
 
 /// `EI_CLASS`.
@@ -63,8 +106,8 @@ pub enum ByteOrder {
 /// Programs that only kernels with a certain option run.
 #[derive(Debug)]
 pub struct Compat {
-    /// Their `e_machine` values.
-    pub machines: &'static [u16],
+    /// The architecture that they are for, in OCI's word.
+    pub oci: &'static str,
     /// What they are called.
     pub name: &'static str,
     /// Which kernels run them.
@@ -83,6 +126,8 @@ pub struct CpuLevels {
 /// The numbers of relocation types.
 #[derive(Debug)]
 pub struct Relocations {
+    /// Stores the address of a symbol.
+    pub pointer: u32,
     /// Copies a symbol's value into the program.
     pub copy: u32,
     /// A slot of the PLT, which may be bound when it is first called.
@@ -94,41 +139,64 @@ pub struct Relocations {
 /// What glibc does on one architecture.
 #[derive(Debug)]
 pub struct GlibcFacts {
-    /// Where programs look for their loader.
-    pub loader: &'static str,
-    /// The DT_SONAME of the loader.
-    pub soname: &'static str,
     /// Its system directories, when the loader does not show them.
     pub directories: &'static [&'static [u8]],
-    /// The value of `$PLATFORM`.
-    pub platform: &'static str,
-    /// Its value on CPUs of a level and above: the number of the level in `hwcaps`.
-    pub newer_platform: Option<(usize, &'static str)>,
-    /// Subdirectories of `glibc-hwcaps` for newer CPUs.
+    /// The value of `$PLATFORM`: on the baseline and on the CPUs of each level of `hwcaps`, the last one also on all above.
+    /// Without any it has no value.
+    pub platforms: &'static [&'static str],
+    /// Subdirectories of `glibc-hwcaps` for newer CPUs, ascending.
     pub hwcaps: &'static [&'static str],
-    /// The flags of its entries in `ld.so.cache`: a library of glibc 2, and the architecture.
-    pub cache_flags: u32,
     /// Relocation types that want a definition: calls and everything thread-local.
     pub definition: &'static [u32],
 }
 
-/// What musl does on one architecture.
-#[derive(Debug)]
-pub struct MuslFacts {
-    /// Where programs look for their loader.
-    pub loader: &'static str,
-    /// The relocation types that its loader knows.
-    pub relocations: &'static [u32],
-}
-
 impl ArchFacts {
+    /// Whether a kernel takes `e_machine` for its own.
+    pub fn has_machine(&self, machine: u16) -> bool {
+        self.machine == machine || self.other_machines.contains(&machine)
+    }
+
+    /// The usual ABI.
+    pub fn abi(&self) -> &'static Abi {
+        const NONE: Abi = Abi {
+            debian: "",
+            triplet: "",
+            glibc_loader: "",
+            musl_loader: "",
+            cache_flags: &[],
+            refused: RefusedFlags::None,
+        };
+        self.abis.first().unwrap_or(&NONE)
+    }
+
     /// The page sizes that a segment aligned to `align` bytes is too small for. Every kernel has the smallest page.
     pub fn pages_above(&self, align: u64) -> impl Iterator<Item = u64> {
         self.page_sizes.iter().skip(1).copied().filter(move |size| *size > align)
     }
 }
 
+impl Abi {
+    /// The DT_SONAME of glibc's loader.
+    pub fn glibc_soname(&self) -> &'static str {
+        self.glibc_loader.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether glibc loads a library with these `e_flags`.
+    pub fn takes(&self, flags: u32) -> bool {
+        match self.refused {
+            RefusedFlags::None => true,
+            RefusedFlags::Any(bits) => flags & bits == 0,
+            RefusedFlags::Unless { mask, value } => flags & mask == value,
+        }
+    }
+}
+
 impl Class {
+    /// The class that an ident names, as most readers take it: everything but 1 is 64-bit.
+    pub fn of_ident(byte: u8) -> Class {
+        if byte == Class::Elf32.number() { Class::Elf32 } else { Class::Elf64 }
+    }
+
     /// The value of `EI_CLASS`.
     pub fn number(self) -> u8 {
         match self {
@@ -171,6 +239,35 @@ impl Class {
 }
 
 impl ByteOrder {
+    /// The order that an ident names, as most readers take it: everything but 2 is little-endian.
+    pub fn of_ident(byte: u8) -> ByteOrder {
+        if byte == ByteOrder::Big.number() { ByteOrder::Big } else { ByteOrder::Little }
+    }
+
+    /// The number of a half word.
+    pub fn half_of(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            ByteOrder::Little => u16::from_le_bytes(bytes),
+            ByteOrder::Big => u16::from_be_bytes(bytes),
+        }
+    }
+
+    /// The number of a double word.
+    pub fn double_of(self, bytes: [u8; 8]) -> u64 {
+        match self {
+            ByteOrder::Little => u64::from_le_bytes(bytes),
+            ByteOrder::Big => u64::from_be_bytes(bytes),
+        }
+    }
+
+    /// The bytes of a double word.
+    pub fn double(self, number: u64) -> [u8; 8] {
+        match self {
+            ByteOrder::Little => number.to_le_bytes(),
+            ByteOrder::Big => number.to_be_bytes(),
+        }
+    }
+
     /// The value of `EI_DATA`.
     pub fn number(self) -> u8 {
         match self {

@@ -7,9 +7,9 @@ use super::os_arch::Platform;
 /// The platform that an image says it is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ImagePlatform {
-    /// One that images can be made for, and whose programs can be verified.
+    /// One of OCI's, for which images can be made.
     Known(Platform),
-    /// Any other, such as `windows/amd64` or `linux/mips`, in the image's own words.
+    /// Any other, such as `unknown/unknown`, in the image's own words.
     Other(String),
 }
 
@@ -30,14 +30,15 @@ impl ImagePlatform {
         }
     }
 
-    /// Whether an image for this platform can be used where `wanted` is asked for. The plain architecture and its default
-    /// variant are the same, as for containerd and skopeo.
-    pub fn serves(&self, wanted: &Platform) -> bool {
-        let plain = |platform: &Platform| {
-            let default = platform.arch.facts().variants.first().copied();
-            Platform { arch: platform.arch, variant: platform.variant.filter(|variant| Some(*variant) != default) }
-        };
-        self.known().is_some_and(|known| plain(known) == plain(wanted))
+    /// How well an image for this platform does where `wanted` is asked for, as [`Platform::distance`].
+    pub fn distance(&self, wanted: &Platform) -> Option<usize> {
+        self.known()?.distance(wanted)
+    }
+
+    /// Which of these platforms does best where `wanted` is asked for: its place, if any does.
+    pub fn best<'p>(platforms: impl Iterator<Item = &'p ImagePlatform>, wanted: &Platform) -> Option<usize> {
+        let distances = platforms.enumerate().filter_map(|(place, own)| Some((own.distance(wanted)?, place)));
+        distances.min().map(|(_, place)| place)
     }
 }
 
@@ -63,19 +64,20 @@ mod tests {
     #[test]
     fn other_platforms_keep_their_words_and_serve_nobody() {
         let wanted: Platform = "linux/amd64".parse().unwrap();
-        for text in ["windows/amd64", "linux/mips", "", "linux/arm/v7"] {
+        for text in ["unknown/unknown", "linux/mipz", "", "linux/arm/v4"] {
             let platform = ImagePlatform::new(text);
             assert_eq!(
-                (platform.to_string().as_str(), platform.known(), platform.serves(&wanted)),
-                (text, None, false)
+                (platform.to_string().as_str(), platform.known(), platform.distance(&wanted)),
+                (text, None, None)
             );
         }
     }
 
     #[test]
-    fn the_default_variant_is_the_plain_architecture() {
-        let serves = |text: &str, wanted: &str| ImagePlatform::new(text).serves(&wanted.parse().unwrap());
-        assert!(serves("linux/arm64/v8", "linux/arm64") && serves("linux/arm64", "linux/arm64/v8"));
-        assert!(serves("linux/amd64", "linux/amd64/v1") && !serves("linux/amd64/v3", "linux/amd64"));
+    fn the_nearest_variant_is_taken_and_no_higher_one() {
+        let platforms = ["linux/arm/v5", "linux/arm64", "linux/arm/v6", "linux/arm/v7"].map(ImagePlatform::new);
+        let best = |wanted: &str| ImagePlatform::best(platforms.iter(), &wanted.parse().unwrap());
+        assert_eq!((best("linux/arm"), best("linux/arm/v8"), best("linux/arm/v6")), (Some(3), Some(3), Some(2)));
+        assert_eq!((best("linux/arm64/v8"), best("linux/amd64")), (Some(1), None));
     }
 }

@@ -6,9 +6,18 @@
 mod facts;
 
 mod amd64;
+mod arm;
 mod arm64;
+mod loong64;
+mod mips64le;
+mod ppc64le;
+mod riscv64;
+mod s390x;
+mod x86;
 
 mod arch;
+
+mod words;
 
 mod machine;
 mod os_arch;
@@ -16,7 +25,7 @@ mod os_arch;
 mod image_platform;
 
 pub use arch::Arch;
-pub use facts::{ArchFacts, ByteOrder, Class, Compat, CpuLevels, GlibcFacts, MuslFacts, Relocations};
+pub use facts::{Abi, ArchFacts, ByteOrder, Class, Compat, CpuLevels, GlibcFacts, RefusedFlags, Relocations};
 pub use image_platform::ImagePlatform;
 pub use machine::machine_name;
 pub use os_arch::{Platform, PlatformError};

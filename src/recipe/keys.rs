@@ -99,7 +99,7 @@ pub(crate) static RECIPE: Table = Table {
         required(
             "platforms",
             Shape::Texts,
-            "Platforms to build: `linux/amd64`, `linux/arm64`, with a variant if needed (`linux/arm64/v8`).",
+            "Platforms to build: `linux/amd64`, `linux/arm64`, `linux/arm/v7` or another of OCI's.",
         ),
         key(
             "created",

@@ -231,8 +231,8 @@ mod tests {
                 "not capabilities in setcap's format (such as cap_net_raw=ep): \"cap_net_raw\"",
             ),
             (
-                "path = [{ path = '/x', type = 'fifo', platforms = ['mips'] }]",
-                "not a supported platform (linux/amd64, linux/arm64): \"mips\"",
+                "path = [{ path = '/x', type = 'fifo', platforms = ['mipz'] }]",
+                "not a platform, such as linux/amd64, linux/arm64 or linux/arm/v7: \"mipz\"",
             ),
             // Links.
             ("links = [{ target = '/x' }]", "links need a key `names` or `names-from`"),

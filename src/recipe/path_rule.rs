@@ -99,7 +99,8 @@ pub enum Id {
 /// Whether a list of platforms, empty for all, has this one: `linux/arm64` has all its variants.
 pub(crate) fn is_among(list: &[Platform], platform: &Platform) -> bool {
     let same = |named: &Platform| {
-        named.arch == platform.arch && (named.variant.is_none() || named.variant == platform.variant)
+        (named.os(), named.architecture()) == (platform.os(), platform.architecture())
+            && (named.variant().is_none() || named.variant() == platform.variant())
     };
     list.is_empty() || list.iter().any(same)
 }

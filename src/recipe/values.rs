@@ -123,7 +123,7 @@ impl<'a> Section<'a> {
             return false;
         }
         // The longest of the words that can be filled in, so that what is too long is reported here.
-        let platform = Platform { arch: Arch::Arm64, variant: Arch::Arm64.facts().variants.first().copied() };
+        let platform = "linux/arm64/v8".parse::<Platform>().unwrap_or_else(|_| Platform::new(Arch::Arm64));
         let filled = template.value.fill_in(&platform);
         self.reader.good(&template.place, filled.parse::<ImagePath>()).is_some()
     }

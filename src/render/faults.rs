@@ -83,7 +83,7 @@ mod tests {
 
     const WRONG: &str = r#"name = "docker.io/You/app"
 tags = ["1.0", "1.0"]
-platforms = ["linux/amd64", "linux/arm64", "linux/riscv64"]
+platforms = ["linux/amd64", "linux/arm64", "linux/riscv65"]
 created = "yesterday"
 tag = ["x"]
 
@@ -141,10 +141,10 @@ error: `tags` has the same value twice: "1.0"
   |         |
   |         first here
 
-error: not a supported platform (linux/amd64, linux/arm64): "linux/riscv64"
+error: not a platform, such as linux/amd64, linux/arm64 or linux/arm/v7: "linux/riscv65"
  --> recipe.toml:3:44
   |
-3 | platforms = ["linux/amd64", "linux/arm64", "linux/riscv64"]
+3 | platforms = ["linux/amd64", "linux/arm64", "linux/riscv65"]
   |                                            ^^^^^^^^^^^^^^^
 
 error: not a date since 1970 in the format 2026-01-01T00:00:00Z: "yesterday"

@@ -8,6 +8,7 @@ use crate::codec::folder::FolderError;
 use crate::failure::{Failure, FailureKind, passing_on};
 use crate::link::UnknownUser;
 use crate::path::display_bytes;
+use crate::platform::Platform;
 use crate::tree::ContentError;
 
 /// Why a command was not run. That it fails, or cannot be started, is not an error but an outcome.
@@ -16,6 +17,9 @@ pub enum TrialError {
     /// There is no command: none was given, and the image has none.
     #[error("there is nothing to run: the place has no command")]
     NoCommand,
+    /// A platform whose programs nothing here runs.
+    #[error("programs for {0} cannot be run: only those of {verified}", verified = listed())]
+    Platform(Platform),
     /// A word that no system call can carry.
     #[error("an argument with a NUL byte cannot be passed to a program: {0:?}")]
     Nul(String),
@@ -47,6 +51,11 @@ pub enum TrialError {
     System(&'static str, #[source] io::Error),
 }
 
+/// The platforms whose programs are verified.
+fn listed() -> String {
+    Platform::verified().map(|platform| platform.to_string()).join(", ")
+}
+
 fn no_method(refused: &[Refusal], only_trusted: &[Method]) -> String {
     let mut text = "this machine allows no method to run the command".to_string();
     for Refusal { method, reason } in refused {
@@ -61,7 +70,7 @@ fn no_method(refused: &[Refusal], only_trusted: &[Method]) -> String {
 impl Failure for TrialError {
     fn kind(&self) -> FailureKind {
         passing_on!(kind of self: TrialError { Content, Folder }
-            TrialError::NoCommand | TrialError::Nul(_) | TrialError::User(_) => FailureKind::Usage,
+            TrialError::NoCommand | TrialError::Platform(_) | TrialError::Nul(_) | TrialError::User(_) => FailureKind::Usage,
             TrialError::NoMethod { .. } | TrialError::NoExec(_) | TrialError::StillRunning | TrialError::System(..) => {
                 FailureKind::Output
             }
@@ -81,7 +90,7 @@ impl Failure for TrialError {
             }
             TrialError::NoExec(_) => Some("set TMPDIR to a directory in which programs can be executed".into()),
             TrialError::User(_) => Some("use a number, or a user in the tree's /etc/passwd".into()),
-            TrialError::Nul(_) | TrialError::StillRunning | TrialError::System(..) => None,
+            TrialError::Platform(_) | TrialError::Nul(_) | TrialError::StillRunning | TrialError::System(..) => None,
         )
     }
 }

@@ -47,6 +47,6 @@ fn is_static(path: &Path) -> Option<bool> {
     let size = file.metadata().ok()?.len();
     let backing = Backing::seen(file, path.display().to_string()).ok()?;
     let facts = ElfFacts::read(&Content::Slice { backing: Arc::new(backing), offset: 0, size }).ok()??;
-    let here = Machine::arch()?.facts().machine;
-    (facts.machine == here).then_some(facts.interpreter == Interpreter::Absent)
+    let here = Machine::arch()?;
+    (facts.arch == Some(here)).then_some(facts.interpreter == Interpreter::Absent)
 }

@@ -66,7 +66,8 @@ impl Ready {
                 environment.push((name.to_string(), value));
             }
         }
-        let foreign = Some(platform.arch).filter(|arch| Machine::arch() != Some(*arch));
+        let arch = platform.arch().ok_or_else(|| TrialError::Platform(platform.clone()))?;
+        let foreign = Some(arch).filter(|arch| Machine::arch() != Some(*arch));
         let emulator = foreign.and_then(|arch| machine.emulator(arch));
         let mut ready = Ready {
             command,

@@ -13,7 +13,7 @@ use sazare::elf::{ElfFacts, Pages, Symbols, Versions};
 use sazare::link::{Policy, Purpose, StartVerdict, Subject, Verification, describe, verify};
 use sazare::oci::Settings;
 use sazare::path::ImagePath;
-use sazare::platform::{Arch, Platform};
+use sazare::platform::{Arch, ByteOrder, Class, Platform};
 use sazare::progress::Silent;
 use sazare::report::{Finding, Severity};
 use sazare::tree::{Content, Inode, Kind, Metadata, Mode, Tree};
@@ -48,9 +48,8 @@ pub fn elf(bytes: &[u8]) {
         ("/lib/other.so", bytes),
     ];
     let tree = tree(&files);
-    // For the other architecture it is foreign, and nothing more is reported about it.
-    let arm = facts.is_some_and(|facts| facts.machine == Arch::Arm64.facts().machine);
-    let arch = if arm { Arch::Arm64 } else { Arch::Amd64 };
+    // For another architecture it is foreign, and nothing more is reported about it.
+    let arch = facts.and_then(|facts| facts.arch).unwrap_or(Arch::Amd64);
     let platform = Platform::new(arch);
     let judgement = judge(&tree, &platform, "/bin/app");
     let app = judgement.programs.iter().find(|program| program.path == "/bin/app");
@@ -118,34 +117,44 @@ pub fn cpio(bytes: &[u8]) {
     }
 }
 
-/// What every kernel requires of a program, from the ELF header and the program headers alone. 32-bit programs for amd64
-/// are not checked: sazare does not report whether they start.
+/// What every kernel requires of a program, from the ELF header and the program headers alone.
 fn is_acceptable(bytes: &[u8], arch: Arch) -> bool {
+    let facts = arch.facts();
     let number = |at: usize, size: usize| {
         let bytes = bytes.get(at..at.checked_add(size)?)?;
-        Some(bytes.iter().rev().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte)))
+        let join = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
+        Some(match facts.byte_order {
+            ByteOrder::Little => bytes.iter().rev().fold(0, join),
+            ByteOrder::Big => bytes.iter().fold(0, join),
+        })
     };
+    // Where the program headers' place and size stand; where in one of them offset, size in the file and in memory do.
+    let (table, sizes, word, fields) = match facts.class {
+        Class::Elf32 => (28, 42, 4, [4, 16, 20]),
+        Class::Elf64 => (32, 54, 8, [8, 32, 40]),
+    };
+    let own_size = u64::from(facts.class.program_header_size());
     let check = || {
-        let (kind, machine) = (number(16, 2)?, number(18, 2)?);
-        if bytes.starts_with(b"\x7fELF") && arch == Arch::Amd64 && matches!(machine, 3 | 6) {
-            return Some(true);
-        }
-        let (table, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-        let header =
-            bytes.starts_with(b"\x7fELF") && (2..4).contains(&kind) && size == 56 && (1..1171).contains(&count);
+        let (kind, machine) = (number(16, 2)?, u16::try_from(number(18, 2)?).ok()?);
+        let (table, size, count) = (number(table, word)?, number(sizes, 2)?, number(sizes + 2, 2)?);
+        let header = bytes.starts_with(b"\x7fELF")
+            && (2..4).contains(&kind)
+            && size == own_size
+            && (1..=65_536 / own_size).contains(&count);
         let mut loads = 0;
         for index in 0..count {
-            let at = usize::try_from(table.checked_add(index * 56)?).ok()?;
-            number(at, 56)?;
+            let at = usize::try_from(table.checked_add(index * own_size)?).ok()?;
+            number(at, size as usize)?;
             if number(at, 4)? == 1 {
                 loads += 1;
-                let (offset, in_file, in_memory) = (number(at + 8, 8)?, number(at + 32, 8)?, number(at + 40, 8)?);
+                let [offset, in_file, in_memory] = fields.map(|field| number(at + field, word));
+                let (offset, in_file, in_memory) = (offset?, in_file?, in_memory?);
                 if in_file > in_memory || (in_file > 0 && offset.checked_add(in_file)? > bytes.len() as u64) {
                     return None;
                 }
             }
         }
-        Some(header && machine == u64::from(arch.facts().machine) && loads > 0)
+        Some(header && facts.has_machine(machine) && loads > 0)
     };
     check().unwrap_or(false)
 }

@@ -112,7 +112,7 @@ fn glibc(root: &Root, program: &str) -> Trace {
 
 /// What musl's loader reports (`ldd`).
 fn musl(root: &Root, program: &str) -> Trace {
-    let loader = root.arch.facts().musl.loader;
+    let loader = root.arch.facts().abi().musl_loader;
     let lines = run(root.enter(program).args(root.emulator).args([loader, "--list", program])).text();
     let mut trace = Trace::default();
     for line in lines.lines() {

@@ -16,6 +16,9 @@ use crate::outside::{Answer, command, install, missing, must, run, sazare};
 use crate::refusal::musl_busybox;
 use sazare::platform::Arch;
 
+/// The architectures whose programs are started here: in docker and in QEMU.
+const ARCHS: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+
 /// A tree with one program to start, and its dependencies.
 struct Case {
     folder: TempDir,
@@ -43,10 +46,11 @@ impl Case {
         let platform = format!("linux/{}", self.arch.facts().oci);
         let mut build = command(crate::outside::SAZARE, ["build", "--platform", &platform, "--format", "json"]);
         build.arg(self.tree());
-        match self.arch {
-            Arch::Amd64 => build.args(["--tag", "four", "--entrypoint", "/init"]).arg("-o").arg(self.made("made.tar")),
-            Arch::Arm64 => build.arg("-o").arg(self.made("made.cpio")),
-        };
+        if self.arch == Arch::Amd64 {
+            build.args(["--tag", "four", "--entrypoint", "/init"]).arg("-o").arg(self.made("made.tar"));
+        } else {
+            build.arg("-o").arg(self.made("made.cpio"));
+        }
         run(build.args(arguments))
     }
 
@@ -56,19 +60,16 @@ impl Case {
 
     /// The output when the tree, packed without sazare, is started.
     fn start(&self, docker: &Docker, machines: &Path) -> String {
-        match self.arch {
-            Arch::Amd64 => {
-                must(command("tar", ["-C"]).arg(self.tree()).arg("-cf").arg(self.made("by-hand.tar")).arg("."));
-                let mut import = docker.docker(&["import", "--change", "ENTRYPOINT [\"/init\"]"]);
-                let image = must(import.arg(self.made("by-hand.tar")));
-                let answer = run(&mut docker.docker(&["run", "--rm", "--network", "none", image.trim(), "--version"]));
-                format!("{}(exit code {})", answer.text(), answer.code)
-            }
-            Arch::Arm64 => {
-                let script = "cd \"$1\" && find . | cpio -o -H newc --quiet >\"$2\"";
-                must(command("sh", ["-c", script, "sh"]).arg(self.tree()).arg(self.made("by-hand.cpio")));
-                boot(machines, "arm64", &self.made("by-hand.cpio"), &["--", "--version"], "\0", "")
-            }
+        if self.arch == Arch::Amd64 {
+            must(command("tar", ["-C"]).arg(self.tree()).arg("-cf").arg(self.made("by-hand.tar")).arg("."));
+            let mut import = docker.docker(&["import", "--change", "ENTRYPOINT [\"/init\"]"]);
+            let image = must(import.arg(self.made("by-hand.tar")));
+            let answer = run(&mut docker.docker(&["run", "--rm", "--network", "none", image.trim(), "--version"]));
+            format!("{}(exit code {})", answer.text(), answer.code)
+        } else {
+            let script = "cd \"$1\" && find . | cpio -o -H newc --quiet >\"$2\"";
+            must(command("sh", ["-c", script, "sh"]).arg(self.tree()).arg(self.made("by-hand.cpio")));
+            boot(machines, "arm64", &self.made("by-hand.cpio"), &["--", "--version"], "\0", "")
         }
     }
 
@@ -113,7 +114,7 @@ fn a_busybox_without_its_loader() {
 #[test]
 fn a_program_for_android() {
     let Some((docker, machines)) = starters() else { return };
-    for arch in Arch::ALL {
+    for arch in ARCHS {
         let Some(root) = Root::find("musl", "bookworm", arch) else { return };
         let program = root.folder.join("opt/android/package/dart-sass/src/dart");
         Case::new(arch, &[(program, "init")]).fails("android-binary", &docker, &machines);
@@ -123,17 +124,17 @@ fn a_program_for_android() {
 #[test]
 fn a_program_under_musl_with_a_library_for_glibc() {
     let Some((docker, machines)) = starters() else { return };
-    for arch in Arch::ALL {
+    for arch in ARCHS {
         let Some(root) = Root::find("musl", "bookworm", arch) else { return };
         let facts = arch.facts();
         let node = format!("lightningcss.linux-{}-musl.node", if arch == Arch::Amd64 { "x64" } else { "arm64" });
-        let libraries = root.folder.join(format!("usr/lib/{}", facts.triplet));
-        let loader = root.folder.join(facts.musl.loader.trim_start_matches('/'));
+        let libraries = root.folder.join(format!("usr/lib/{}", facts.abi().triplet));
+        let loader = root.folder.join(facts.abi().musl_loader.trim_start_matches('/'));
         let files = [
             (root.folder.join("programs").join(&node), "init".to_string()),
             (libraries.join(&node), format!("lib/{node}")),
             (libraries.join("libgcc_s.so.1"), "lib/libgcc_s.so.1".into()),
-            (loader.clone(), facts.musl.loader.trim_start_matches('/').into()),
+            (loader.clone(), facts.abi().musl_loader.trim_start_matches('/').into()),
             (loader, format!("lib/libc.musl-{}.so.1", facts.gnu)),
         ];
         let files: Vec<(PathBuf, &str)> = files.iter().map(|(from, to)| (from.clone(), to.as_str())).collect();
@@ -161,7 +162,7 @@ fn a_static_program_that_may_be_anywhere_starts() {
     if missing(&["x86_64-linux-gnu-ld", "aarch64-linux-gnu-ld"]) {
         return;
     }
-    for (arch, (name, source)) in Arch::ALL.into_iter().zip(STARTED) {
+    for (arch, (name, source)) in ARCHS.into_iter().zip(STARTED) {
         assert_eq!(arch.facts().oci, name);
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);

@@ -49,7 +49,7 @@ impl Glibc<'_> {
         let app = self.process.app_path;
         let asking = display_bytes(&self.loaded.objects[by].path);
         let skipped = tried.iter().any(|evidence| evidence.detail.contains(", skipped;"));
-        let arch = self.process.files.arch.facts();
+        let arch = self.process.arch.facts();
         let other_class = format!("wrong ELF class: ELFCLASS{}", arch.class.other().bits());
         let words = if tried.iter().any(|evidence| evidence.detail.starts_with(&self.other_class())) {
             other_class.as_str()

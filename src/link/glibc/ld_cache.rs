@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use crate::elf::cut_at_nul;
-use crate::platform::{Arch, ByteOrder};
+use crate::platform::{Abi, Arch, ByteOrder};
 
 /// The magic of the form that every glibc since 2.2 writes.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
@@ -22,7 +22,8 @@ pub(crate) struct Cache<'b> {
     /// From the new header on: offsets start here.
     bytes: &'b [u8],
     count: usize,
-    arch: Arch,
+    order: ByteOrder,
+    abi: &'static Abi,
 }
 
 /// What a cache says about a name.
@@ -36,7 +37,7 @@ pub(crate) struct Hit<'b> {
 
 impl<'b> Cache<'b> {
     /// A cache from its bytes; `None` when the loader would ignore it.
-    pub fn read(bytes: &'b [u8], arch: Arch) -> Option<Cache<'b>> {
+    pub fn read(bytes: &'b [u8], arch: Arch, abi: &'static Abi) -> Option<Cache<'b>> {
         let order = arch.facts().byte_order;
         let bytes = if bytes.starts_with(OLD_MAGIC) {
             let count = number(bytes, 12, order)? as usize;
@@ -55,7 +56,7 @@ impl<'b> Cache<'b> {
         }
         let count = number(bytes, 20, order)? as usize;
         let end = count.checked_mul(ENTRY)?.checked_add(HEADER)?;
-        (end <= bytes.len()).then_some(Cache { bytes, count, arch })
+        (end <= bytes.len()).then_some(Cache { bytes, count, order, abi })
     }
 
     /// How many entries it has.
@@ -91,7 +92,7 @@ impl<'b> Cache<'b> {
 
     fn take(&self, index: usize, hit: &mut Hit<'b>) {
         let at = HEADER + index * ENTRY;
-        if self.number(at) != Some(self.arch.facts().glibc.cache_flags) {
+        if !self.number(at).is_some_and(|flags| self.abi.cache_flags.contains(&flags)) {
             return;
         }
         let Some(path) = self.number(at + 8).and_then(|value| self.string(value)) else { return };
@@ -108,7 +109,7 @@ impl<'b> Cache<'b> {
     }
 
     fn number(&self, at: usize) -> Option<u32> {
-        number(self.bytes, at, self.arch.facts().byte_order)
+        number(self.bytes, at, self.order)
     }
 
     fn string(&self, offset: u32) -> Option<&'b [u8]> {
@@ -120,6 +121,9 @@ impl<'b> Cache<'b> {
 pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     let facts = arch.facts();
     let order = facts.byte_order;
+    // What the loaders of all ABIs take: on ARM, a library without a mark.
+    let is_common = |flags: &&u32| facts.abis.iter().all(|abi| abi.cache_flags.contains(flags));
+    let flags = facts.abi().cache_flags.iter().find(is_common).copied().unwrap_or_default();
     let mut entries: Vec<_> = entries.iter().collect();
     // The loader looks for a name by halves, from the largest down.
     entries.sort_by(|(a, _), (b, _)| compare(b, a));
@@ -134,7 +138,7 @@ pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     };
     for (name, path) in &entries {
         let (key, value) = (text(name), text(path));
-        for number in [facts.glibc.cache_flags, key, value, 0, 0, 0] {
+        for number in [flags, key, value, 0, 0, 0] {
             table.extend_from_slice(&order.word_bytes(number));
         }
     }
@@ -217,6 +221,10 @@ pub(crate) mod tests {
         [out, table, strings].concat()
     }
 
+    fn read(bytes: &[u8], arch: Arch) -> Option<Cache<'_>> {
+        Cache::read(bytes, arch, arch.facts().abi())
+    }
+
     #[test]
     fn names_are_found_in_both_forms() {
         let new = forged(&[
@@ -233,8 +241,8 @@ pub(crate) mod tests {
         old.resize(old.len().next_multiple_of(8), 0);
         old.extend_from_slice(&new);
         for bytes in [&new, &old] {
-            let cache = Cache::read(bytes, Arch::Amd64).unwrap();
-            let arm = Cache::read(bytes, Arch::Arm64).unwrap();
+            let cache = read(bytes, Arch::Amd64).unwrap();
+            let arm = read(bytes, Arch::Arm64).unwrap();
             for name in ["libz.so.1", "libx.so.10", "libx.so.9", "liba.so"] {
                 assert_eq!(cache.find(name.as_bytes()).plain, Some(format!("/lib/{name}").as_bytes()), "{name}");
             }
@@ -249,8 +257,8 @@ pub(crate) mod tests {
         let names = ["liba.so", "libx.so.9", "libx.so.10", "libz.so.1", "lib_x.so"];
         let entries = names.map(|name| (name.as_bytes().to_vec(), format!("/opt/{name}").into_bytes()));
         let bytes = ld_cache(Arch::Arm64, &BTreeMap::from(entries));
-        let cache = Cache::read(&bytes, Arch::Arm64).unwrap();
-        let other = Cache::read(&bytes, Arch::Amd64).unwrap();
+        let cache = read(&bytes, Arch::Arm64).unwrap();
+        let other = read(&bytes, Arch::Amd64).unwrap();
         for name in names {
             assert_eq!(cache.find(name.as_bytes()).plain, Some(format!("/opt/{name}").as_bytes()), "{name}");
             assert_eq!(other.find(name.as_bytes()).plain, None);
@@ -261,13 +269,13 @@ pub(crate) mod tests {
     fn what_the_loader_ignores_is_ignored() {
         let whole = forged(&[("liba.so", "/lib/liba.so", 0x303)]);
         for length in 0..HEADER + ENTRY {
-            assert!(Cache::read(&whole[..length], Arch::Amd64).is_none(), "{length}");
+            assert!(read(&whole[..length], Arch::Amd64).is_none(), "{length}");
         }
         let mut big_endian = whole.clone();
         big_endian[28] = 3;
-        assert!(Cache::read(&big_endian, Arch::Amd64).is_none());
+        assert!(read(&big_endian, Arch::Amd64).is_none());
         let mut outside = whole;
         outside[HEADER + 4..HEADER + 8].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(Cache::read(&outside, Arch::Amd64).unwrap().find(b"liba.so"), Hit::default());
+        assert_eq!(read(&outside, Arch::Amd64).unwrap().find(b"liba.so"), Hit::default());
     }
 }

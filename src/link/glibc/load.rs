@@ -2,7 +2,7 @@
 
 use crate::elf::{Dynamic, HeaderFault};
 use crate::path::display_bytes;
-use crate::platform::{GlibcFacts, machine_name};
+use crate::platform::GlibcFacts;
 use crate::report::Evidence;
 use crate::tree::{InodeId, Resolved};
 
@@ -52,7 +52,8 @@ impl<'a> Glibc<'a> {
         let found = process.open(b"/etc/ld.so.cache").ok();
         let cache = found.and_then(|found| process.files.whole(found.id));
         let cache = cache.unwrap_or_default();
-        let mut glibc = Glibc { process, loader, loaded: Loaded::default(), cache, level };
+        let loaded = Loaded { abi: Some((process.arch, loader.abi)), ..Loaded::default() };
+        let mut glibc = Glibc { process, loader, loaded, cache, level };
         let object = |id: InodeId, path: &[u8], is_loader: bool| Object {
             id,
             path: path.to_vec(),
@@ -292,8 +293,8 @@ impl<'a> Glibc<'a> {
             } else if let Some(length) = token(rest, b"LIB") {
                 (&rest[..length], self.loader.lib.clone())
             } else if let Some(length) = token(rest, b"PLATFORM") {
-                let newer = self.facts().newer_platform.filter(|(level, _)| self.level > *level);
-                let platform = newer.map_or(self.facts().platform, |(_, platform)| platform);
+                let platforms = self.facts().platforms;
+                let platform = platforms.get(self.level).or(platforms.last())?;
                 (&rest[..length], platform.as_bytes().to_vec())
             } else {
                 (&rest[..1], b"$".to_vec())
@@ -333,7 +334,7 @@ impl<'a> Glibc<'a> {
             }
         };
         let facts = self.process.probe(found.id).and_then(|probe| probe.elf.as_ref());
-        let arch = self.process.files.arch.facts();
+        let arch = self.process.arch.facts();
         if let Some(facts) = facts
             && facts.size >= arch.class.header_size()
         {
@@ -346,12 +347,16 @@ impl<'a> Glibc<'a> {
             }
         }
         match self.process.candidate(found) {
+            Candidate::Library(_) if !facts.is_some_and(|facts| self.loader.abi.takes(facts.flags)) => {
+                tried.push(note(&format!("for another ABI than {}, skipped", self.loader.abi.triplet)));
+                Some(Search::Nothing)
+            }
             Candidate::Library(_) if facts.and_then(|facts| facts.dynamic.as_ref()).is_some_and(Dynamic::is_pie) => {
                 Some(Search::Fatal(path, "a program, not a library".into(), PROGRAM))
             }
             Candidate::Library(found) => Some(Search::Found(path, found, rule.to_string())),
             Candidate::Foreign(_, machine) => {
-                tried.push(note(&format!("for {}, skipped", machine_name(machine))));
+                tried.push(note(&format!("for {}, skipped", machine)));
                 Some(Search::Nothing)
             }
             Candidate::Directory(_) => {
@@ -385,12 +390,12 @@ impl<'a> Glibc<'a> {
 
     /// What glibc does on this architecture.
     pub(crate) fn facts(&self) -> &'static GlibcFacts {
-        &self.process.files.arch.facts().glibc
+        &self.process.arch.facts().glibc
     }
 
     /// What a file of the other class is.
     pub(crate) fn other_class(&self) -> String {
-        format!("for {}-bit machines", self.process.files.arch.facts().class.other().bits())
+        format!("for {}-bit machines", self.process.arch.facts().class.other().bits())
     }
 
     fn is_directory(&self, path: &[u8]) -> bool {
@@ -410,7 +415,7 @@ impl<'a> Glibc<'a> {
     }
 
     fn cached(&self, name: &[u8], nodeflib: bool, tried: &mut Vec<Evidence>) -> Option<Search> {
-        let Some(cache) = Cache::read(self.cache, self.process.files.arch) else {
+        let Some(cache) = Cache::read(self.cache, self.process.arch, self.loader.abi) else {
             let detail = if self.cache.is_empty() { "absent or empty" } else { "not a cache: ignored" };
             tried.push(Evidence { subject: "/etc/ld.so.cache".into(), detail: detail.into() });
             return None;

@@ -20,7 +20,7 @@ impl Glibc<'_> {
             let path = display_bytes(&self.loaded.objects[index].path);
             let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
             let chain = Process::chain(&self.loaded.objects, index);
-            let levels = self.process.files.arch.facts().cpu_levels.as_ref();
+            let levels = self.process.arch.facts().cpu_levels.as_ref();
             let level = levels.zip(facts.isa_level).and_then(|(levels, level)| levels.names.get(level));
             if let Some(level) = level {
                 self.loaded.drafts.push(

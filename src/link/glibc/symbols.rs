@@ -263,7 +263,7 @@ impl Glibc<'_> {
 
     /// Looks up what is bound when the program starts, and what is bound later.
     pub fn bind(&mut self) {
-        let types = &self.process.files.arch.facts().relocations;
+        let types = &self.process.arch.facts().relocations;
         let objects = self.loaded.objects.clone();
         let scopes: Vec<Option<Scope<'_>>> = objects
             .iter()

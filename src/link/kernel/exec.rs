@@ -1,9 +1,9 @@
 //! What Linux does with an ELF file that is to be executed (`fs/binfmt_elf.c`, 6.12 and 6.18), as far as the file and
 //! the tree around it decide.
 
-use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, PHDRS_OLD};
+use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, headers_max, headers_max_before_6_17};
 use crate::path::{ImagePath, display_bytes};
-use crate::platform::{Arch, machine_name};
+use crate::platform::Arch;
 use crate::report::{Code, Severity};
 use crate::tree::{Errno, InodeId, Resolved};
 
@@ -52,7 +52,7 @@ pub const PACKED: Code = Code("packed");
 /// The program is in a file system that has to be mounted first.
 pub const APPIMAGE: Code = Code("appimage");
 /// Segments are aligned for small pages only.
-pub const ARM64_PAGE_ALIGN: Code = Code("arm64-page-align");
+pub const PAGE_ALIGN: Code = Code("page-align");
 
 /// Where Android's loaders are.
 const BIONIC_LOADERS: [&[u8]; 7] = [
@@ -91,7 +91,6 @@ pub(crate) struct Start<'a> {
 impl<'a> ExecContext<'a> {
     /// Checks an ELF file.
     pub fn start(&self, id: InodeId, path: &ImagePath, facts: &ElfFacts) -> Start<'a> {
-        let arch = self.files.arch;
         let mut start = Start {
             linkage: self.files.linkage(id).unwrap_or(Linkage::Object),
             libc: None,
@@ -101,14 +100,14 @@ impl<'a> ExecContext<'a> {
         let drafts = &mut start.drafts;
         match start.linkage {
             Linkage::Foreign => {
-                drafts.push(foreign(facts, arch));
+                drafts.push(foreign(facts, self.files.arch));
                 return start;
             }
             // A loader can be started like any program; and what a file with damaged headers was is unknown.
             Linkage::SharedObject if self.named && (facts.fault.is_some() || self.is_loader(id)) => {}
             // An old linker's program that offers symbols looks like this too.
             Linkage::SharedObject
-                if self.named && facts.linkage(arch.facts().machine, true) == Linkage::StaticPieLikely =>
+                if self.named && self.files.linkage_by_headers(facts, true) == Linkage::StaticPieLikely =>
             {
                 start.linkage = Linkage::StaticPie;
                 let message = "looks like a library: nothing marks it as a program, and it has symbols for others";
@@ -127,13 +126,16 @@ impl<'a> ExecContext<'a> {
             }
             Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => {}
         }
+        let Some(arch) = self.files.runs(facts) else { return start };
+        drafts.extend(compat(facts, self.files.arch));
         if let Some(fault) = facts.fault {
             drafts.push(header_fault(fault, arch));
             return start;
         }
-        if facts.phnum > PHDRS_OLD {
+        let old = headers_max_before_6_17(arch.facts().class);
+        if facts.phnum > old {
             drafts.push(
-                Draft::note(ELF_PHNUM, format!("has {} program headers; Linux before 6.17 accepts 73", facts.phnum))
+                Draft::note(ELF_PHNUM, format!("has {} program headers; Linux before 6.17 accepts {old}", facts.phnum))
                     .refused(ExecError::Format)
                     .fix("link it with fewer segments"),
             );
@@ -165,7 +167,7 @@ impl<'a> ExecContext<'a> {
                     .refused(ExecError::InputOutput)
                     .fix("copy the file again"),
             ),
-            Interpreter::Path(name) => self.interpreter(path, facts, name, &mut start),
+            Interpreter::Path(name) => self.interpreter(path, facts, arch, name, &mut start),
         }
         // Segments are mapped last: what is wrong with them kills the program, and nothing is printed.
         let refused = start.drafts.iter().any(|draft| draft.severity == Severity::Error);
@@ -181,7 +183,7 @@ impl<'a> ExecContext<'a> {
         !matches!(self.files.loader(id), None | Some(LoaderKind::Unknown))
     }
 
-    fn interpreter(&self, path: &ImagePath, facts: &ElfFacts, name: &[u8], start: &mut Start<'a>) {
+    fn interpreter(&self, path: &ImagePath, facts: &ElfFacts, arch: Arch, name: &[u8], start: &mut Start<'a>) {
         let shown = display_bytes(name);
         let found = self.files.open_program(self.cwd, name, self.user);
         if BIONIC_LOADERS.contains(&name) || facts.android.is_some() {
@@ -205,8 +207,8 @@ impl<'a> ExecContext<'a> {
             start.drafts.push(because(draft).fix(fix));
         }
         match found {
-            Err(refusal) => start.drafts.push(because(self.refused(name, &refusal))),
-            Ok(found) => match self.loader_fault(&shown, &found) {
+            Err(refusal) => start.drafts.push(because(self.refused(arch, name, &refusal))),
+            Ok(found) => match self.loader_fault(arch, &shown, &found) {
                 Some(draft) => start.drafts.push(because(draft)),
                 None => self.enter(name, found, start),
             },
@@ -237,9 +239,9 @@ impl<'a> ExecContext<'a> {
         start.loader = Some((found, kind));
     }
 
-    fn refused(&self, name: &[u8], refusal: &Refusal) -> Draft {
+    fn refused(&self, arch: Arch, name: &[u8], refusal: &Refusal) -> Draft {
         let shown = display_bytes(name);
-        let (facts, whole) = (self.files.arch.facts(), self.whole);
+        let (facts, whole) = (arch.facts(), self.whole);
         match refusal {
             Refusal::Path(error) if self.files.is_dangling(error) => {
                 let link = error.links.last().map(ImagePath::to_string).unwrap_or_default();
@@ -266,7 +268,7 @@ impl<'a> ExecContext<'a> {
                         draft.because(shown.clone(), self.files.words_of(error))
                     }
                 };
-                draft.fix(self.how_to_get(name))
+                draft.fix(how_to_get(arch, name))
             }
             Refusal::Barred(at) => {
                 Draft::error(INTERP_NOT_EXECUTABLE, format!("needs {shown}, which the user cannot reach"))
@@ -288,13 +290,13 @@ impl<'a> ExecContext<'a> {
         }
     }
 
-    fn loader_fault(&self, shown: &str, found: &Resolved) -> Option<Draft> {
-        let arch = self.files.arch.facts().oci;
+    fn loader_fault(&self, wanted: Arch, shown: &str, found: &Resolved) -> Option<Draft> {
+        let arch = wanted.facts().oci;
         let probe = self.files.probe_for(found.id, Expected::Loader)?;
         let replace =
             format!("{} is not a loader ({} bytes): replace it with the loader for {arch}", found.path, probe.size);
         // With fewer bytes it is `EIO`: the kernel reads a whole header.
-        if probe.size < self.files.arch.facts().class.header_size() {
+        if probe.size < wanted.facts().class.header_size() {
             let message = format!("needs {shown}, which has only {} bytes", probe.size);
             return Some(Draft::error(INTERP_EMPTY, message).refused(ExecError::InputOutput).fix(replace));
         }
@@ -302,8 +304,8 @@ impl<'a> ExecContext<'a> {
             let message = format!("needs {shown}, which is not an ELF file");
             return Some(Draft::error(INTERP_NOT_ELF, message).refused(ExecError::BadLibrary).fix(replace));
         };
-        if facts.machine != self.files.machine() {
-            let theirs = machine_name(facts.machine);
+        if facts.arch != Some(wanted) {
+            let theirs = facts.machine_name();
             return Some(
                 Draft::error(INTERP_WRONG_ARCH, format!("needs {shown}, which is for {theirs} and not for {arch}"))
                     .refused(ExecError::BadLibrary)
@@ -343,21 +345,24 @@ impl<'a> ExecContext<'a> {
                  needs Android's system around it",
             )
     }
+}
 
-    fn how_to_get(&self, name: &[u8]) -> String {
-        let shown = display_bytes(name);
-        let arch = self.files.arch.facts();
-        match libc_of_name(name) {
-            Some(Libc::Musl) => format!(
-                "link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader at {shown}"
-            ),
-            Some(Libc::Glibc) => format!(
+/// How to get a loader that is missing.
+fn how_to_get(arch: Arch, name: &[u8]) -> String {
+    let (shown, facts) = (display_bytes(name), arch.facts());
+    match libc_of_name(name) {
+        Some(Libc::Musl) => format!(
+            "link it statically (`-static`, and not `-nostdlib`; BusyBox: CONFIG_STATIC=y), or put musl's loader at {shown}"
+        ),
+        Some(Libc::Glibc) => {
+            let abi = facts.abis.iter().find(|abi| name.ends_with(abi.glibc_soname().as_bytes()));
+            format!(
                 "add Debian's libc6:{} (loader, libc.so.6) and what else the program needs as a source, or link it \
                  statically against musl",
-                arch.debian
-            ),
-            Some(Libc::Bionic) | None => format!("put the loader for {} at {shown}, or link it statically", arch.oci),
+                abi.unwrap_or(facts.abi()).debian
+            )
         }
+        Some(Libc::Bionic) | None => format!("put the loader for {} at {shown}, or link it statically", facts.oci),
     }
 }
 
@@ -375,21 +380,27 @@ pub(crate) fn libc_of_name(name: &[u8]) -> Option<Libc> {
     }
 }
 
-fn foreign(facts: &ElfFacts, arch: Arch) -> Draft {
-    let ours = arch.facts().oci;
-    let theirs = machine_name(facts.machine);
-    let because = format!("ELF machine {}", facts.machine);
-    if let Some(compat) = arch.facts().compat.as_ref().filter(|compat| compat.machines.contains(&facts.machine)) {
-        let message = format!("is for {}: it runs only on {}", compat.name, compat.kernels);
-        return Draft::warning(WRONG_ARCH_32, message)
-            .refused(ExecError::Format)
-            .because(because, format!("{theirs}, and the platform is {ours}"))
-            .fix(format!("build it for {ours}"));
-    }
+fn foreign(facts: &ElfFacts, arch: Option<Arch>) -> Draft {
+    let ours = arch.map_or("another", |arch| arch.facts().oci);
+    let theirs = facts.machine_name();
+    let own = arch.map(|arch| format!("; {ours} has {}", arch.facts().machine)).unwrap_or_default();
     Draft::error(WRONG_ARCH, format!("is for {theirs}, and the platform is {ours}"))
         .refused(ExecError::Format)
-        .because(because, format!("{theirs}; {ours} has {}", arch.facts().machine))
+        .because(format!("ELF machine {}", facts.machine), format!("{theirs}{own}"))
         .fix(format!("use the build for {ours} (`{{arch}}` in a source's path, GOARCH, `--target`)"))
+}
+
+/// The warning about a program that not every kernel of the platform runs.
+fn compat(facts: &ElfFacts, arch: Option<Arch>) -> Option<Draft> {
+    let ours = arch.filter(|arch| facts.arch != Some(*arch))?.facts();
+    let compat = ours.compat.as_ref()?;
+    let (theirs, ours) = (facts.machine_name(), ours.oci);
+    Some(
+        Draft::warning(WRONG_ARCH_32, format!("is for {}: it runs only on {}", compat.name, compat.kernels))
+            .refused(ExecError::Format)
+            .because(format!("ELF machine {}", facts.machine), format!("{theirs}, and the platform is {ours}"))
+            .fix(format!("build it for {ours}")),
+    )
 }
 
 fn not_a_program(facts: &ElfFacts) -> Draft {
@@ -410,8 +421,9 @@ fn not_a_program(facts: &ElfFacts) -> Draft {
 fn header_fault(fault: HeaderFault, arch: Arch) -> Draft {
     let class = arch.facts().class;
     let draft = match fault {
-        HeaderFault::Count(count) if count > PHDRS_OLD => {
-            Draft::error(ELF_PHNUM, format!("has {count} program headers; Linux accepts 1170"))
+        HeaderFault::Count(count) if count > 0 => {
+            let most = headers_max(class);
+            Draft::error(ELF_PHNUM, format!("has {count} program headers; Linux accepts {most}"))
         }
         HeaderFault::Count(_) => Draft::error(ELF_CORRUPT, "has no program headers"),
         HeaderFault::EntrySize(size) => {
@@ -454,7 +466,7 @@ fn page_align(facts: &ElfFacts, arch: Arch) -> Option<Draft> {
     let largest = arch.facts().page_sizes.last()?;
     (!larger.is_empty()).then(|| {
         Draft::note(
-            ARM64_PAGE_ALIGN,
+            PAGE_ALIGN,
             format!(
                 "is aligned for pages of {align} bytes: it crashes on kernels with pages of {} KiB",
                 larger.join(" or ")
@@ -477,8 +489,10 @@ mod tests {
     #[test]
     fn the_loaders_of_every_architecture_are_known_by_their_names() {
         for facts in Arch::ALL.map(Arch::facts) {
-            assert_eq!(libc_of_name(facts.glibc.loader.as_bytes()), Some(Libc::Glibc), "{}", facts.oci);
-            assert_eq!(libc_of_name(facts.musl.loader.as_bytes()), Some(Libc::Musl), "{}", facts.oci);
+            for abi in facts.abis {
+                assert_eq!(libc_of_name(abi.glibc_loader.as_bytes()), Some(Libc::Glibc), "{}", facts.oci);
+                assert_eq!(libc_of_name(abi.musl_loader.as_bytes()), Some(Libc::Musl), "{}", facts.oci);
+            }
         }
     }
 }

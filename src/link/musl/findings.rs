@@ -1,7 +1,6 @@
 //! Findings about programs that musl's loader does not load.
 
 use crate::path::display_bytes;
-use crate::platform::machine_name;
 use crate::tree::Resolved;
 
 use super::load::Musl;
@@ -44,7 +43,7 @@ impl Musl<'_> {
             }
             None => format!(
                 "add {name_shown} for musl and {} to a source (Alpine package, musllinux wheel, `-musl` npm package), or link statically",
-                self.process.files.arch.facts().oci
+                self.process.arch.facts().oci
             ),
         };
         self.loaded.drafts.push(draft.fix(fix));
@@ -65,10 +64,10 @@ impl Musl<'_> {
         );
     }
 
-    pub fn foreign(&mut self, name: &[u8], by: usize, path: &[u8], found: &Resolved, machine: u16) {
+    pub fn foreign(&mut self, name: &[u8], by: usize, path: &[u8], found: &Resolved, theirs: &str) {
         let (id, file) = (found.id, &found.path);
         let (name, path) = (display_bytes(name), display_bytes(path));
-        let (theirs, ours) = (machine_name(machine), self.process.files.arch.facts().oci);
+        let ours = self.process.arch.facts().oci;
         let draft =
             Draft::error(LIB_WRONG_ARCH, format!("needs the library {name}, which is found for {theirs}: {path}"));
         // Its relocations are read by the rules of this machine.

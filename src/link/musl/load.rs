@@ -193,7 +193,7 @@ impl<'a> Musl<'a> {
         match self.process.candidate(found) {
             Candidate::Library(_) => {}
             Candidate::Foreign(found, machine) => {
-                self.foreign(name, by, &path, &found, machine);
+                self.foreign(name, by, &path, &found, &machine);
                 return None;
             }
             Candidate::Directory(_) => {

@@ -88,7 +88,7 @@ const LFS64_NAME: usize = 16;
 
 impl Musl<'_> {
     fn arch(&self) -> &'static ArchFacts {
-        self.process.files.arch.facts()
+        self.process.arch.facts()
     }
 
     /// musl's words for a relocation of a type that it does not know.
@@ -99,7 +99,7 @@ impl Musl<'_> {
     /// The types among a file's relocations that the loader does not know, each once.
     pub fn unknown_relocations(&self, id: InodeId) -> Vec<u32> {
         let Some(tables) = self.process.files.tables(id) else { return Vec::new() };
-        let known = self.arch().musl.relocations;
+        let known = self.arch().musl_relocations;
         tables.symbols.kinds.iter().filter(|kind| !known.contains(kind)).copied().collect()
     }
 

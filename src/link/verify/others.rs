@@ -88,13 +88,17 @@ pub(crate) fn system_of(
     if target.weight != Weight::Elsewhere || target.scripts > 0 || !target.names.iter().all(in_package) {
         return None;
     }
+    // Whatever else a 32-bit program lacks: its package brings one for this system too.
+    if drafts.iter().any(|draft| draft.code == WRONG_ARCH_32) {
+        return Some(System::Machine(machine?));
+    }
     let code = drafts.first()?.code;
     if drafts.iter().any(|draft| draft.code != code) {
         return None;
     }
     match code {
         ANDROID_BINARY => Some(System::Android),
-        WRONG_ARCH | WRONG_ARCH_32 => Some(System::Machine(machine?)),
+        WRONG_ARCH => Some(System::Machine(machine?)),
         INTERP_MISSING => libc.map(System::Libc),
         _ => None,
     }

@@ -71,7 +71,8 @@ impl<'a> Plugins<'a> {
             if !named || self.known.contains(&id) || !seen.insert(id) {
                 continue;
             }
-            let Some(facts) = self.files.elf(id).filter(|facts| facts.machine == self.files.machine()) else {
+            let Some(facts) = self.files.elf(id).filter(|facts| facts.arch.is_some() && facts.arch == self.files.arch)
+            else {
                 continue;
             };
             let Some(dynamic) = facts.dynamic.as_ref().filter(|dynamic| facts.kind == 3 && !dynamic.is_pie()) else {

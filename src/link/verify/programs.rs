@@ -208,7 +208,7 @@ mod tests {
     use crate::platform::Arch;
 
     fn weight_of(sample: &Sample, path: &str) -> Option<Weight> {
-        let files = Files::new(&sample.tree, Arch::Amd64);
+        let files = Files::new(&sample.tree, Some(Arch::Amd64));
         let id = sample.tree.get(&path.parse().unwrap()).unwrap();
         let (names, path) = (Names::of(&sample.tree), [b"/app/bin/".to_vec()]);
         is_program(&files, id, &names, &path).then(|| weight(names.of_inode(id), &path))

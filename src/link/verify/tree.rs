@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::elf::ElfFacts;
 use crate::link::draft::{Draft, Ending, PlainDraft};
 use crate::link::files::Files;
 use crate::link::init::FirstProgram;
@@ -10,8 +11,7 @@ use crate::link::kernel::exec::libc_of_name;
 use crate::link::loader::LoaderKind;
 use crate::link::subject::{Purpose, Subject, Verification};
 use crate::path::ImagePath;
-use crate::platform::machine_name;
-use crate::report::{Finding, FindingSubject, Severity};
+use crate::report::{Code, Finding, FindingSubject, Severity};
 use crate::tree::{Content, ContentError, InodeId};
 
 use super::accept::{accept, size_draft};
@@ -24,13 +24,19 @@ use super::programs;
 use super::targets::Targets;
 use super::whole::WholeTree;
 
+/// It is not known how programs of the platform start.
+pub const NOT_VERIFIED: Code = Code("not-verified");
+
 /// Verifies a tree.
 ///
 /// # Errors
 /// When a file that matters cannot be read or changes meanwhile: then nothing is known about the tree. A file that this user may
 /// not read is a finding.
 pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
-    let files = Files::new(subject.tree, subject.platform.arch);
+    let files = Files::new(subject.tree, subject.platform.arch());
+    if files.arch.is_none() {
+        return Ok(not_verified(subject));
+    }
     let context = Context::new(subject, &files)?;
     let Targets { files: targets, drafts } = Targets::of(&context);
     let mut checked = Checked::of(&context, targets);
@@ -56,13 +62,23 @@ pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
     Ok(Verification { report, programs, accepted })
 }
 
+/// What is said about a tree whose programs start in a way that is not known.
+fn not_verified(subject: &Subject<'_>) -> Verification {
+    let message = format!("the programs for {} are not verified: it is not known how they start", subject.platform);
+    let draft = Draft::note(NOT_VERIFIED, message).fix("start the image once where it is to run");
+    let note = subject.plain_finding(PlainDraft::new(FindingSubject::Path("/".into()), draft));
+    let findings = subject.found.iter().cloned().chain([note]).map(|finding| (ImagePath::root(), finding)).collect();
+    let (report, accepted) = accept(subject, findings);
+    Verification { report, programs: Vec::new(), accepted }
+}
+
 /// Takes out the programs for other systems that packages of prebuilt files bring.
 fn leave_out_others(context: &Context<'_>, checked: &mut Checked) -> Others {
     let mut others = Others::default();
     let mut left_out = BTreeSet::new();
     checked.targets.retain(|(id, target, drafts)| {
         let facts = context.files.elf(*id);
-        let machine = facts.map(|facts| machine_name(facts.machine));
+        let machine = facts.map(ElfFacts::machine_name);
         let libc = facts.and_then(|facts| facts.interpreter.path()).and_then(libc_of_name);
         // A libc that some other program here has is missing, not foreign.
         let libc = libc.filter(|libc| context.files.known_loaders().all(|loader| loader.libc() != Some(*libc)));
@@ -357,7 +373,7 @@ mod tests {
             Subject { settings: Some(&settings), ..Subject::new(&tree, &platform, Purpose::Container, &policy) };
         let before = verify(&subject).unwrap().report;
         assert_eq!(before.findings.len(), 2, "{before:#?}");
-        let files = Files::new(&tree, Arch::Amd64);
+        let files = Files::new(&tree, Some(Arch::Amd64));
         let context = Context::new(&subject, &files).unwrap();
         let targets = Targets::of(&context).files;
         // What is opened now cannot be read.
@@ -457,7 +473,7 @@ mod tests {
         let policy = Policy::default();
         let subject = Subject::new(&sample.tree, &platform, Purpose::Plain, &policy);
         let result = verify(&subject).unwrap();
-        assert_eq!(codes(&result), ["arm64-page-align"]);
+        assert_eq!(codes(&result), ["page-align"]);
         assert_eq!(result.report.findings[0].severity, Severity::Note);
     }
 

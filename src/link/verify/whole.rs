@@ -124,7 +124,8 @@ impl WholeTree<'_> {
         }
         let found = self.files.find(&ImagePath::root(), b"/etc/ld.so.cache").ok();
         let bytes = found.as_ref().and_then(|found| self.files.whole(found.id));
-        let known = bytes.and_then(|bytes| Cache::read(bytes, self.files.arch)).map_or(0, |cache| cache.len());
+        let known =
+            bytes.and_then(|bytes| Cache::read(bytes, self.files.arch?, glibc.abi)).map_or(0, |cache| cache.len());
         if known > 0 {
             return None;
         }
