@@ -8,6 +8,7 @@ use super::compress;
 use super::scratch::{Scratch, ScratchError};
 use super::tar::{TarError, read_tar_file};
 use crate::failure::{Failure, FailureKind, passing_on};
+use crate::progress::{Event, Progress, Reporting, Silent};
 use crate::tree::Tree;
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
@@ -51,21 +52,22 @@ pub fn is_deb(file: &File) -> io::Result<bool> {
 }
 
 /// Reads what an open package would install. Its maintainer scripts are not run, by nature: nothing is executed here.
-/// Messages call it `name`.
+/// Messages call it `name`. `progress` receives the size of its data, and how much of it was read.
 ///
 /// # Errors
 /// When the file cannot be read or is not a Debian package.
-pub fn read_deb(file: File, name: &str, scratch: &Scratch) -> Result<Tree, DebError> {
+pub fn read_deb(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress) -> Result<Tree, DebError> {
     let fail =
         |error| ScratchError::of(error).map_or_else(|error| DebError::Io(name.to_string(), error), DebError::Scratch);
     let (member, offset, size) = data_member(&file).map_err(fail)?;
     let mut start = [0; 6];
     let count = file.read_at(&mut start, offset).map_err(fail)?;
-    let input = io::BufReader::new(Part { file: &file, at: offset, left: size });
+    progress.event(Event::Total(size));
+    let input = io::BufReader::new(Reporting::new(Part { file: &file, at: offset, left: size }, progress));
     let mut plain = scratch.file().map_err(fail)?;
     let mut data = compress::decompressed(compress::form_of(&start[..count]), input).map_err(fail)?;
     io::copy(&mut data, &mut plain).map_err(fail)?;
-    read_tar_file(plain.into_file(), &format!("{name} ({member})"), scratch).map_err(DebError::Data)
+    read_tar_file(plain.into_file(), &format!("{name} ({member})"), scratch, &Silent).map_err(DebError::Data)
 }
 
 /// Name, offset and size of the member that holds the files.
@@ -131,13 +133,32 @@ mod tests {
         out
     }
 
+    /// Adds up what is reported: the size, and what was read of it.
+    #[derive(Default)]
+    struct Sum(std::sync::Mutex<(u64, u64)>);
+
+    impl Progress for Sum {
+        fn event(&self, event: Event) {
+            let mut sum = self.0.lock().unwrap();
+            match event {
+                Event::Total(bytes) => sum.0 += bytes,
+                Event::Bytes(bytes) => sum.1 += bytes,
+                _ => {}
+            }
+        }
+    }
+
     fn read(bytes: &[u8]) -> Result<Tree, String> {
+        reported(bytes, &Silent)
+    }
+
+    fn reported(bytes: &[u8], progress: &dyn Progress) -> Result<Tree, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.deb");
         std::fs::write(&path, bytes).unwrap();
         let prefix = format!("{}/", folder.path().display());
         let name = path.display().to_string();
-        read_deb(File::open(&path).unwrap(), &name, &Scratch::new(folder.path()))
+        read_deb(File::open(&path).unwrap(), &name, &Scratch::new(folder.path()), progress)
             .map_err(|error| error.to_string().replace(&prefix, ""))
     }
 
@@ -149,9 +170,11 @@ mod tests {
         header.set_mode(0o755);
         builder.append_data(&mut header, "./usr/bin/x", b"1".as_slice()).unwrap();
         let data = builder.into_inner().unwrap();
-        let tree =
-            read(&package(&[("debian-binary", b"2.0\n"), ("control.tar", b"odd"), ("data.tar", &data)])).unwrap();
+        let sum = Sum::default();
+        let members: [(&str, &[u8]); 3] = [("debian-binary", b"2.0\n"), ("control.tar", b"odd"), ("data.tar", &data)];
+        let tree = reported(&package(&members), &sum).unwrap();
         assert!(tree.get(&"/usr/bin/x".parse().unwrap()).is_some());
+        assert_eq!(*sum.0.lock().unwrap(), (data.len() as u64, data.len() as u64));
     }
 
     #[test]

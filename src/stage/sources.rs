@@ -16,6 +16,7 @@ use crate::codec::{Scratch, deb, tar};
 use crate::input;
 use crate::path::ImagePath;
 use crate::platform::Platform;
+use crate::progress::Progress;
 use crate::recipe::{self, HostPath, Matcher, Modes, Output, Owner, Source, SourceKind, Times};
 use crate::tree::{Inode, Kind, Metadata, Mode, Tree, WalkEntry, Xattrs};
 
@@ -25,6 +26,7 @@ pub(crate) struct Sources<'a> {
     pub(crate) output: Output,
     pub(crate) scratch: &'a Scratch,
     pub(crate) threads: usize,
+    pub(crate) progress: &'a dyn Progress,
 }
 
 /// A source as it was read.
@@ -129,11 +131,11 @@ impl Sources<'_> {
                 Ok(Found { tree: scanned.tree, notes: scanned.notes, times: Times::Epoch })
             }
             Form::Deb(file) => {
-                let tree = deb::read_deb(file, &name, self.scratch).map_err(Problem::Deb)?;
+                let tree = deb::read_deb(file, &name, self.scratch, self.progress).map_err(Problem::Deb)?;
                 Ok(Found { tree, notes: Vec::new(), times: Times::Clamp })
             }
             Form::Tar(file) => {
-                let tree = tar::read_tar_file(file, &name, self.scratch).map_err(Problem::Tar)?;
+                let tree = tar::read_tar_file(file, &name, self.scratch, self.progress).map_err(Problem::Tar)?;
                 Ok(Found { tree, notes: Vec::new(), times: Times::Clamp })
             }
         }

@@ -54,7 +54,7 @@ pub fn stage(request: Request<'_>) -> Result<Staged, StageError> {
     let mut builder = TreeBuilder { tree, when };
     let mut notes = Vec::new();
 
-    let sources = Sources { platform, output, scratch, threads };
+    let sources = Sources { platform, output, scratch, threads, progress };
     if let (Some(tree), Some(rules)) = (bundle, &recipe.bundle) {
         sources.bring_bundle(&mut builder, tree, rules)?;
     }

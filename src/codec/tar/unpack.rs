@@ -17,7 +17,7 @@ use crate::codec::whiteout::{self, Meaning};
 use crate::failure::{Failure, FailureKind};
 use crate::input;
 use crate::path::{ImagePath, Name, PathError, display_bytes};
-use crate::progress::{Progress, Silent};
+use crate::progress::Progress;
 use crate::tree::{Backing, Content, DirectoryId, Follow, Inode, Kind, Metadata, Mode, ResolveError, Tree};
 
 /// What a directory without contents takes, in bytes.
@@ -88,18 +88,14 @@ pub fn read_tar(path: &Path, scratch: &Scratch, progress: &dyn Progress) -> Resu
     let name = path.display().to_string();
     let fail = |error| TarError::Io(name.clone(), error);
     let file = input::open(path).map_err(fail)?;
-    read_file(file, &name, scratch, progress)
+    read_tar_file(file, &name, scratch, progress)
 }
 
 /// Reads a root file system from an open tar file, which messages call `name`.
 ///
 /// # Errors
 /// As [`read_tar`].
-pub fn read_tar_file(file: File, name: &str, scratch: &Scratch) -> Result<Tree, TarError> {
-    read_file(file, name, scratch, &Silent)
-}
-
-fn read_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress) -> Result<Tree, TarError> {
+pub fn read_tar_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress) -> Result<Tree, TarError> {
     let fail = |error| TarError::io(name, error);
     let backing = match compress::form(&file).map_err(fail)? {
         Form::Plain => Backing::seen(file, name).map_err(fail)?,
@@ -303,6 +299,7 @@ fn leads_to_missing(tree: &Tree, path: &ImagePath, missing: usize, first: &Name)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
     use std::io::Write as _;
 
     /// A layer or root from lines: `dir/`, `file=text`, `link -> target`, `name => hard link target`.
