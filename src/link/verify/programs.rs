@@ -161,8 +161,14 @@ pub(crate) fn is_library(facts: &ElfFacts, names: &[ImagePath]) -> bool {
     }
 }
 
+/// Files of the loader in `/etc` that have a name as libraries have.
+const SETTINGS_OF_LOADER: [&[u8]; 3] = [b"ld.so.cache", b"ld.so.conf", b"ld.so.preload"];
+
 /// `libz.so.1`, `mod.so`, `addon.node`.
 pub(crate) fn is_library_name(name: &[u8]) -> bool {
+    if SETTINGS_OF_LOADER.contains(&name) {
+        return false;
+    }
     name.ends_with(b".so") || name.ends_with(b".node") || crate::elf::contains(name, b".so.")
 }
 
@@ -212,6 +218,16 @@ mod tests {
         let id = sample.tree.get(&path.parse().unwrap()).unwrap();
         let (names, path) = (Names::of(&sample.tree), [b"/app/bin/".to_vec()]);
         is_program(&files, id, &names, &path).then(|| weight(names.of_inode(id), &path))
+    }
+
+    #[test]
+    fn files_of_the_loader_are_not_libraries_by_their_name() {
+        for name in ["libz.so.1", "mod.so", "addon.node", "libodd.so.bak", "ld.so.1"] {
+            assert!(is_library_name(name.as_bytes()), "{name}");
+        }
+        for name in ["ld.so.cache", "ld.so.conf", "ld.so.preload", "a.conf", "libz.a"] {
+            assert!(!is_library_name(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]
