@@ -182,6 +182,17 @@ impl<'t> Files<'t> {
         if let Some(tables) = tables.filter(|_| expected == Expected::Loader) {
             self.loaders.get_or_init(id, || LoaderKind::of(pages, facts, &tables.versions));
         }
+        // Of glibc's own library, what it says of its release is asked for as well.
+        if facts.dynamic.as_ref().is_some_and(|dynamic| dynamic.soname.as_deref() == Some(b"libc.so.6")) {
+            self.releases.get_or_init(id, || self.read_release(release_in(pages, facts)));
+        }
+    }
+
+    fn read_release(&self, read: Result<Option<Version>, ContentError>) -> Option<Version> {
+        read.unwrap_or_else(|failure| {
+            self.remember_failure(Some(failure));
+            None
+        })
     }
 
     /// Facts of an ELF file.
@@ -236,13 +247,7 @@ impl<'t> Files<'t> {
     pub fn glibc_release(&self, id: InodeId) -> Option<&Version> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
-        let read = || match Pages::open(content).and_then(|pages| release_in(&pages, facts)) {
-            Ok(release) => release,
-            Err(failure) => {
-                self.remember_failure(Some(failure));
-                None
-            }
-        };
+        let read = || self.read_release(Pages::open(content).and_then(|pages| release_in(&pages, facts)));
         self.releases.get_or_init(id, read)?.as_ref()
     }
 
