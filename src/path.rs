@@ -311,6 +311,10 @@ pub fn shown_bytes(text: &str) -> Vec<u8> {
 }
 
 fn escaped(bytes: &[u8], backslash: bool) -> String {
+    // Nearly all names: a verifier makes thousands of them.
+    if bytes.iter().all(|&byte| matches!(byte, b' '..=b'~') && byte != b'\\') {
+        return bytes.iter().copied().map(char::from).collect();
+    }
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         let valid = chunk.valid();

@@ -17,6 +17,9 @@ impl Glibc<'_> {
     pub fn look_ahead(&mut self) {
         for index in 0..self.loaded.objects.len() {
             let Some(facts) = self.process.facts(&self.loaded.objects[index]) else { continue };
+            if facts.isa_level.is_none() && facts.dlopen.is_empty() {
+                continue;
+            }
             let path = display_bytes(&self.loaded.objects[index].path);
             let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
             let chain = Process::chain(&self.loaded.objects, index);

@@ -178,6 +178,14 @@ impl Glibc<'_> {
         let Some(known) = self.known(file) else { return self.version_of_nothing(objects, index, file) };
         let provider = objects.get(known)?;
         let there = &self.process.files.tables(provider.id)?.versions;
+        let missing: BTreeSet<&[u8]> = needs
+            .iter()
+            .filter(|need| !need.weak && !there.defines(&need.version))
+            .map(|need| &*need.version)
+            .collect();
+        if there.defined.is_some() && missing.is_empty() {
+            return None;
+        }
         let (path, provider_path) = (display_bytes(&object.path), display_bytes(&provider.path));
         let app = self.process.app_path;
         let who = if index == 0 { String::new() } else { format!("loads {path}, which ") };
@@ -195,11 +203,6 @@ impl Glibc<'_> {
                     .fix("use the library and what was built against it from the same distribution"),
             );
         }
-        let missing: BTreeSet<&[u8]> = needs
-            .iter()
-            .filter(|need| !need.weak && !there.defines(&need.version))
-            .map(|need| &*need.version)
-            .collect();
         let first = display_bytes(missing.first()?);
         let names = listed(missing.iter().copied());
         let newest =
