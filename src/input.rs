@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -54,6 +55,34 @@ pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     }
     Ok(bytes)
 }
+
+/// Reads at a position until the buffer is full or the file ends, also if the system gives less at once or a signal interrupts it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut count = 0;
+    while count < buffer.len() {
+        match file.read_at(&mut buffer[count..], offset + count as u64) {
+            Ok(0) => break,
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(count)
+}
+
+/// Whether an error is the machine's, and not one that a parser found in what it was given: the system refuses, or a file ended before
+/// its length.
+pub fn is_of_the_machine(error: &io::Error) -> bool {
+    error.raw_os_error().is_some() || error.get_ref().is_some_and(|inner| inner.is::<Shortened>())
+}
+
+/// A file ended before its length.
+#[derive(Debug, thiserror::Error)]
+#[error("the file became shorter while it was read")]
+pub struct Shortened;
 
 /// What is not a regular file.
 pub fn not_regular() -> io::Error {

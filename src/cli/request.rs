@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sazare::codec::Scratch;
 use sazare::codec::compress::Compression;
 use sazare::epoch::Epoch;
@@ -297,15 +298,26 @@ fn compression(form: CompressionForm, level: Option<u8>) -> Result<Compression, 
     }
 }
 
+/// What says of a file that this machine fails, and nothing about the file.
+const FAILURES: [Errno; 5] = [Errno::IO, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::STALE];
+
 /// The architecture of a path that is an ELF file; `None` for anything else, which is not a program by itself.
-pub fn program(text: &str) -> Option<Arch> {
-    let file = input::open(Path::new(text)).ok()?;
+pub fn program(text: &str) -> Result<Option<Arch>, CliError> {
+    let failed = |error| CliError::Input(text.to_string(), error);
+    let of_the_machine =
+        |error: &std::io::Error| Errno::from_io_error(error).is_some_and(|errno| FAILURES.contains(&errno));
+    let file = match input::open(Path::new(text)) {
+        Err(error) if of_the_machine(&error) => return Err(failed(error)),
+        // Whoever opens it as a place says why that is not possible.
+        Err(_) => return Ok(None),
+        Ok(file) => file,
+    };
     let mut start = [0; 20];
-    let count = std::os::unix::fs::FileExt::read_at(&file, &mut start, 0).ok()?;
+    let count = input::read_at(&file, &mut start, 0).map_err(failed)?;
     if count < start.len() || !start.starts_with(b"\x7fELF") {
-        return None;
+        return Ok(None);
     }
-    Arch::of_header(&start)
+    Ok(Arch::of_header(&start))
 }
 
 /// The root that a program is seen in, and its path there.

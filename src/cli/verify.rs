@@ -35,7 +35,7 @@ pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<Ex
     let mut verdicts = Vec::new();
     let mut portraits = Text::new();
     for text in &verify.place {
-        if let Some(arch) = request::program(text) {
+        if let Some(arch) = request::program(text)? {
             let platforms = if wanted.is_empty() { vec![Platform::new(arch)] } else { wanted.clone() };
             let judged = program(verify, text, &platforms, &policy, console)?;
             portraits.append(&judged.0);

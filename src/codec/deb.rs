@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 
 use super::compress;
 use super::scratch::{Scratch, ScratchError};
 use super::tar::{TarError, read_tar_file};
 use crate::failure::{Failure, FailureKind, passing_on};
+use crate::input;
 use crate::progress::{Event, Progress, Reporting, Silent};
 use crate::tree::Tree;
 
@@ -47,7 +47,7 @@ impl Failure for DebError {
 /// When it cannot be read.
 pub fn is_deb(file: &File) -> io::Result<bool> {
     let mut start = [0; MAGIC.len()];
-    let count = file.read_at(&mut start, 0)?;
+    let count = input::read_at(file, &mut start, 0)?;
     Ok(start[..count] == *MAGIC)
 }
 
@@ -61,7 +61,7 @@ pub fn read_deb(file: File, name: &str, scratch: &Scratch, progress: &dyn Progre
         |error| ScratchError::of(error).map_or_else(|error| DebError::Io(name.to_string(), error), DebError::Scratch);
     let (member, offset, size) = data_member(&file).map_err(fail)?;
     let mut start = [0; 6];
-    let count = file.read_at(&mut start, offset).map_err(fail)?;
+    let count = input::read_at(&file, &mut start, offset).map_err(fail)?;
     progress.event(Event::Total(size));
     let input = io::BufReader::new(Reporting::new(Part { file: &file, at: offset, left: size }, progress));
     let mut plain = scratch.file().map_err(fail)?;
@@ -75,14 +75,16 @@ fn data_member(file: &File) -> io::Result<(String, u64, u64)> {
     let malformed = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_string());
     let size = file.metadata()?.len();
     let mut magic = [0; 8];
-    file.read_exact_at(&mut magic, 0).map_err(|_| malformed("not a Debian package"))?;
-    if magic != *MAGIC {
+    let count = input::read_at(file, &mut magic, 0)?;
+    if count < magic.len() || magic != *MAGIC {
         return Err(malformed("not a Debian package"));
     }
     let mut at = MAGIC.len() as u64;
     while at < size {
         let mut header = [0; 60];
-        file.read_exact_at(&mut header, at).map_err(|_| malformed("the package is truncated"))?;
+        if input::read_at(file, &mut header, at)? < header.len() {
+            return Err(malformed("the package is truncated"));
+        }
         let text = |range: std::ops::Range<usize>| String::from_utf8_lossy(&header[range]).trim().to_string();
         let length: u64 = text(48..58).parse().map_err(|_| malformed("a member's size is not a number"))?;
         let body = at + 60;
@@ -108,7 +110,7 @@ struct Part<'a> {
 impl Read for Part<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.file.read_at(&mut buffer[..wanted], self.at)?;
+        let count = input::read_at(self.file, &mut buffer[..wanted], self.at)?;
         self.at += count as u64;
         self.left -= count as u64;
         Ok(count)

@@ -180,7 +180,7 @@ impl<'t> Files<'t> {
         }
         let tables = self.tables.get_or_init(id, || self.read_tables(Tables::read(pages, facts)));
         if let Some(tables) = tables.filter(|_| expected == Expected::Loader) {
-            self.loaders.get_or_init(id, || LoaderKind::of(pages, facts, &tables.versions));
+            self.loaders.get_or_init(id, || self.read_loader(LoaderKind::of(pages, facts, &tables.versions)));
         }
         // Of glibc's own library, what it says of its release is asked for as well.
         if facts.dynamic.as_ref().is_some_and(|dynamic| dynamic.soname.as_deref() == Some(b"libc.so.6")) {
@@ -234,12 +234,14 @@ impl<'t> Files<'t> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
         let versions = &self.tables(id)?.versions;
-        self.loaders.get_or_init(id, || match Pages::open(content) {
-            Ok(pages) => LoaderKind::of(&pages, facts, versions),
-            Err(failure) => {
-                self.remember_failure(Some(failure));
-                LoaderKind::Unknown
-            }
+        let read = || Pages::open(content).and_then(|pages| LoaderKind::of(&pages, facts, versions));
+        self.loaders.get_or_init(id, || self.read_loader(read()))
+    }
+
+    fn read_loader(&self, read: Result<LoaderKind, ContentError>) -> LoaderKind {
+        read.unwrap_or_else(|failure| {
+            self.remember_failure(Some(failure));
+            LoaderKind::Unknown
         })
     }
 

@@ -53,11 +53,17 @@ pub(super) struct GlibcLoader {
 
 impl LoaderKind {
     /// Looks into a file that a program names as its loader.
-    pub fn of(pages: &Pages<'_>, facts: &ElfFacts, versions: &Versions) -> LoaderKind {
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(pages: &Pages<'_>, facts: &ElfFacts, versions: &Versions) -> Result<LoaderKind, ContentError> {
         let size = pages.size().min(LOADER_MAX) as usize;
-        let Ok(bytes) = pages.read(0, size) else { return LoaderKind::Unknown };
-        if contains(&bytes, b"musl libc (")
-            && let Some(loader) = MuslLoader::read(&bytes)
+        Ok(LoaderKind::of_bytes(&pages.read(0, size)?, facts, versions))
+    }
+
+    fn of_bytes(bytes: &[u8], facts: &ElfFacts, versions: &Versions) -> LoaderKind {
+        if contains(bytes, b"musl libc (")
+            && let Some(loader) = MuslLoader::read(bytes)
         {
             return LoaderKind::Musl(loader);
         }
@@ -67,9 +73,9 @@ impl LoaderKind {
             && let Some(abi) = arch.facts().abis.iter().find(is_glibc)
             && versions.defines(b"GLIBC_PRIVATE")
         {
-            return LoaderKind::Glibc(GlibcLoader::read(&bytes, arch, abi));
+            return LoaderKind::Glibc(GlibcLoader::read(bytes, arch, abi));
         }
-        if contains(&bytes, b"libgcompat.so.0") {
+        if contains(bytes, b"libgcompat.so.0") {
             return LoaderKind::Gcompat;
         }
         if facts.android.is_some() {
@@ -202,7 +208,7 @@ mod tests {
         let facts = ElfFacts::read(&content).unwrap().unwrap();
         let pages = Pages::open(&content).unwrap();
         let versions = Versions::read(&pages, &facts).unwrap();
-        LoaderKind::of(&pages, &facts, &versions)
+        LoaderKind::of(&pages, &facts, &versions).unwrap()
     }
 
     #[test]

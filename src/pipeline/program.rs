@@ -45,6 +45,9 @@ fn read_for(root: &Path, program: &ImagePath, platform: &Platform) -> Result<Tre
         let Scanned { tree, .. } = dir::scan(root, &options)?;
         let closures = Closures::new(&tree, platform);
         let looked_at = closures.looked_at(program);
+        if let Some(failure) = closures.take_failure() {
+            return Err(failure.into());
+        }
         if let Some(closed) = closures.closed().first() {
             return Err(unreadable(root, closed).into());
         }

@@ -7,7 +7,6 @@
 
 use crate::host;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::codec::compress;
@@ -41,15 +40,17 @@ pub(super) fn detect(path: &Path) -> io::Result<Detected> {
     let meta = file.metadata()?;
     // Nothing else comes in LZ4's legacy form.
     let mut magic = [0; 4];
-    if file.read_at(&mut magic, 0)? == 4 && magic == [0x02, 0x21, 0x4c, 0x18] {
+    if input::read_at(&file, &mut magic, 0)? == 4 && magic == [0x02, 0x21, 0x4c, 0x18] {
         return Ok(Detected::Cpio);
     }
     let compressed = compress::form(&file)? != compress::Form::Plain;
     let mut head = Vec::new();
     // What cannot be decompressed is nothing we know; who opens it will hear why.
     let read = compress::reader(file.try_clone()?).and_then(|reader| reader.take(512).read_to_end(&mut head));
-    if read.is_err() {
-        return Ok(Detected::Unknown);
+    match read {
+        Ok(_) => {}
+        Err(error) if input::is_of_the_machine(&error) => return Err(error),
+        Err(_) => return Ok(Detected::Unknown),
     }
     if head.starts_with(b"070701") || head.starts_with(b"070702") {
         return Ok(Detected::Cpio);
@@ -60,10 +61,24 @@ pub(super) fn detect(path: &Path) -> io::Result<Detected> {
     let is_image = if compressed {
         begins_like_an_image(head.get(..100).unwrap_or_default())
     } else {
-        let mut names = TarEntries::new(&file, meta.len()).map_while(Result::ok).map(|entry| entry.name);
-        names.any(|name| matches!(name.strip_prefix(b"./").unwrap_or(&name), b"index.json" | b"manifest.json"))
+        has_an_index(TarEntries::new(&file, meta.len()))?
     };
     Ok(if is_image { Detected::Image } else { Detected::Tar })
+}
+
+/// Whether a tar has the list of an image at its top. Where it is damaged, whoever reads it says how.
+fn has_an_index(entries: TarEntries<'_>) -> io::Result<bool> {
+    for entry in entries {
+        let name = match entry {
+            Ok(entry) => entry.name,
+            Err(error) if input::is_of_the_machine(&error) => return Err(error),
+            Err(_) => break,
+        };
+        if matches!(name.strip_prefix(b"./").unwrap_or(&name), b"index.json" | b"manifest.json") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A tar header from before POSIX has no magic, only a checksum.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
 use std::sync::Arc;
 
 use super::error::TransportError;
 use crate::codec::Budget;
 use crate::codec::tar::{TarEntries, TarKind};
 use crate::digest::Digest;
+use crate::input;
 use crate::oci;
 use crate::path::{ImagePath, display_bytes};
 use crate::tree::{Backing, Content};
@@ -39,7 +39,10 @@ impl Members {
         let mut members = BTreeMap::new();
         let mut budget = Budget::of_names();
         for entry in TarEntries::new(backing.file(), size) {
-            let entry = entry.map_err(|error| malformed(error.to_string()))?;
+            let entry = entry.map_err(|error| match input::is_of_the_machine(&error) {
+                true => TransportError::Read(place.into(), error),
+                false => malformed(error.to_string()),
+            })?;
             let path = ImagePath::parse(&entry.name).map_err(|error| malformed(error.to_string()))?;
             let member = match entry.kind {
                 TarKind::Directory => continue,
@@ -95,7 +98,7 @@ impl Members {
                 self.malformed(format!("a document of {size} bytes is too large: {}", display_bytes(name.as_bytes())))
             );
         }
-        content.head(content.size()).map_err(|error| self.malformed(io::Error::other(error).to_string()))
+        content.head(content.size()).map_err(TransportError::Content)
     }
 
     /// The members below `blobs/sha256/`, by the digest that their names claim.

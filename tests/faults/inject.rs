@@ -204,8 +204,10 @@ fn wrong(stage: &Stage, scene: &Scene, healthy: &Healthy, answer: &Answer, met: 
 
 /// The exit codes that are documented for a call that failed there.
 fn codes(scene: &Scene, met: &[String], error: &str) -> Vec<i32> {
-    let input = met.iter().any(|line| line.contains("fx/"));
-    let output = met.iter().any(|line| line.contains("w/"));
+    // What is written may name an input.
+    let writes = |line: &&String| line.contains(" write(") || line.contains("pwrite64(");
+    let input = met.iter().any(|line| !writes(&line) && line.contains("fx/"));
+    let output = met.iter().any(|line| writes(&line) || line.contains("w/"));
     let mut codes = vec![scene.code];
     match error {
         // A call that was interrupted is made again, and a run works with the threads that it gets.

@@ -245,18 +245,35 @@ fn a_user_who_may_start_no_thread_gets_the_same_image() {
         must(command("cp", ["-r"]).arg(from).arg(folder.path().join(to)));
     }
     must(command("chmod", ["-R", "a+rwX"]).arg(folder.path()));
-    let build = "cd \"$0\" && ulimit -u 1 && exec ./sazare build hello -o $1.tar --no-cache -q -j4";
-    let line = ["bash", "-c", build, folder.path().to_str().unwrap(), "a"];
-    let answer = match rustix::process::geteuid().is_root() {
-        // Root has no such limit.
-        true => {
-            let other = ["--reuid", "12345", "--regid", "12345", "--clear-groups"];
-            run(command("setpriv", other.into_iter().chain(line)).env("TMPDIR", folder.path()))
+    fs::write(folder.path().join("hello/amd64/large"), crate::determinism::noise(3 << 20)).unwrap();
+    let build =
+        "cd \"$0\" && ulimit -u 1 && exec ./sazare build hello/amd64 --platform linux/amd64 --no-cache -q -j4 $1";
+    must(command("cp", ["bin/hello", "init"]).current_dir(folder.path().join("hello/amd64")));
+    let flags = "--entrypoint /bin/hello -o";
+    let limited = |output: &str| {
+        let line =
+            ["bash", "-c", build, folder.path().to_str().unwrap(), &format!("{flags} {output}")].map(str::to_owned);
+        match rustix::process::geteuid().is_root() {
+            // Root has no such limit.
+            true => {
+                let other = ["--reuid", "12345", "--regid", "12345", "--clear-groups"].map(str::to_owned);
+                run(command("setpriv", other.into_iter().chain(line)).env("TMPDIR", folder.path()))
+            }
+            false => run(&mut command(&line[0], &line[1..])),
         }
-        false => run(&mut command(line[0], &line[1..])),
     };
-    assert_eq!(answer.code, 0, "{}", answer.text());
-    let healthy =
-        run(command(SAZARE, ["build", "hello", "-o", "b.tar", "--no-cache", "-q"]).current_dir(folder.path()));
-    assert_eq!(answer.out, healthy.out);
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    for output in ["a.tar", "a.tar --compression zstd", "cpio:a.cpio.gz", "cpio:a.cpio.xz"] {
+        let answer = limited(output);
+        assert_eq!(answer.code, 0, "{output}: {}", answer.text());
+        let name = output.trim_start_matches("cpio:").split(' ').next().unwrap();
+        let bytes = read(name);
+        let line = format!("build hello/amd64 --platform linux/amd64 --no-cache -q {flags} {output}");
+        must(command(SAZARE, line.split_whitespace()).current_dir(folder.path()));
+        assert!(bytes == read(name), "{output}: other bytes");
+    }
+    // The one thing that needs a thread: without a worker libzstd makes other bytes.
+    let answer = limited("cpio:a.cpio.zst");
+    let words = "error: cannot write a.cpio.zst: libzstd cannot get memory or start a thread\n";
+    assert!(answer.code == 5 && answer.err.ends_with(words), "{}", answer.text());
 }

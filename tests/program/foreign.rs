@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::outside::{Answer, checkout, command, missing, run};
+use super::outside::{Answer, checkout, command, missing, must, run};
 
 /// Runs sazare in a folder; what hangs is ended, and gives −1 or 124.
 fn guarded(folder: &Path, arguments: &[&str]) -> Answer {
@@ -360,5 +360,64 @@ fn a_failed_lock_or_few_open_files_leave_nothing_behind() {
         run(command("bash", ["-c", &line, env!("CARGO_BIN_EXE_sazare")]).current_dir(folder.path()));
         let answer = guarded(folder.path(), &[&BUILD, ["-o", "a.tar"].as_slice()].concat());
         assert_eq!((answer.code, left(folder.path())), (0, 0), "{files} open files: {answer:?}");
+    }
+}
+
+/// Every read of an archive, of a program and of its loader fails in turn: while it is found out what a path is, and while it is verified.
+#[test]
+fn a_read_error_is_never_taken_for_what_a_file_is() {
+    if missing(&["strace", "gcc"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("m.c"), "int main(void) { return 0; }\n").unwrap();
+    must(command("gcc", ["m.c", "-o", "prog"]).current_dir(folder.path()));
+    let sazare = env!("CARGO_BIN_EXE_sazare");
+    let bundle = |output: &str| {
+        let program = at("prog").to_str().unwrap().to_owned();
+        must(command(sazare, ["bundle", &program, "--no-cache", "-q", "-o", output]).current_dir(folder.path()));
+    };
+    bundle("rootfs:root");
+    bundle("image.tar");
+    must(command("sh", ["-c", "tar -cf root.tar -C root . && gzip -k root.tar"]).current_dir(folder.path()));
+    let loader = must(command("find", ["root", "-name", "ld-linux*", "-type", "f"]).current_dir(folder.path()));
+    let platform = ["--platform", "linux/amd64"];
+    let inside = format!("root{}", at("prog").display());
+    for (read, arguments) in [
+        ("image.tar", ["verify", "image.tar"].as_slice()),
+        ("image.tar", &["inspect", "image.tar"]),
+        ("root.tar", &["verify", "root.tar", platform[0], platform[1]]),
+        ("root.tar.gz", &["verify", "root.tar.gz", platform[0], platform[1]]),
+        (loader.trim(), &["verify", "rootfs:root", platform[0], platform[1]]),
+        (&inside, &["verify", "--root", "root", &inside]),
+    ] {
+        let traced = |inject: &str| {
+            let trace =
+                ["-f", "--seccomp-bpf", "-qqq", "-o", "seen", "-P", read, "-e", "trace=pread64", "-e", inject, sazare];
+            let answer = run(command("strace", trace).args(arguments).current_dir(folder.path()));
+            let seen = fs::read_to_string(at("seen")).unwrap();
+            (answer, seen.matches("(INJECTED)").count())
+        };
+        let healthy = traced("inject=pread64:error=EIO:when=9999").0;
+        assert_eq!(healthy.code, 0, "{arguments:?}: {}", healthy.text());
+        let mut met = 0;
+        for number in 1..=16 {
+            for error in ["error=EIO", "error=EINTR", "retval=0"] {
+                let (answer, injected) = traced(&format!("inject=pread64:{error}:when={number}"));
+                met += injected;
+                let name = format!("{arguments:?}: read {number} of {read}: {error}");
+                match error {
+                    _ if injected == 0 => {}
+                    "error=EINTR" => {
+                        assert_eq!((answer.code, &answer.out), (0, &healthy.out), "{name}: {}", answer.err)
+                    }
+                    // A file that ends too early may be what it is all the same.
+                    "retval=0" if answer.code == 0 => assert_eq!(answer.out, healthy.out, "{name}"),
+                    _ => assert_eq!(answer.code, 4, "{name}: {}", answer.text()),
+                }
+            }
+        }
+        assert!(met > 0, "{arguments:?}: {read} is not read");
     }
 }

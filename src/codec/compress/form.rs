@@ -1,9 +1,10 @@
 //! Compressed streams read, told apart by their content.
 
-use crate::progress::{Event, Progress, Reporting};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+
+use crate::input;
+use crate::progress::{Event, Progress, Reporting};
 
 /// The form of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Form {
 /// When it cannot be read.
 pub fn form(file: &File) -> io::Result<Form> {
     let mut magic = [0; 6];
-    let count = file.read_at(&mut magic, 0)?;
+    let count = input::read_at(file, &mut magic, 0)?;
     Ok(form_of(&magic[..count]))
 }
 
@@ -116,7 +117,7 @@ struct FromStart {
 
 impl Read for FromStart {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
+        let count = input::read_at(&self.file, buffer, self.at)?;
         self.at += count as u64;
         Ok(count)
     }

@@ -129,10 +129,19 @@ impl<W: Write + Send + 'static> FileCompressor<W> {
                 Ok(out)
             }
             #[cfg(feature = "native")]
-            FileCompressor::Zstd(encoder) => encoder.finish(),
+            FileCompressor::Zstd(encoder) => encoder.finish().map_err(no_worker),
             FileCompressor::Xz(writer) => writer.finish(),
         }
     }
+}
+
+/// libzstd calls it a lack of memory, too, when it may not start its worker. Without one it would make other bytes.
+#[cfg(feature = "native")]
+fn no_worker(error: io::Error) -> io::Error {
+    if error.to_string().starts_with("Allocation error") {
+        return io::Error::new(io::ErrorKind::OutOfMemory, "libzstd cannot get memory or start a thread");
+    }
+    error
 }
 
 impl<W: Write + Send + 'static> Write for FileCompressor<W> {
@@ -145,7 +154,7 @@ impl<W: Write + Send + 'static> Write for FileCompressor<W> {
                 Ok(count)
             }
             #[cfg(feature = "native")]
-            FileCompressor::Zstd(encoder) => encoder.write(bytes),
+            FileCompressor::Zstd(encoder) => encoder.write(bytes).map_err(no_worker),
             FileCompressor::Xz(writer) => writer.write(bytes),
         }
     }

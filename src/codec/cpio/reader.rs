@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,7 +67,7 @@ fn read_file(file: File, name: &str, scratch: &Scratch, progress: &dyn Progress)
     while skip_zeros(&mut input).map_err(fail)? {
         let start = input.at;
         let mut head = [0; 8];
-        let count = file.read_at(&mut head, start).map_err(fail)?;
+        let count = input::read_at(&file, &mut head, start).map_err(fail)?;
         let (head, magic) = (&head[..count], &head[..count.min(MAGIC.len())]);
         // A kernel looks for a plain archive only where a multiple of four bytes comes before it.
         if magic.starts_with(b"0") && start.is_multiple_of(4) && (archives > 0 || is_newc(magic)) {
@@ -163,7 +162,7 @@ struct FromStart<'a> {
 
 impl Read for FromStart<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.at)?;
+        let count = input::read_at(self.file, buffer, self.at)?;
         self.at += count as u64;
         Ok(count)
     }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::format::{BLOCK, checksum_holds, number, padding, pax_records};
 use crate::codec::budget::{Budget, TOO_MUCH};
+use crate::input;
 use crate::path::display_bytes;
 use crate::tree::{DeviceNumber, Metadata, Mode, Xattrs};
 
@@ -94,7 +95,8 @@ impl<'a> TarEntries<'a> {
     fn block(&self, at: u64) -> io::Result<[u8; BLOCK]> {
         let mut block = [0; BLOCK];
         self.file.read_exact_at(&mut block, at).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => malformed(at, "the archive ends in the middle of a header"),
+            // Its length says otherwise.
+            io::ErrorKind::UnexpectedEof => io::Error::new(io::ErrorKind::UnexpectedEof, input::Shortened),
             _ => error,
         })?;
         Ok(block)
@@ -106,9 +108,10 @@ impl<'a> TarEntries<'a> {
             return Err(malformed(at, &format!("an extended header of {size} bytes is too large")));
         }
         let mut bytes = vec![0; size as usize];
-        self.file
-            .read_exact_at(&mut bytes, at)
-            .map_err(|_| malformed(at, "the archive ends in the middle of an extended header"))?;
+        self.file.read_exact_at(&mut bytes, at).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => malformed(at, "the archive ends in the middle of an extended header"),
+            _ => error,
+        })?;
         Ok(bytes)
     }
 
