@@ -17,18 +17,15 @@ use std::sync::Once;
 use sazare::codec::dir::{ScanOptions, scan};
 use sazare::link::{Closures, Policy, Purpose, StartVerdict, Subject, Verification, verify};
 use sazare::path::ImagePath;
-use sazare::platform::{Arch, Platform};
+use sazare::platform::{Abi, Arch, Platform};
 use sazare::report::Severity;
 use sazare::tree::{Kind, Metadata, Mode, Tree};
 
 use crate::outside::{Answer, checkout, command, install, missing, run};
 use crate::refusal::musl_busybox;
 
-/// The emulator for arm64 programs inside their roots.
-const QEMU: &str = "/usr/bin/qemu-aarch64-static";
-
 /// The correct findings in a minbase that was unpacked and not configured: code, path, reason.
-const FINDINGS: [(&str, &str, &str); 1] = [(
+pub const FINDINGS: [(&str, &str, &str); 1] = [(
     "script-interp-missing",
     "/usr/share/doc/mawk/examples/decl.awk",
     "the link /usr/bin/awk is made by mawk's postinst",
@@ -36,11 +33,11 @@ const FINDINGS: [(&str, &str, &str); 1] = [(
 
 /// What a loader reports for one program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Trace {
+pub struct Trace {
     /// Needed name to path; without the loader itself, which each loader prints in its own way.
-    found: BTreeMap<String, String>,
-    missing: BTreeSet<String>,
-    unresolved: BTreeSet<(String, String)>,
+    pub found: BTreeMap<String, String>,
+    pub missing: BTreeSet<String>,
+    pub unresolved: BTreeSet<(String, String)>,
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -48,7 +45,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn is_loader(name: &str) -> bool {
-    name.rsplit('/').next().is_some_and(|base| base.starts_with("ld-"))
+    let starts = ["ld-", "ld64.so.", "ld.so."];
+    name.rsplit('/').next().is_some_and(|base| starts.iter().any(|start| base.starts_with(start)))
 }
 
 /// What sazare reports; `None` if it is not a program that starts.
@@ -68,10 +66,10 @@ fn ours(closures: &Closures<'_>, program: &ImagePath) -> Option<Trace> {
 }
 
 /// What glibc's loader reports (`ldd -r`).
-fn glibc(root: &Root, program: &str) -> Trace {
+pub fn glibc(root: &Root, program: &str) -> Trace {
     let variables = ["LD_TRACE_LOADED_OBJECTS=1", "LD_WARN=yes", "LD_BIND_NOW=1"];
     let mut command = root.enter(program);
-    match root.emulator {
+    match &root.emulator {
         Some(emulator) => {
             command.arg(emulator);
             for variable in variables {
@@ -111,9 +109,8 @@ fn glibc(root: &Root, program: &str) -> Trace {
 }
 
 /// What musl's loader reports (`ldd`).
-fn musl(root: &Root, program: &str) -> Trace {
-    let loader = root.arch.facts().abi().musl_loader;
-    let lines = run(root.enter(program).args(root.emulator).args([loader, "--list", program])).text();
+pub fn musl(root: &Root, program: &str) -> Trace {
+    let lines = run(root.enter(program).args(&root.emulator).args([root.abi.musl_loader, "--list", program])).text();
     let mut trace = Trace::default();
     for line in lines.lines() {
         if let Some(rest) = line.strip_prefix("Error loading shared library ") {
@@ -149,15 +146,16 @@ fn programs(tree: &Tree) -> Vec<ImagePath> {
 
 /// Files that a root has for the tests only.
 fn is_emulator(path: &ImagePath, _directory: bool) -> bool {
-    path.as_bytes() == QEMU.as_bytes()
+    path.as_bytes().starts_with(b"/usr/bin/qemu-")
 }
 
 /// One root that was made for this test.
 pub struct Root {
     pub folder: PathBuf,
     arch: Arch,
+    abi: &'static Abi,
     /// The emulator inside, if the architecture is not this machine's.
-    emulator: Option<&'static str>,
+    emulator: Option<String>,
     tree: Tree,
 }
 
@@ -180,10 +178,15 @@ impl Root {
         if missing(&[folder.to_str().unwrap()]) {
             return None;
         }
-        let emulator = (arch == Arch::Arm64).then_some(QEMU);
-        let mut root = Root { folder, arch, emulator, tree: Tree::new(Metadata::new(Mode::DIRECTORY, 0)) };
+        Some(Root::at(folder, arch, arch.facts().abi()))
+    }
+
+    /// A root in a folder.
+    pub fn at(folder: PathBuf, arch: Arch, abi: &'static Abi) -> Root {
+        let emulator = (arch != Arch::Amd64).then(|| format!("/usr/bin/qemu-{}-static", arch.facts().qemu));
+        let mut root = Root { folder, arch, abi, emulator, tree: Tree::new(Metadata::new(Mode::DIRECTORY, 0)) };
         root.look();
-        Some(root)
+        root
     }
 
     /// Scans its current contents.
@@ -214,29 +217,38 @@ impl Root {
 
     /// How many programs were compared.
     fn compare(&self, most: usize, oracle: impl Fn(&str) -> Option<Trace>) -> usize {
+        let mut compared = 0;
+        self.each(most, oracle, |program, ours, theirs| {
+            assert_eq!(ours, theirs, "{program}: left is what we say, right the loader");
+            compared += 1;
+        });
+        compared
+    }
+
+    /// What we say and what the loader says, for each program.
+    pub fn each(&self, most: usize, oracle: impl Fn(&str) -> Option<Trace>, mut take: impl FnMut(&str, Trace, Trace)) {
         let closures = Closures::new(&self.tree, &Platform::new(self.arch));
         let mut compared = 0;
         for program in programs(&self.tree) {
             let Some(ours) = ours(&closures, &program) else { continue };
             let Some(theirs) = oracle(&program.to_string()) else { continue };
-            assert_eq!(ours, theirs, "{program}: left is what we say, right the loader");
+            take(&program.to_string(), ours, theirs);
             compared += 1;
             if compared == most {
                 break;
             }
         }
-        compared
     }
 
     /// Runs a program inside, with `/proc` mounted: loaders read the program's path from it.
     fn start(&self, program: &str, argument: &str) -> Answer {
         let script = "mkdir -p \"$1/proc\" && mount --bind /proc \"$1/proc\" && exec chroot \"$@\"";
         let mut command = command("unshare", ["--mount", "sh", "-c", script, "sh"]);
-        run(command.arg(&self.folder).args(self.emulator).args([program, argument]))
+        run(command.arg(&self.folder).args(&self.emulator).args([program, argument]))
     }
 
     /// Compares all or some programs of the root.
-    fn judge(&self, purpose: Purpose) -> Verification {
+    pub fn judge(&self, purpose: Purpose) -> Verification {
         let (platform, mut policy) = (Platform::new(self.arch), Policy::default());
         policy.threads = 2;
         verify(&Subject::new(&self.tree, &platform, purpose, &policy)).unwrap()
@@ -260,7 +272,8 @@ fn the_programs_of_this_machine_are_loaded_as_its_loader_loads_them() {
     };
     let tree =
         scan(Path::new("/"), &ScanOptions { xattrs: false, skip: Some(&skip), ..ScanOptions::ALL }).unwrap().tree;
-    let root = Root { folder: "/".into(), arch: Arch::Amd64, emulator: None, tree };
+    let (arch, abi) = (Arch::Amd64, Arch::Amd64.facts().abi());
+    let root = Root { folder: "/".into(), arch, abi, emulator: None, tree };
     let compared = root.compare(40, |program| (!root.is_set_id(program)).then(|| glibc(&root, program)));
     assert!(compared >= 10, "only {compared} programs could be compared");
 }

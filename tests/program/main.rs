@@ -8,6 +8,7 @@ mod layout;
 mod lookup;
 mod outside;
 
+mod architectures;
 mod bad_input;
 mod bundle;
 mod cache;
