@@ -57,7 +57,8 @@
 //! `image` has the one exception to "nothing is kept": `image::cache` lies between builds. Only `image::reuse` asks it, and
 //! what it answers changes the time a layer takes, never its bytes.
 //!
-//! Two floors exist because of single modules: [`elf`] reads the contents of a tree, so it is above the other types, and
+//! Three floors exist because of single modules: `registry` knows registries and no images, and can be left out (feature `registry`);
+//! [`elf`] reads the contents of a tree, so it is above the other types, and
 //! [`render`] makes text of what [`pipeline`] returns, so it is above that.
 
 // Basic types, which all modules use.
@@ -89,6 +90,10 @@ pub mod tree;
 
 // What is in ELF files.
 pub mod elf;
+
+// How registries are spoken to.
+#[cfg(feature = "registry")]
+pub mod registry;
 
 // Formats: one form of text or bytes each, and the verifier.
 pub mod codec;

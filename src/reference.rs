@@ -3,7 +3,10 @@
 //! Grammar: distribution-spec, "Pulling manifests"; defaults: Docker's (`docker.io`, `library/`, `latest`).
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
+
+use crate::digest::Digest;
 
 /// The name of a repository with its registry, fully spelled out and without a tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +19,14 @@ pub struct Repository {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(String);
 
+/// An image in a registry: `HOST[:PORT]/NAME[:TAG][@DIGEST]`, as it comes after `docker://`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageReference {
+    repository: Repository,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+}
+
 /// Why a text is not a repository name or tag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReferenceError {
@@ -25,6 +36,49 @@ pub enum ReferenceError {
     /// Not a tag.
     #[error("not a tag (up to 128 letters, digits, `_`, `.` and `-`, not starting with `.` or `-`): {0:?}")]
     Tag(String),
+    /// Not a digest.
+    #[error("not a digest (sha256: and 64 lower-case hexadecimal digits): {0:?}")]
+    Digest(String),
+}
+
+impl FromStr for ImageReference {
+    type Err = ReferenceError;
+
+    fn from_str(text: &str) -> Result<ImageReference, ReferenceError> {
+        let (name, digest) = match text.split_once('@') {
+            Some((name, digest)) => {
+                (name, Some(digest.parse().map_err(|_| ReferenceError::Digest(digest.to_string()))?))
+            }
+            None => (text, None),
+        };
+        let (name, tag) = split_tag(name);
+        Ok(ImageReference { repository: name.parse()?, tag: tag.map(str::parse).transpose()?, digest })
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.repository.fmt(f)?;
+        self.tag.iter().try_for_each(|tag| write!(f, ":{tag}"))?;
+        self.digest.iter().try_for_each(|digest| write!(f, "@{digest}"))
+    }
+}
+
+impl ImageReference {
+    /// The repository.
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The tag, where one is written.
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// The digest, where one is written. Beside a tag, it is the one that counts.
+    pub fn digest(&self) -> Option<&Digest> {
+        self.digest.as_ref()
+    }
 }
 
 impl FromStr for Repository {
@@ -60,6 +114,11 @@ impl Repository {
     /// The registry's host and port.
     pub fn registry(&self) -> &str {
         &self.registry
+    }
+
+    /// The name within the registry, such as `library/hello`.
+    pub fn path(&self) -> &str {
+        &self.path
     }
 
     /// The last part of the name, such as `hello`.
@@ -122,6 +181,10 @@ pub fn split_tag(text: &str) -> (&str, Option<&str>) {
 }
 
 fn is_registry(text: &str) -> bool {
+    if let Some((address, port)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        let port_good = port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
+        return address.parse::<Ipv6Addr>().is_ok() && port_good;
+    }
     let (host, port) = match text.split_once(':') {
         Some((host, port)) => (host, Some(port)),
         None => (text, None),
@@ -163,6 +226,29 @@ mod tests {
         }
         let repository: Repository = "hello".parse().unwrap();
         assert_eq!(repository.familiar(&Tag::latest()), "hello:latest");
+    }
+
+    #[test]
+    fn a_reference_has_a_tag_or_a_digest_or_both() {
+        let digest = Digest::of(b"x");
+        for (text, full, tag, by_digest) in [
+            ("debian:12-slim", "docker.io/library/debian:12-slim".to_string(), Some("12-slim"), false),
+            ("ghcr.io/a/b", "ghcr.io/a/b".to_string(), None, false),
+            ("h:5000/a", "h:5000/a".to_string(), None, false),
+            (&format!("a@{digest}"), format!("docker.io/library/a@{digest}"), None, true),
+            (&format!("[::1]:5000/a:v1@{digest}"), format!("[::1]:5000/a:v1@{digest}"), Some("v1"), true),
+            ("[::1]/a", "[::1]/a".to_string(), None, false),
+        ] {
+            let reference: ImageReference = text.parse().unwrap();
+            assert_eq!(reference.to_string(), full);
+            assert_eq!(reference.tag().map(Tag::as_str), tag, "{text}");
+            assert_eq!(reference.digest().is_some(), by_digest, "{text}");
+        }
+        for text in
+            ["", "a@", "a@sha256:0", "a@sha512:00", "A", "a:", "[::1/a", "[::x]:1/a", "[::1]x/a", "[::1]:x/a", "a@b@c"]
+        {
+            assert!(text.parse::<ImageReference>().is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -1,0 +1,57 @@
+//! Registries: the protocol of distribution-spec 1.1, blocking, over `ureq` and `rustls`.
+//!
+//! This room knows how a registry is spoken to, and nothing about which image is wanted: what to send is decided above
+//! (`transport`). Start at [`Registries`], which holds connections and tokens of a run, and [`RemoteRepository`], which has the
+//! operations.
+//!
+//! Decisions, where the specification is silent:
+//!
+//! - Anonymous first: credentials are looked for only when a registry asks for them.
+//! - A token is fetched for all that an operation needs, and anew when it expires, also in the middle of an upload.
+//! - A host of this machine is asked with TLS first and spoken to in plain HTTP if it does not know TLS; all others need TLS unless
+//!   the user names them.
+//! - Bytes from a registry are bounded and proved before they are used: manifests and blobs by digest and size, tokens and
+//!   lists by size.
+//!
+//! Nothing here reads the environment or prints; [`RegistrySettings`] brings what the machine says.
+
+mod challenge;
+mod error;
+mod quirks;
+mod secret;
+mod url;
+
+mod settings;
+
+mod credential_helper;
+mod proxy;
+mod tls;
+
+mod connections;
+mod credentials;
+
+mod retry;
+
+mod auth;
+
+mod session;
+
+mod repository;
+
+mod manifests;
+mod pull;
+
+mod push;
+mod referrers;
+
+pub use credentials::CredentialSearch;
+pub use error::RegistryError;
+pub use manifests::{PutManifest, RemoteManifest};
+pub use pull::{BlobReader, Resuming};
+pub use push::{BlobSource, PushedBlob};
+pub use quirks::Quirks;
+pub use referrers::Referrers;
+pub use repository::{Intent, RemoteRepository};
+pub use secret::Secret;
+pub use session::{Applying, Registries};
+pub use settings::{Patience, RegistrySettings};
