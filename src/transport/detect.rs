@@ -6,7 +6,8 @@
 //! archives begin with a name that no root file system begins with.
 
 use crate::host;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::path::Path;
 
 use crate::codec::compress;
@@ -38,9 +39,7 @@ pub(super) fn detect(path: &Path) -> io::Result<Detected> {
     }
     let file = input::open(path)?;
     let meta = file.metadata()?;
-    // Nothing else comes in LZ4's legacy form.
-    let mut magic = [0; 4];
-    if input::read_at(&file, &mut magic, 0)? == 4 && magic == [0x02, 0x21, 0x4c, 0x18] {
+    if is_for_kernels_only(&file)? {
         return Ok(Detected::Cpio);
     }
     let compressed = compress::form(&file)? != compress::Form::Plain;
@@ -52,7 +51,7 @@ pub(super) fn detect(path: &Path) -> io::Result<Detected> {
         Err(error) if input::is_of_the_machine(&error) => return Err(error),
         Err(_) => return Ok(Detected::Unknown),
     }
-    if head.starts_with(b"070701") || head.starts_with(b"070702") {
+    if is_cpio(&head) {
         return Ok(Detected::Cpio);
     }
     if head.get(257..262) != Some(b"ustar") && !is_old_tar(&head) {
@@ -79,6 +78,38 @@ fn has_an_index(entries: TarEntries<'_>) -> io::Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Whether a file is an initramfs in a form that no other file of ours has: compressed with lz4's legacy format, bzip2, lzma or
+/// lzo, or behind zeros, which a kernel reads over.
+fn is_for_kernels_only(file: &File) -> io::Result<bool> {
+    let mut start = [0; 4096];
+    let count = input::read_at(file, &mut start, 0)?;
+    let zeros = start[..count].iter().take_while(|byte| **byte == 0).count();
+    let magic = &start[zeros..count.min(zeros + 6)];
+    let mut rest = io::BufReader::new(file.try_clone()?);
+    rest.seek(io::SeekFrom::Start(zeros as u64))?;
+    let mut head = [0; 6];
+    let read = match compress::form_of(magic) {
+        compress::Form::Plain => match compress::Piece::new(rest, magic) {
+            Ok(Some(mut piece)) => piece.read_exact(&mut head),
+            Ok(None) if zeros > 0 && zeros.is_multiple_of(4) => input::read_at(file, &mut head, zeros as u64).map(drop),
+            Ok(None) => return Ok(false),
+            Err(error) => Err(error),
+        },
+        // The others are looked at by their contents.
+        _ if zeros == 0 => return Ok(false),
+        form => compress::decompressed(form, rest).and_then(|mut reader| reader.read_exact(&mut head)),
+    };
+    match read {
+        Ok(()) => Ok(is_cpio(&head)),
+        Err(error) if input::is_of_the_machine(&error) => Err(error),
+        Err(_) => Ok(false),
+    }
+}
+
+fn is_cpio(head: &[u8]) -> bool {
+    head.starts_with(b"070701") || head.starts_with(b"070702")
 }
 
 /// A tar header from before POSIX has no magic, only a checksum.

@@ -349,3 +349,66 @@ path      = [
     }
     assert_eq!(build(&["--allow", "xattrs-lost"]).err, "");
 }
+
+/// Every form that Linux 6.12 of Debian boots, made by the tools that people use, and the forms that it does not boot.
+#[test]
+fn what_kernels_unpack_is_read_and_where_they_stop_reading_ends() {
+    if missing(&["sh", "gzip", "bzip2", "xz", "lzop", "zstd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for directory in ["root/dev", "root/proc", "root/sys", "early/kernel"] {
+        fs::create_dir_all(folder.path().join(directory)).unwrap();
+    }
+    fs::copy(checkout().join("images/hello/amd64/bin/hello"), folder.path().join("root/init")).unwrap();
+    fs::write(folder.path().join("early/kernel/microcode"), "bytes").unwrap();
+    for (name, root) in [("main", "root"), ("early", "early")] {
+        let output = folder.path().join(format!("{name}.cpio"));
+        let build =
+            command(SAZARE, ["build", "--platform", "linux/amd64", "--progress", "none", "--allow", "cmd-not-found"]);
+        must({ build }.args(["--allow", "mount-point-missing"]).arg(folder.path().join(root)).arg("-o").arg(&output));
+    }
+    let verified = |line: &str| {
+        must(command("sh", ["-e", "-c", &format!("({line}) > x.img")]).current_dir(folder.path()));
+        run(command(SAZARE, ["verify", "--platform", "linux/amd64", "x.img"]).current_dir(folder.path()))
+    };
+    for line in [
+        "cat main.cpio",
+        "gzip -c main.cpio",
+        "bzip2 -c main.cpio",
+        "xz --format=lzma -c main.cpio",
+        "lzop -c main.cpio",
+        "lzop -9 -c main.cpio",
+        "xz --check=crc32 --x86 --lzma2=dict=128MiB -c main.cpio",
+        "xz --check=none -c main.cpio",
+        "head -c 4 /dev/zero; cat main.cpio",
+        "head -c 3 /dev/zero; gzip -c main.cpio",
+        "head -c 512 /dev/zero; bzip2 -c main.cpio",
+        "cat early.cpio; head -c 4 /dev/zero; lzop -c main.cpio",
+        "bzip2 -c early.cpio; head -c 1 /dev/zero; xz --format=lzma -c main.cpio",
+        "xz --format=lzma -c early.cpio; bzip2 -c main.cpio",
+        "xz --check=crc32 -c early.cpio; lzop -c main.cpio",
+        "lzop -c early.cpio; head -c 3 /dev/zero; cat early.cpio main.cpio | zstd -qc",
+    ] {
+        let answer = verified(line);
+        assert!(answer.code == 0 && answer.out.contains("1 program, it starts"), "{line}: {}", answer.text());
+    }
+    for zeros in [1, 2, 3, 5, 6] {
+        let answer = verified(&format!("cat early.cpio; head -c {zeros} /dev/zero; zstd -qc main.cpio"));
+        assert_eq!(answer.code, 1, "{zeros}: {}", answer.text());
+        assert!(answer.err.contains("broken padding") && answer.text().contains("cmd-not-found"), "{}", answer.text());
+    }
+    for (line, words) in [
+        ("xz --check=crc32 --delta --lzma2 -c main.cpio", "xz with the filter delta, which kernels do not support"),
+        ("xz -c main.cpio", "xz with the check crc64"),
+        (
+            "xz --check=crc32 --lzma2=dict=256MiB -c main.cpio",
+            "xz with a dictionary of 256 MiB; sazare reads up to 128",
+        ),
+    ] {
+        let answer = verified(line);
+        assert!(answer.code == 4 && answer.err.contains(words), "{line}: {}", answer.text());
+    }
+    let answer = verified("xz --check=crc32 --armthumb --lzma2 -c main.cpio");
+    assert!(answer.err.contains("only kernels for 32-bit ARM unpack it"), "{}", answer.text());
+}

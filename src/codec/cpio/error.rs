@@ -77,7 +77,7 @@ impl Failure for CpioReadError {
             }
             CpioReadError::Scratch(error) => error.hint(),
             CpioReadError::NoArchive(..) => {
-                Some("kernels read newc archives, uncompressed or compressed with gzip, zstd, xz or lz4 -l".into())
+                Some("kernels read newc archives, uncompressed or compressed with gzip, bzip2, lzma, xz, lzop, zstd or lz4 -l".into())
             }
             CpioReadError::Io(..) | CpioReadError::Malformed(..) | CpioReadError::Name(..) => None,
         }
