@@ -15,7 +15,7 @@ use crate::host;
 use crate::image::{Cache, LayerOptions, StoreError};
 use crate::link::{Allowance, Baseline, Policy};
 use crate::path::ImagePath;
-use crate::pipeline::{self, BuildError, Checked, Order, Outcome, PlaceContents};
+use crate::pipeline::{self, BuildError, Checked, Order, Outcome};
 use crate::platform::Platform;
 use crate::private::PrivateFolder;
 use crate::progress::{Progress, Silent};
@@ -42,20 +42,15 @@ pub enum ApiError {
     /// Temporary files are needed, and no directory was named for them.
     #[error("a directory for temporary files is needed for {0}")]
     NoTemporary(Place),
-    /// A root file system or an initramfs does not name its platform.
-    #[error("the platform of a root file system or initramfs is missing: {0}")]
-    NoPlatform(Place),
 }
 
 impl Failure for ApiError {
     fn kind(&self) -> FailureKind {
         match self {
             ApiError::Build(error) => error.kind(),
-            ApiError::Parts(_)
-            | ApiError::NoOutput
-            | ApiError::NoStream
-            | ApiError::NoTemporary(_)
-            | ApiError::NoPlatform(_) => FailureKind::Usage,
+            ApiError::Parts(_) | ApiError::NoOutput | ApiError::NoStream | ApiError::NoTemporary(_) => {
+                FailureKind::Usage
+            }
         }
     }
 
@@ -65,7 +60,6 @@ impl Failure for ApiError {
             ApiError::Parts(_) | ApiError::NoOutput => return None,
             ApiError::NoStream => "use ImageBuilder::run_with",
             ApiError::NoTemporary(_) => "name one with the method temporary",
-            ApiError::NoPlatform(_) => "name it with the method platform",
         };
         Some(text.into())
     }
@@ -263,7 +257,7 @@ impl Verifier {
         Verifier { place, platforms: Vec::new(), init, policy, temporary: None }
     }
 
-    /// Adds a platform. Default: all of an image; a root file system and an initramfs do not name theirs, so it is needed.
+    /// Adds a platform. Default: all of an image; of a root file system or an initramfs the one that its programs are for.
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platforms.push(platform);
         self
@@ -311,9 +305,7 @@ impl Verifier {
         // Of a directory, nothing is unpacked.
         let scratch = Scratch::new(private.as_ref().map_or(Path::new("."), PrivateFolder::path));
         let seen = pipeline::read(&place, &platforms, &scratch, progress)?;
-        if platforms.is_empty() && !matches!(seen, PlaceContents::Image(..)) {
-            return Err(ApiError::NoPlatform(place));
-        }
+        let platforms = pipeline::platforms_of(&place, &seen, &platforms, progress)?;
         let verdicts = pipeline::verify(&seen, &platforms, &init, &policy, progress)?;
         Ok(Checked { report: pipeline::merged(&verdicts), verdicts })
     }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::image::{Image, PlatformImage};
 use crate::path::{ImagePath, display_bytes};
+use crate::platform::Platform;
 use crate::tree::{Inode, InodeId, Kind, Tree};
 
 /// How many of the largest files are named.
@@ -37,7 +38,7 @@ pub struct Summary {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct PlatformSummary {
-    /// The platform; empty for a root file system.
+    /// The platform. That of a root file system is the one that all of its programs are for; empty if there is none.
     pub platform: String,
     /// The image; absent for a root file system.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -161,9 +162,15 @@ pub struct EntrySummary {
 }
 
 /// Sums up one platform's image or root file system; `entries` asks for every entry too.
-pub fn summarise(image: Option<&PlatformImage>, tree: &Tree, entries: bool) -> PlatformSummary {
+pub fn summarise(
+    image: Option<&PlatformImage>,
+    by_programs: Option<&Platform>,
+    tree: &Tree,
+    entries: bool,
+) -> PlatformSummary {
+    let own = image.map(|image| image.platform.to_string());
     PlatformSummary {
-        platform: image.map(|image| image.platform.to_string()).unwrap_or_default(),
+        platform: own.or(by_programs.map(Platform::to_string)).unwrap_or_default(),
         image: image.map(image_summary),
         tree: tree_summary(tree),
         entries: entries.then(|| entry_summaries(tree)),
@@ -322,7 +329,7 @@ mod tests {
         let id = tree.insert(deep, name("b"), file);
         tree.link(root, name("a"), id);
         tree.link(below, name("c"), id);
-        let summary = summarise(None, &tree, true);
+        let summary = summarise(None, None, &tree, true);
         assert_eq!((summary.tree.files, summary.tree.hardlinks, summary.tree.bytes), (1, 2, 7));
         let below: Vec<_> =
             summary.tree.below.iter().map(|one| (one.path.as_str(), one.depth, one.entries, one.bytes)).collect();

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use sazare::api::{ApiError, ImageBuilder, Verifier};
 use sazare::failure::{Failure as _, FailureKind};
-use sazare::pipeline::Outcome;
+use sazare::pipeline::{BuildError, Outcome};
 use sazare::platform::{Arch, Platform};
 use sazare::progress::{Action, Event, Progress, Silent};
 use sazare::transport::Place;
@@ -75,8 +75,12 @@ fn what_is_missing_is_an_error() {
         refused(ImageBuilder::from_folder(ROOT).output(Place::Stdio).run_with(&mut Vec::new(), &Silent)),
         ApiError::Parts(_)
     ));
-    // A verification for no platform would find nothing.
-    assert!(matches!(Verifier::new(Place::Rootfs(ROOT.into())).run(), Err(ApiError::NoPlatform(_))));
+    // Without a platform the programs decide; a verification for none would find nothing.
+    let checked = Verifier::new(Place::Rootfs(ROOT.into())).run().unwrap();
+    assert_eq!(checked.verdicts[0].platform, amd64());
+    let nothing = tempfile::tempdir().unwrap();
+    let unknown = Verifier::new(Place::Rootfs(nothing.path().into())).run();
+    assert!(matches!(unknown, Err(ApiError::Build(BuildError::NoAgreement { .. }))));
     let archive = Verifier::new(Place::Cpio("a.cpio".into())).platform(amd64()).run();
     assert!(matches!(archive, Err(ApiError::NoTemporary(_))));
 }

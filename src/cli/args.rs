@@ -97,7 +97,8 @@ pub struct BuildArgs {
     /// Build the built-in example: a greeting for linux/amd64 and linux/arm64
     #[arg(long, conflicts_with = "what")]
     pub example: bool,
-    /// Platforms to build (comma-separated or repeated). PLATFORM=DIR sets the root file system of one platform
+    /// Platforms to build (comma-separated or repeated) [default: those of the recipe, or of the programs in ROOTFS].
+    /// PLATFORM=DIR sets the root file system of one platform
     #[arg(long, value_name = "PLATFORM[=DIR]", value_delimiter = ',')]
     pub platform: Vec<String>,
     #[command(flatten)]
@@ -224,7 +225,7 @@ pub struct VerifyArgs {
     /// What to check: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or any path whose type can be detected
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
-    /// Platforms of an image to check [default: all]; required for a root file system or an initramfs
+    /// Platforms to check [default: all of an image; of a root or an initramfs the one that its programs are for]
     #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
     pub platform: Vec<String>,
     /// Accept findings with this code on the paths that match (repeatable)
@@ -273,7 +274,7 @@ pub struct TryArgs {
     /// The command and its arguments, after --. Default: the image's entry point and command
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
-    /// The platform to run. Default: this machine's if the image has it, otherwise its first
+    /// The platform to run [default: this machine's if the image has it, otherwise its first; of a root its programs']
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Vec<String>,
     /// Standard input of the command: a text, or @FILE

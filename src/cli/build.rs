@@ -57,7 +57,7 @@ fn run_recipe(
     console: &Console,
 ) -> Result<ExitCode, CliError> {
     let wanted = request::platforms(&build.platform)?;
-    let recipe = request::recipe(build, what, &wanted)?;
+    let recipe = request::recipe(build, what, &wanted, console)?;
     let places = build.output.iter().map(|text| Place::for_writing(text)).collect::<Result<_, _>>()?;
     let name = recipe.name.clone().or_else(|| request::fallback_name(what));
     let traced = BTreeSet::new();

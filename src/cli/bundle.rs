@@ -142,7 +142,7 @@ fn recipe(bundle: &BundleArgs, rules: &recipe::Bundle, global: &Global, console:
     }
     if platforms.is_empty() {
         return Err(CliError::usage(
-            "the first program does not show the platform: it is not a program for linux/amd64 or linux/arm64",
+            "the first program does not show the platform: it is not an ELF program of a platform that is verified",
             "name it with --platform",
         ));
     }

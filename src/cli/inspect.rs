@@ -27,8 +27,14 @@ pub fn run(args: &InspectArgs, global: &Global, console: &Console) -> Result<Exi
         PlaceContents::Image(image, _) => Some(image),
         PlaceContents::Root(_) | PlaceContents::Initramfs(_) => None,
     };
-    let trees = seen.trees().into_iter();
-    let platforms = trees.map(|(image, tree)| inspect::summarise(image, tree, args.files)).collect();
+    let mut platforms = Vec::new();
+    for (image, tree) in seen.trees() {
+        let by_programs = match image {
+            Some(_) => None,
+            None => pipeline::agreed_platform(tree)?,
+        };
+        platforms.push(inspect::summarise(image, by_programs.as_ref(), tree, args.files));
+    }
     let summary = inspect::summary(&place.to_string(), image, platforms);
     match global.format {
         Format::Human => console.print(&render::inspect::human(&summary))?,

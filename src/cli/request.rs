@@ -18,14 +18,16 @@ use sazare::input;
 use sazare::oci::Changes;
 use sazare::oci::values::{self, SettingFault};
 use sazare::path::ImagePath;
-use sazare::pipeline::BuildError;
+use sazare::pipeline::{self, BuildError};
 use sazare::platform::{Arch, Platform};
 use sazare::private::PrivateFolder;
 use sazare::recipe::{self, HostPath, Parts, Recipe, RecipeError, RuleOrigin, Source};
 use sazare::reference::{Repository, Tag, split_tag};
+use sazare::transport::Place;
 use sazare::trial::Machine;
 
 use super::args::{BuildArgs, Global};
+use super::console::Console;
 use super::error::CliError;
 use super::flags::{CompressionForm, Config, ImageFlags, Layers};
 
@@ -51,7 +53,12 @@ pub fn platforms(texts: &[String]) -> Result<Vec<Wanted>, CliError> {
 }
 
 /// The recipe that the flags ask for: from a file or a folder, or made from a root file system.
-pub fn recipe(build: &BuildArgs, what: Option<&Path>, wanted: &[Wanted]) -> Result<Recipe, CliError> {
+pub fn recipe(
+    build: &BuildArgs,
+    what: Option<&Path>,
+    wanted: &[Wanted],
+    console: &Console,
+) -> Result<Recipe, CliError> {
     let roots = wanted.iter().filter(|(_, folder)| folder.is_some()).count();
     let mut parts = match what {
         Some(what) if is_recipe(what)? => {
@@ -79,7 +86,7 @@ pub fn recipe(build: &BuildArgs, what: Option<&Path>, wanted: &[Wanted]) -> Resu
             let error = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(CliError::Input(what.display().to_string(), error));
         }
-        what => rootfs(what, wanted, roots)?,
+        what => rootfs(what, wanted, roots, console)?,
     };
     override_parts(&mut parts, &build.image)?;
     Recipe::new(parts).map_err(|error| CliError::Usage(error.to_string(), None))
@@ -107,7 +114,7 @@ pub fn read_recipe(path: &Path) -> Result<Recipe, CliError> {
 }
 
 /// The parts of a recipe for plain root file systems.
-fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts, CliError> {
+fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize, console: &Console) -> Result<Parts, CliError> {
     let here = Path::new("");
     let source = |folder: &Path| {
         Source::new(RuleOrigin::command_line(), HostPath::new(here.to_path_buf(), &*folder.to_string_lossy()))
@@ -131,16 +138,21 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize) -> Result<Parts,
             ));
         }
     }
-    if wanted.is_empty() {
-        return Err(CliError::usage(
-            "the platform of a root file system is required",
-            "add --platform linux/amd64 or --platform linux/arm64: it is never detected from this machine",
-        ));
-    }
     let mut parts = Parts::default();
     parts.sources = sources;
-    parts.platforms = wanted.iter().map(|(platform, _)| platform.clone()).collect();
+    parts.platforms = match what {
+        Some(folder) if wanted.is_empty() => by_programs(folder, console)?,
+        _ => wanted.iter().map(|(platform, _)| platform.clone()).collect(),
+    };
     Ok(parts)
+}
+
+/// The platform that the programs of a folder are for.
+fn by_programs(folder: &Path, console: &Console) -> Result<Vec<Platform>, CliError> {
+    let place = Place::Rootfs(folder.to_path_buf());
+    // Of a folder, nothing is unpacked.
+    let seen = pipeline::read(&place, &[], &Scratch::new(Path::new(".")), console)?;
+    Ok(pipeline::platforms_of(&place, &seen, &[], console)?)
 }
 
 /// Overrides the recipe with the flags.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use sazare::input;
 use sazare::link::{self, Allowance, Baseline, Policy};
-use sazare::pipeline::{self, PlaceContents, Verdict};
+use sazare::pipeline::{self, Verdict};
 use sazare::platform::{Arch, Platform};
 use sazare::recipe::Globs;
 use sazare::render::{self, Text};
@@ -44,14 +44,8 @@ pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<Ex
         }
         let place = Place::for_reading(text)?;
         let seen = pipeline::read(&place, &wanted, &scratch, console)?;
-        if !matches!(seen, PlaceContents::Image(..)) && wanted.is_empty() {
-            return Err(CliError::usage(
-                format!("the platform of a root file system or initramfs is missing: {text}"),
-                "add --platform linux/amd64 or --platform linux/arm64: sazare never uses the platform of this \
-                 machine",
-            ));
-        }
-        verdicts.extend(pipeline::verify(&seen, &wanted, &init, &policy, console)?);
+        let platforms = pipeline::platforms_of(&place, &seen, &wanted, console)?;
+        verdicts.extend(pipeline::verify(&seen, &platforms, &init, &policy, console)?);
     }
     let report = pipeline::merged(&verdicts);
     if let Some(file) = &verify.write_baseline {

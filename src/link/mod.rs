@@ -75,5 +75,6 @@ pub use script::first_line::{FirstLine, SCRIPTS_MAX};
 pub use settings::LAYERS_MAX;
 pub use subject::{GlibcRequirement, Program, Purpose, StartVerdict, Subject, Verification};
 pub use user::{ProcessUser, UnknownUser};
+pub use verify::agreed::{Agreement, agreement};
 pub use verify::tree::verify;
 pub use version::Version;

@@ -79,9 +79,28 @@ pub enum BuildError {
     /// A command cannot be tried.
     #[error(transparent)]
     Trial(#[from] TrialError),
+    /// The programs of a root are for several platforms, or there are none.
+    #[error("{}", disagreement(.place, .found))]
+    NoAgreement {
+        /// Where the root is.
+        place: String,
+        /// The platforms: each with the number of its programs and the first of them.
+        found: Vec<(Platform, usize, ImagePath)>,
+    },
     /// An image is for a platform whose loaders we do not know.
     #[error("platform not supported: {0}")]
     UnknownPlatform(String),
+}
+
+fn disagreement(place: &str, found: &[(Platform, usize, ImagePath)]) -> String {
+    if found.is_empty() {
+        return format!("no program says which platform this is for: {place}");
+    }
+    let each = found.iter().map(|(platform, count, first)| match count {
+        1 => format!("{first} for {platform}"),
+        _ => format!("{count} for {platform} ({first}, …)"),
+    });
+    format!("the programs are for several platforms: {}: {place}", each.collect::<Vec<_>>().join(", "))
 }
 
 fn list(platforms: &[impl ToString]) -> String {
@@ -94,7 +113,9 @@ impl Failure for BuildError {
                 Stage, Layer, Store, Flatten, Transport, Bundle, Trace, Dir, Content, Trial
             }
             BuildError::Unfinished { error, .. } => error.kind(),
-            BuildError::OutputInSource(..) | BuildError::OneArchive(_) => FailureKind::Usage,
+            BuildError::OutputInSource(..) | BuildError::OneArchive(_) | BuildError::NoAgreement { .. } => {
+                FailureKind::Usage
+            }
             BuildError::NoProgram(_)
             | BuildError::NoImage(_)
             | BuildError::NoPlatform { .. }
@@ -114,6 +135,9 @@ impl Failure for BuildError {
                 let (stem, rest) = split_name(file);
                 Some(format!("write one for each, e.g. -o cpio:{stem}-{{arch}}{rest}, or select one with --platform"))
             }
+            BuildError::NoAgreement { .. } => Some(
+                "name it, such as --platform linux/amd64: sazare never uses the platform of this machine".into(),
+            ),
             BuildError::NoProgram(_)
             | BuildError::NoImage(_)
             | BuildError::NoPlatform { .. }

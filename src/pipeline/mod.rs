@@ -27,6 +27,6 @@ pub use error::BuildError;
 pub use merge::merged;
 pub use order::Order;
 pub use program::verify_program;
-pub use read::{PlaceContents, Verdict, Why, read, verify, why};
+pub use read::{PlaceContents, Verdict, Why, agreed_platform, platforms_of, read, verify, why};
 pub use stage::Bundled;
 pub use trial::{Try, try_out};

@@ -6,9 +6,9 @@ use super::error::BuildError;
 use crate::bundle;
 use crate::codec::Scratch;
 use crate::image::{self, Flattened, Image, PlatformImage};
-use crate::link::{self, Policy, Purpose, Subject, Verification};
+use crate::link::{self, Agreement, Policy, Purpose, Subject, Verification};
 use crate::path::ImagePath;
-use crate::platform::{Arch, ImagePlatform, Platform};
+use crate::platform::{ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
 use crate::transport::{self, Opened, Place};
 use crate::tree::{Follow, Tree};
@@ -90,8 +90,8 @@ pub fn read(
     }
 }
 
-/// Verifies what was read. A root file system or an initramfs is verified for each of the platforms in `wanted`; images for
-/// their own. `init` is the first program of an initramfs.
+/// Verifies what was read. A root file system or an initramfs is verified for each of the platforms in `wanted`
+/// ([`platforms_of`]); images for their own. `init` is the first program of an initramfs.
 ///
 /// # Errors
 /// When an image is for a platform whose loaders are not known, or a file cannot be read.
@@ -128,7 +128,55 @@ pub fn verify(
     }
 }
 
-/// The platform of an image, where its loaders are known.
+/// The platform of a root file system or an initramfs, as its programs say: nothing is taken from this machine.
+///
+/// # Errors
+/// When its programs are for several platforms, there are none, or a file cannot be read.
+pub(super) fn by_programs(place: &Place, tree: &Tree, progress: &dyn Progress) -> Result<Platform, BuildError> {
+    let place = place.to_string();
+    let found = match link::agreement(tree)? {
+        Agreement::One(platform) => {
+            let text = format!("{platform}, as its programs say");
+            progress.event(Event::Note { platform: None, about: Some(place), text });
+            return Ok(platform);
+        }
+        Agreement::Unknown => Vec::new(),
+        Agreement::Several(found) => found,
+    };
+    Err(BuildError::NoAgreement { place, found })
+}
+
+/// The platform that all programs of a tree are for, if there is one.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn agreed_platform(tree: &Tree) -> Result<Option<Platform>, BuildError> {
+    Ok(match link::agreement(tree)? {
+        Agreement::One(platform) => Some(platform),
+        Agreement::Unknown | Agreement::Several(_) => None,
+    })
+}
+
+/// The platforms that a root file system or an initramfs is to be verified for: those that are wanted, or the one that its
+/// programs say. None for an image, which names its own.
+///
+/// # Errors
+/// When none is wanted, and the programs are for several platforms or there are none.
+pub fn platforms_of(
+    place: &Place,
+    seen: &PlaceContents,
+    wanted: &[Platform],
+    progress: &dyn Progress,
+) -> Result<Vec<Platform>, BuildError> {
+    match seen {
+        PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) if wanted.is_empty() => {
+            Ok(vec![by_programs(place, tree, progress)?])
+        }
+        PlaceContents::Root(_) | PlaceContents::Initramfs(_) | PlaceContents::Image(..) => Ok(wanted.to_vec()),
+    }
+}
+
+/// The platform of an image, where OCI has a word for it.
 pub(super) fn known(image: &PlatformImage) -> Result<&Platform, BuildError> {
     image.platform.known().ok_or_else(|| BuildError::UnknownPlatform(image.platform.to_string()))
 }
@@ -159,7 +207,10 @@ pub fn why(seen: &PlaceContents, path: &ImagePath) -> Result<Vec<Why>, BuildErro
             annotation.map(|text| bundle::read_recorded(&text, &found.path)).unwrap_or_default();
         let own = image.and_then(|image| image.platform.known().cloned());
         // A root file system does not name its platform; programs of each are told by their files.
-        let platforms = own.map_or_else(|| Arch::ALL.map(Platform::new).to_vec(), |own| vec![own]);
+        let platforms = match (own, link::agreement(tree)?) {
+            (Some(own), _) | (None, Agreement::One(own)) => vec![own],
+            (None, Agreement::Unknown | Agreement::Several(_)) => Platform::verified().to_vec(),
+        };
         for platform in platforms {
             let reasons = bundle::why(tree, &platform, &found.path)?;
             because.extend(reasons.iter().map(bundle::Reason::to_string));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::BuildError;
-use super::read::{PlaceContents, known, read};
+use super::read::{PlaceContents, by_programs, known, read};
 use crate::codec::Scratch;
 use crate::image::PlatformImage;
 use crate::platform::Platform;
@@ -19,7 +19,8 @@ use crate::trial::{Machine, Method, Trial, TrialOutcome, attempt};
 pub struct Try<'a> {
     /// The place.
     pub place: &'a Place,
-    /// The platform. Default: this machine's if the place has it, otherwise the first of the place.
+    /// The platform. Default: this machine's if the image has it, otherwise its first; of a root file system or an initramfs the
+    /// one that its programs are for.
     pub platform: Option<Platform>,
     /// The command. Default: that of the image.
     pub command: Vec<Vec<u8>>,
@@ -101,8 +102,11 @@ fn choose(
             Ok((known(&image)?.clone(), Some(image), flattened.tree))
         }
         PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => {
-            let platform = wanted.into_iter().next();
-            Ok((platform.ok_or_else(|| BuildError::UnknownPlatform("of this machine".into()))?, None, tree))
+            let platform = match asked.platform.clone() {
+                Some(platform) => platform,
+                None => by_programs(asked.place, &tree, progress)?,
+            };
+            Ok((platform, None, tree))
         }
     }
 }

@@ -27,8 +27,10 @@ pub fn json(summary: &Summary) -> String {
 
 fn platform_lines(out: &mut Text, platform: &PlatformSummary) {
     out.line("");
-    if !platform.platform.is_empty() {
-        out.line(format_args!("{}", platform.platform));
+    match &platform.image {
+        Some(_) => out.line(format_args!("{}", platform.platform)),
+        None if platform.platform.is_empty() => {}
+        None => out.line(format_args!("{}, as its programs say", platform.platform)),
     }
     if let Some(image) = &platform.image {
         image_lines(out, image);

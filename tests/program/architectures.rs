@@ -12,7 +12,7 @@ use sazare::platform::{Abi, Arch};
 use sazare::report::Severity;
 
 use crate::conformance::{FINDINGS, Root, Trace, glibc, musl};
-use crate::outside::{checkout, command, missing, run};
+use crate::outside::{checkout, command, missing, run, sazare};
 
 /// How many differences of one root are printed.
 const SHOWN: usize = 5;
@@ -116,14 +116,50 @@ fn compare_sample(arch: &str) {
     }
 }
 
+/// A program of the sample is bundled, becomes an image and an initramfs, and runs in both.
+fn run_sample(debian: &str) {
+    let (arch, _) = abi_of(debian);
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("architectures/glibc-bookworm-{debian}"));
+    if missing(&["root", root.to_str().unwrap(), &format!("qemu-{}-static", arch.facts().qemu)]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_string();
+    // Nobody names the platform: the program says it.
+    let (image, initramfs) = (at("app.tar"), at("app.cpio"));
+    let bundle = at("bundle");
+    let built =
+        sazare(["bundle", "/usr/bin/dash", "--root", root.to_str().unwrap(), "-o", &format!("rootfs:{bundle}")]);
+    assert_eq!(built.code, 0, "{}", built.text());
+    let seen = sazare(["inspect", &format!("rootfs:{bundle}")]);
+    let platform = format!("linux/{}", arch.facts().oci);
+    assert!(seen.text().contains(&format!("{platform}, as its programs say")), "{}", seen.text());
+    let verified = sazare(["verify", &format!("rootfs:{bundle}")]);
+    assert!(verified.code == 0 && verified.text().contains("it starts"), "{}", verified.text());
+    for (output, name) in [(&image, "app.tar"), (&initramfs, "app.cpio")] {
+        let mut build = vec!["build", &bundle, "-o", output];
+        if name == "app.tar" {
+            build.extend(["--entrypoint", "/usr/bin/dash", "-t", "app"]);
+        } else {
+            std::fs::copy(format!("{bundle}/usr/bin/dash"), format!("{bundle}/init")).unwrap();
+        }
+        let built = sazare(build);
+        assert_eq!(built.code, 0, "{name}: {}", built.text());
+        let tried = sazare(["try", "-q", output, "--trust", "--", "/usr/bin/dash", "-c", "echo it runs"]);
+        assert_eq!((tried.code, tried.out.as_str()), (0, "it runs\n"), "{name}: {}", tried.text());
+    }
+}
+
 #[test]
 fn programs_of_32_bits_are_loaded_as_their_loaders_load_them() {
     compare_sample("armhf");
+    run_sample("armhf");
 }
 
 #[test]
 fn big_endian_programs_are_loaded_as_their_loaders_load_them() {
     compare_sample("s390x");
+    run_sample("s390x");
 }
 
 /// Prints one line for each root in `SAZARE_ROOTS`.

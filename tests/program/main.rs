@@ -7,6 +7,7 @@ mod engines;
 mod layout;
 mod lookup;
 mod outside;
+mod platforms;
 
 mod architectures;
 mod bad_input;

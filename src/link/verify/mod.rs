@@ -2,6 +2,7 @@
 
 pub mod programs;
 
+pub mod agreed;
 pub mod finding;
 pub mod whole;
 
