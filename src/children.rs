@@ -15,8 +15,22 @@ use nix::unistd::Pid;
 static RUNNING: Mutex<Running> = Mutex::new(Running { children: Vec::new(), ending: false });
 
 struct Running {
-    children: Vec<(Pid, Signal)>,
+    children: Vec<RunningChild>,
     ending: bool,
+}
+
+struct RunningChild {
+    pid: Pid,
+    ended_by: Signal,
+    afterwards: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl RunningChild {
+    fn clean_up(&mut self) {
+        if let Some(clean_up) = self.afterwards.take() {
+            clean_up();
+        }
+    }
 }
 
 /// A child that was not waited for.
@@ -33,17 +47,26 @@ pub fn started<T>(ended_by: Signal, start: impl FnOnce() -> (T, Option<Pid>)) ->
         running = self::running();
     }
     let (started, pid) = start();
-    running.children.extend(pid.map(|pid| (pid, ended_by)));
+    running.children.extend(pid.map(|pid| RunningChild { pid, ended_by, afterwards: None }));
     (started, pid.map(Child))
 }
 
 impl Child {
+    /// What is done when it is over, however this process goes on.
+    pub fn afterwards(&self, clean_up: impl FnOnce() + Send + 'static) {
+        if let Some(child) = running().children.iter_mut().find(|child| child.pid == self.0) {
+            child.afterwards = Some(Box::new(clean_up));
+        }
+    }
+
     /// Waits until it is over. `reap` is called then, and waits for it in the way that the caller needs.
     pub fn wait<T>(self, reap: impl FnOnce() -> T) -> T {
         is_over(self.0);
         let mut running = running();
-        running.children.retain(|(pid, _)| *pid != self.0);
-        reap()
+        let reaped = reap();
+        running.children.iter_mut().filter(|child| child.pid == self.0).for_each(RunningChild::clean_up);
+        running.children.retain(|child| child.pid != self.0);
+        reaped
     }
 }
 
@@ -52,12 +75,15 @@ impl Child {
 pub fn end_all() {
     let mut running = running();
     running.ending = true;
-    for (pid, signal) in &running.children {
-        let _ = kill(*pid, *signal);
+    for child in &running.children {
+        let _ = kill(child.pid, child.ended_by);
         // It may have been stopped.
-        let _ = kill(*pid, Signal::SIGCONT);
+        let _ = kill(child.pid, Signal::SIGCONT);
     }
-    running.children.iter().for_each(|(pid, _)| is_over(*pid));
+    for child in &mut running.children {
+        is_over(child.pid);
+        child.clean_up();
+    }
     // Nobody waits for them any more: then their numbers stay theirs.
     std::mem::forget(running);
 }

@@ -734,6 +734,20 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_a_dead_folder_of_another_user_is_left_alone() {
+        if !rustix::process::geteuid().is_root() {
+            return; // Only root can make a folder of another user.
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let [own, other] = [DEAD[0], DEAD[1]].map(|name| dead(folder.path(), name));
+        fs::write(other.join("file"), b"theirs").unwrap();
+        std::os::unix::fs::chown(&other, Some(12345), Some(12345)).unwrap();
+        drop(PrivateFolder::make_in(folder.path()).unwrap());
+        assert!(!own.exists());
+        assert_eq!(fs::read(other.join("file")).unwrap(), b"theirs");
+    }
+
+    #[test]
     fn an_error_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a file");

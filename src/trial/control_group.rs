@@ -7,10 +7,9 @@
 //! it is made beside our own one, below the next group above that hands the limit of processes down; and only if none of the
 //! groups that the command leaves by this has a limit. No group is made where the hierarchy is read-only or belongs to somebody else.
 //!
-//! The supervisor makes the group and removes it, since it outlives sazare. A group that was left because the supervisor itself was
-//! killed is removed by the next run: a lock on the directory shows whether its maker lives.
+//! sazare makes the group and removes it, since the supervisor may have given up the rights to do so. A group that was left because
+//! sazare was killed is removed by the next run: a lock on the directory shows whether a process of its maker lives.
 
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -42,8 +41,6 @@ pub(super) struct ControlGroup {
     /// Holds the lock.
     directory: File,
     members: File,
-    /// Whether this process removes it.
-    is_maker: Cell<bool>,
 }
 
 impl ControlGroup {
@@ -53,18 +50,14 @@ impl ControlGroup {
         places(Path::new(MOUNT), &own).iter().find_map(|place| make_in(place, processes).ok())
     }
 
-    /// Puts the calling process into the group, which was forked by the maker.
+    /// Puts the calling process into the group.
     pub fn join(&self) -> io::Result<()> {
-        self.is_maker.set(false);
         (&self.members).write_all(b"0")
     }
 }
 
 impl Drop for ControlGroup {
     fn drop(&mut self) {
-        if !self.is_maker.get() {
-            return;
-        }
         for _ in 0..REMOVALS {
             if unlinkat(&self.above, &self.name, AtFlags::REMOVEDIR) != Err(rustix::io::Errno::BUSY) {
                 break;
@@ -89,7 +82,7 @@ fn make_in(place: &Path, processes: u64) -> io::Result<ControlGroup> {
     match fill() {
         Ok((directory, members)) => {
             remove_dead(place, &above);
-            Ok(ControlGroup { above, name, directory, members, is_maker: Cell::new(true) })
+            Ok(ControlGroup { above, name, directory, members })
         }
         Err(error) => {
             let _ = unlinkat(&above, &name, AtFlags::REMOVEDIR);

@@ -12,6 +12,8 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fork, pipe2};
 use serde::Serialize;
 
+use super::confine::PROCESSES_MAX;
+use super::control_group::ControlGroup;
 use super::enter::Step;
 use super::error::TrialError;
 use super::launch::{Enter, Launch};
@@ -140,6 +142,7 @@ impl Supervisor {
         let (other_end, lifeline) = pipe()?;
         let (report, reporting) = pipe()?;
         let (output, caught) = if catch { pipe().map(|(a, b)| (Some(a), Some(b)))? } else { (None, None) };
+        let group = launch.and_then(|_| ControlGroup::make(PROCESSES_MAX));
         let (forked, child) = started(Signal::SIGTERM, || {
             #[expect(unsafe_code, reason = "fork(2) has no safe form")]
             // SAFETY: no other thread is at work, as `run` asks; so nothing is locked, and the child may do what any program does.
@@ -155,6 +158,7 @@ impl Supervisor {
                 drop((lifeline, report, output));
                 supervise(&Task {
                     launch,
+                    group: group.as_ref(),
                     namespaces,
                     limit,
                     lifeline: other_end,
@@ -169,6 +173,9 @@ impl Supervisor {
                 }
             }
             ForkResult::Parent { child: pid } => {
+                if let (Some(child), Some(group)) = (&child, group) {
+                    child.afterwards(|| drop(group));
+                }
                 let mut supervisor = Supervisor { pid, lifeline: Some(lifeline), report, output, child, early: None };
                 drop((other_end, reporting, caught));
                 if namespaces.have_users() {

@@ -131,6 +131,8 @@ impl Namespaces {
 pub(super) struct Task<'a> {
     /// The command; without one only the namespaces are tried.
     pub launch: Option<&'a Launch>,
+    /// The control group that it joins.
+    pub group: Option<&'a ControlGroup>,
     /// The namespaces that it gets.
     pub namespaces: Namespaces,
     /// How long the command may take.
@@ -171,9 +173,7 @@ fn watch(task: &Task<'_>) -> Result<(), Refused> {
     signals.thread_block().map_err(|error| (Step::Process, error))?;
     let signals = SignalFd::with_flags(&signals, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)
         .map_err(|error| (Step::Process, error))?;
-    // Before the namespaces, in which we have no rights to make one.
-    let group = task.launch.and_then(|_| ControlGroup::make(PROCESSES_MAX));
-    let join = || group.as_ref().map(ControlGroup::join);
+    let join = || task.group.map(ControlGroup::join);
     let network = task.launch.is_some_and(|launch| launch.network);
     let [most, least] = task.namespaces.kinds(network);
     let unshared = unshare(most).map(|()| most).or_else(|_| unshare(least).map(|()| least));

@@ -6,7 +6,7 @@
 //!
 //! `cargo test` runs a sample. This runs all of it, and prints the figures that stand in `docs/reliability.md`:
 //!
-//!     cargo test --release --test faults -- --ignored --nocapture --test-threads 2
+//!     cargo test --test faults -- --ignored --nocapture --test-threads 2
 
 mod inject;
 mod kills;
@@ -52,13 +52,13 @@ fn no_verdict_changes() {
 }
 
 #[test]
-#[ignore = "takes an hour: every call fails in turn"]
+#[ignore = "takes a quarter of an hour: every call fails in turn"]
 fn all_outputs() {
     faults(&["layout", "tar", "cpio", "rootfs", "cache", "several"], None);
 }
 
 #[test]
-#[ignore = "takes an hour: every call fails in turn"]
+#[ignore = "takes a quarter of an hour: every call fails in turn"]
 fn all_verdicts() {
     faults(&["verify", "verify-broken", "verify-image", "inspect", "bundle", "metadata"], None);
 }

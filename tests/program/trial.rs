@@ -401,10 +401,45 @@ fn a_control_group_limits_the_processes_of_root_where_one_can_be_made() {
         });
         let group = group.unwrap();
         assert_eq!(fs::read_to_string(group.join("pids.max")).unwrap(), "2048\n");
-        // Whatever ends it, the group goes.
-        must(&mut command("kill", [if method == "namespace" { "-9" } else { "-15" }, &sazare.id().to_string()]));
+        must(&mut command("kill", [&sazare.id().to_string()]));
         sazare.wait().unwrap();
-        wait_until("its group is gone", || !group.exists());
+        assert!(!group.exists(), "{method}: a signal leaves the group");
+    }
+    // Nor does a run that ends by itself leave one; after a kill the next one removes it.
+    let before = control_groups();
+    let mut killed = room
+        .dressed(&[], &["--method", "namespace", "--", "sleep", "9001"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut left = Vec::new();
+    wait_until("it runs in a group", || {
+        left = control_groups().into_iter().filter(|group| !before.contains(group)).collect();
+        left.iter().any(|group| fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|members| !members.is_empty()))
+    });
+    must(&mut command("kill", ["-9", &killed.id().to_string()]));
+    killed.wait().unwrap();
+    wait_until("what was left is removed", || {
+        assert_eq!(room.run(&["--method", "chroot", "--", "greet", "you"]).code, 0);
+        left.iter().all(|group| !group.exists())
+    });
+    let seen = room.at("seen");
+    let trace = ["strace", "-f", "-qqq", "-e", "trace=mkdirat,unlinkat", "-o", seen.to_str().unwrap()];
+    for method in methods() {
+        let words: &[&str] = if method == "loader" { &["sleep", "0"] } else { &["greet", "you"] };
+        assert_eq!(run(&mut room.dressed(&trace, &[&["--method", method, "--"], words].concat())).code, 0);
+        let calls = fs::read_to_string(&seen).unwrap();
+        let named = |call: &str| {
+            let line =
+                calls.lines().find(|line| line.contains(call) && line.contains("\"sazare-") && line.ends_with("= 0"));
+            line.map(|line| line.split('"').nth(1).unwrap_or_default().to_string())
+        };
+        let made = named("mkdirat(").expect(method);
+        let removed =
+            calls.lines().any(|line| line.contains("unlinkat(") && line.contains(&made) && line.ends_with("= 0"));
+        assert!(removed, "{method}: the group is left\n{calls}");
     }
 }
 
