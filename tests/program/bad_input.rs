@@ -377,3 +377,23 @@ fn words_of_a_flag_are_split_as_a_shell_splits_them() {
     assert_eq!(answer.code, 2);
     assert!(answer.err.contains("--cmd has a quote that is not closed: sh -c 'a"), "{}", answer.err);
 }
+
+/// As it is after a chroot: the kernel's own file systems are still mounted below the root.
+#[test]
+fn what_a_kernel_shows_below_a_root_is_left_out() {
+    if missing(&["namespaces"]) {
+        return;
+    }
+    let folder = room(PLAIN);
+    let proc = folder.path().join("root/proc");
+    fs::create_dir(&proc).unwrap();
+    let output = folder.path().join("layout");
+    let mut build = command("unshare", ["--user", "--map-root-user", "--pid", "--fork"]);
+    build.arg(format!("--mount-proc={}", proc.display())).args([SAZARE, "build", "--progress", "none"]);
+    let answer = run(build.arg(folder.path()).arg("-o").arg(format!("oci:{}", output.display())));
+    assert_eq!(answer.code, 0, "{}", answer.text());
+    let note = format!("proc is mounted there; its contents are left out: {}", proc.display());
+    assert!(answer.err.contains(&note), "{}", answer.err);
+    let shown = must(command(SAZARE, ["inspect", "--format", "json"]).arg(&output));
+    assert!(!shown.contains("cpuinfo") && !shown.contains("/proc/"), "{shown}");
+}

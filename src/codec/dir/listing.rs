@@ -45,6 +45,8 @@ pub(super) struct Source<'a> {
     times: bool,
     skip: Option<&'a Skip<'a>>,
     unreadable: Unreadable,
+    /// The file system of the root.
+    device: Option<u64>,
     /// Lists that can be used again.
     pub spare: SpareLists,
 }
@@ -70,7 +72,8 @@ impl SpareLists {
 
 /// Something to be read.
 pub(super) enum Task {
-    Directory(ImagePath),
+    /// A directory, and whether it is on another file system than the root.
+    Directory(ImagePath, bool),
     Part(Arc<Opened>, Range<usize>),
 }
 
@@ -133,7 +136,8 @@ impl<'a> Source<'a> {
         skip: Option<&'a Skip<'a>>,
         unreadable: Unreadable,
     ) -> Source<'a> {
-        Source { root, xattrs, times, skip, unreadable, spare: SpareLists::default() }
+        let device = rustix::fs::stat(root).map(|meta| meta.st_dev).ok();
+        Source { root, xattrs, times, skip, unreadable, device, spare: SpareLists::default() }
     }
 
     /// Metadata of the root, through links.
@@ -167,9 +171,17 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads a directory.
-    pub fn directory(&mut self, path: ImagePath, queue: &Queue<Task, Listing>) -> Listing {
+    pub fn directory(&mut self, path: ImagePath, mounted: bool, queue: &Queue<Task, Listing>) -> Listing {
         let host: PathBuf = self.source.root.join(OsStr::from_bytes(path.relative_bytes()));
-        let read = open(&path, &host).and_then(|file| Ok((self.names(file.as_fd(), &host)?, file)));
+        let file = match open(&path, &host) {
+            Ok(file) => file,
+            Err(error) => return self.unread(&host, error),
+        };
+        if let Some(kernel) = mounted.then(|| of_kernel(file.as_fd())).flatten() {
+            let note = format!("{kernel} is mounted there; its contents are left out: {}", host.display());
+            return Listing { notes: vec![note], ..Listing::default() };
+        }
+        let read = self.names(file.as_fd(), &host).map(|names| (names, file));
         let ((folder, names), file) = match read {
             Ok(read) => read,
             Err(error) => return self.unread(&host, error),
@@ -301,7 +313,9 @@ impl<'a> Reader<'a> {
         let link = (meta.st_nlink > 1 && kind.is_some()).then_some((meta.st_dev, meta.st_ino));
         let found = match kind {
             Some(kind) => Found::Other(kind),
-            None => Found::Directory(queue.submit(Task::Directory(path.join(&name_in_image)))),
+            None => Found::Directory(
+                queue.submit(Task::Directory(path.join(&name_in_image), self.source.device != Some(meta.st_dev))),
+            ),
         };
         Ok(Ok(Some(DirEntry { name: place, meta: self.source.metadata(&meta, xattrs), found, link })))
     }
@@ -348,6 +362,29 @@ impl<'a> Reader<'a> {
         }
         Ok(out)
     }
+}
+
+/// The file systems that show what a kernel holds, and no file of anybody (linux/magic.h).
+const OF_KERNEL: [(u32, &str); 12] = [
+    (0x0000_9fa0, "proc"),
+    (0x6265_6572, "sysfs"),
+    (0x0027_e0eb, "cgroup"),
+    (0x6367_7270, "cgroup2"),
+    (0x6462_6720, "debugfs"),
+    (0x7472_6163, "tracefs"),
+    (0x7363_6673, "securityfs"),
+    (0xcafe_4a11, "bpf"),
+    (0x0000_1cd1, "devpts"),
+    (0x1980_0202, "mqueue"),
+    (0x6265_6570, "configfs"),
+    (0x4249_4e4d, "binfmt_misc"),
+];
+
+/// Which of them a directory is on.
+fn of_kernel(directory: BorrowedFd<'_>) -> Option<&'static str> {
+    // The field's type differs between architectures; magic numbers are of 32 bits (statfs(2)).
+    let found = rustix::fs::fstatfs(directory).ok()?.f_type as u32;
+    OF_KERNEL.iter().find(|(magic, _)| *magic == found).map(|(_, name)| *name)
 }
 
 fn open(path: &ImagePath, host: &Path) -> Result<OwnedFd, Errno> {

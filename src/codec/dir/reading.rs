@@ -20,7 +20,7 @@ pub(super) fn with_readers<X>(
     body: impl FnOnce(&mut Listings<'_, '_>, usize) -> X,
 ) -> X {
     with_threads(&Reading(source), Threads::working(threads.min(THREADS_MAX)), |listings| {
-        let first = listings.queue().submit(Task::Directory(ImagePath::root()));
+        let first = listings.queue().submit(Task::Directory(ImagePath::root(), false));
         body(listings, first)
     })
 }
@@ -43,7 +43,7 @@ impl<'a> Work for Reading<'a> {
 
     fn run(&self, task: Task, reader: &mut Reader<'a>, queue: &Queue<Task, Listing>) -> Listing {
         match task {
-            Task::Directory(path) => reader.directory(path, queue),
+            Task::Directory(path, mounted) => reader.directory(path, mounted, queue),
             Task::Part(directory, range) => reader.part(&directory, range, queue),
         }
     }
