@@ -99,12 +99,10 @@ struct Folder {
 }
 
 /// The private folders of this process.
-static OPEN: Mutex<Open> = Mutex::new(Open { folders: Vec::new(), ending: false });
+static OPEN: Mutex<Vec<Weak<Folder>>> = Mutex::new(Vec::new());
 
-struct Open {
-    folders: Vec<Weak<Folder>>,
-    ending: bool,
-}
+/// Held by who makes a private folder, until [`OPEN`] knows it, and by who removes one: [`remove_all`] sees neither.
+static CHANGING: RwLock<()> = RwLock::new(());
 
 /// Held by who puts outputs in their places.
 static IN_PLACE: RwLock<()> = RwLock::new(());
@@ -125,11 +123,11 @@ pub fn remove_dead(folder: &Path) {
 /// waits until the process has ended.
 pub fn remove_all() {
     std::mem::forget(IN_PLACE.write().unwrap_or_else(PoisonError::into_inner));
-    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    open.ending = true;
-    let folders: Vec<Arc<Folder>> = open.folders.iter().filter_map(Weak::upgrade).collect();
+    std::mem::forget(CHANGING.write().unwrap_or_else(PoisonError::into_inner));
+    let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let folders: Vec<Arc<Folder>> = open.iter().filter_map(Weak::upgrade).collect();
     drop(open);
-    for folder in folders {
+    for folder in &folders {
         // Other threads still write into it.
         for _ in 0..REMOVALS {
             folder.remove();
@@ -140,6 +138,8 @@ pub fn remove_all() {
             std::thread::yield_now();
         }
     }
+    // Who drops one waits.
+    std::mem::forget(folders);
 }
 
 impl PrivateFolder {
@@ -150,6 +150,7 @@ impl PrivateFolder {
     /// When the folder cannot be made.
     pub fn make_in(folder: &Path) -> Result<PrivateFolder, PrivateError> {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let _changing = CHANGING.read().unwrap_or_else(PoisonError::into_inner);
         let mut made = Vec::new();
         let result = make(folder, &mut made);
         match result {
@@ -157,14 +158,8 @@ impl PrivateFolder {
                 let path = folder.join(OsStr::from_bytes(name.to_bytes()));
                 let folder = Arc::new(Folder { path, name, above, directory, lock, made });
                 let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-                open.folders.retain(|folder| folder.strong_count() > 0);
-                open.folders.push(Arc::downgrade(&folder));
-                while open.ending {
-                    drop(open);
-                    folder.remove();
-                    std::thread::park();
-                    open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-                }
+                open.retain(|folder| folder.strong_count() > 0);
+                open.push(Arc::downgrade(&folder));
                 Ok(PrivateFolder { folder, next: AtomicU64::new(0) })
             }
             Err(error) => {
@@ -197,6 +192,7 @@ impl PrivateFolder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        let _changing = CHANGING.read().unwrap_or_else(PoisonError::into_inner);
         self.remove();
     }
 }
