@@ -262,7 +262,7 @@ fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool)
 }
 
 /// Unpacks the example into a private folder, which goes with what is returned.
-pub fn example() -> Result<PrivateFolder, sazare::image::StoreError> {
+fn example() -> Result<PrivateFolder, sazare::image::StoreError> {
     use sazare::image::StoreError;
     let private = PrivateFolder::make_in(&request::temporary())?;
     for (path, bytes) in EXAMPLE {

@@ -94,10 +94,12 @@ impl Strings {
 impl Forge {
     /// The same file for another architecture.
     pub(crate) fn of(arch: Arch, forge: Forge) -> Forge {
-        let flags = match arch.facts().abi().refused {
-            RefusedFlags::None | RefusedFlags::Any(_) => 0,
-            RefusedFlags::Unless { value, .. } => value,
-        };
+        // Without the marks that one of several ABIs refuses.
+        let refused = arch.facts().abis.iter().map(|abi| match abi.refused {
+            RefusedFlags::Any(bits) => bits,
+            RefusedFlags::None | RefusedFlags::Unless { .. } => 0,
+        });
+        let flags = arch.facts().abi().flags & !refused.fold(0, |all, bits| all | bits);
         Forge { machine: arch.facts().machine, flags, ..forge }
     }
 
@@ -200,7 +202,7 @@ impl Forge {
             let at = place(&mut out, &section);
             headers.push(header(2, 6, at, section.len(), 8));
         }
-        let entry = base + place(&mut out, self.code());
+        let entry = base + place(&mut out, facts.exit);
         let size = out.len() as u64;
         let mut table = self.writer();
         if programs == 1 {
@@ -256,28 +258,6 @@ impl Forge {
     fn arch(&self) -> Arch {
         let has_machine = |arch: &Arch| arch.facts().has_machine(self.machine);
         Arch::ALL.into_iter().find(has_machine).unwrap_or(Arch::Amd64)
-    }
-
-    /// exit(0)
-    fn code(&self) -> &'static [u8] {
-        match self.arch() {
-            Arch::Amd64 => b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05\x0f\x0b\x0f\x0b\x0f\x0b\x90",
-            Arch::Arm64 => b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4",
-            // mov r0, #0; mov r7, #1; svc #0
-            Arch::Arm => b"\x00\x00\xa0\xe3\x01\x70\xa0\xe3\x00\x00\x00\xef",
-            // xor ebx, ebx; mov eax, 1; int 0x80
-            Arch::X86 => b"\x31\xdb\xb8\x01\x00\x00\x00\xcd\x80",
-            // li a0, 0; li a7, 93; ecall
-            Arch::Riscv64 => b"\x13\x05\x00\x00\x93\x08\xd0\x05\x73\x00\x00\x00",
-            // li r3, 0; li r0, 1; sc
-            Arch::Ppc64le => b"\x00\x00\x60\x38\x01\x00\x00\x38\x02\x00\x00\x44",
-            // lghi r2, 0; svc 1
-            Arch::S390x => b"\xa7\x29\x00\x00\x0a\x01",
-            // li.w a0, 0; li.w a7, 93; syscall 0
-            Arch::Loong64 => b"\x04\x00\x80\x02\x0b\x74\x81\x02\x00\x00\x2b\x00",
-            // li a0, 0; li v0, 5058; syscall
-            Arch::Mips64le => b"\x00\x00\x04\x24\xc2\x13\x02\x24\x0c\x00\x00\x00",
-        }
     }
 
     fn section(&self, out: &mut Vec<u8>, place: &dyn Fn(&mut Vec<u8>, &[u8]) -> u64) -> Vec<u8> {
@@ -466,6 +446,9 @@ mod tests {
             ("glibc-loader", Forge::glibc().build()),
             ("other-loader", program("/lib/other.so").build()),
             ("arm64-program", Forge { machine: 183, ..arm }.build()),
+            ("arm-program", Forge::of(Arch::Arm, program("/lib/ld-linux-armhf.so.3")).build()),
+            ("s390x-program", Forge::of(Arch::S390x, program("/lib/ld64.so.1")).build()),
+            ("mips64le-program", Forge::of(Arch::Mips64le, program("/lib64/ld.so.1")).build()),
             ("library", library.build()),
             ("android", Forge { note: Some(android.collect()), ..program("/system/bin/linker64") }.build()),
             ("packed", Forge { text: b"UPX!".to_vec(), ..Forge::program() }.build()),

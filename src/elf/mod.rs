@@ -21,6 +21,7 @@ mod dynamic;
 
 mod facts;
 
+mod smallest;
 mod symbols;
 mod versions;
 
@@ -36,5 +37,6 @@ pub use dynamic::Dynamic;
 pub use facts::{AndroidNote, ElfFacts, HeaderFault, Interpreter, Linkage, headers_max, headers_max_before_6_17};
 pub use pages::Pages;
 pub use segments::Segment;
+pub use smallest::smallest_program;
 pub use symbols::{Relocation, Symbol, SymbolFault, SymbolName, Symbols};
 pub use versions::{DefinedVersion, NeededVersion, VersionFault, Versions};

@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0xc000_003e,
+    // xor edi, edi; mov eax, 60; syscall; ud2
+    exit: b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05\x0f\x0b\x0f\x0b\x0f\x0b\x90",
     page_sizes: &[0x1000],
     compat: Some(Compat {
         oci: "386",
@@ -32,6 +34,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib64/ld-linux-x86-64.so.2",
         musl_loader: "/lib/ld-musl-x86_64.so.1",
         cache_flags: &[0x0303],
+        flags: 0,
         refused: RefusedFlags::None,
     }],
     glibc: GlibcFacts {

@@ -171,6 +171,7 @@ mod tests {
             assert!(!facts.musl_relocations.contains(&numbers.irelative), "{oci}: musl has no IFUNC");
             assert!(facts.default_variant.is_none_or(|variant| facts.variants.contains(&variant)), "{oci}");
             assert_eq!(facts.abi().triplet, facts.abis[0].triplet, "{oci}");
+            assert!(facts.abis.iter().all(|abi| abi.takes(abi.flags)), "{oci}");
             // The class and byte order stand in the audit number too.
             assert_eq!(facts.audit & 0xffff, u32::from(facts.machine), "{oci}");
             assert_eq!(facts.audit & 1 << 31 != 0, facts.class.bits() == 64, "{oci}");

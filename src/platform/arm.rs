@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0x4000_0028,
+    // mov r0, 0; mov r7, 1; svc 0
+    exit: b"\x00\x00\xa0\xe3\x01\x70\xa0\xe3\x00\x00\x00\xef",
     page_sizes: &[0x1000],
     compat: None,
     cpu_levels: None,
@@ -29,6 +31,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
             glibc_loader: "/lib/ld-linux-armhf.so.3",
             musl_loader: "/lib/ld-musl-armhf.so.1",
             cache_flags: &[0x0903, 0x0003],
+            flags: 0x0500_0400,
             refused: RefusedFlags::Any(0x200),
         },
         Abi {
@@ -37,6 +40,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
             glibc_loader: "/lib/ld-linux.so.3",
             musl_loader: "/lib/ld-musl-arm.so.1",
             cache_flags: &[0x0b03, 0x0003],
+            flags: 0x0500_0200,
             refused: RefusedFlags::Any(0x400),
         },
     ],

@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0xc000_00b7,
+    // mov x0, 0; mov x8, 93; svc 0
+    exit: b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4",
     page_sizes: &[0x1000, 0x4000, 0x10000],
     compat: Some(Compat {
         oci: "arm",
@@ -32,6 +34,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib/ld-linux-aarch64.so.1",
         musl_loader: "/lib/ld-musl-aarch64.so.1",
         cache_flags: &[0x0a03],
+        flags: 0,
         refused: RefusedFlags::None,
     }],
     glibc: GlibcFacts {

@@ -36,6 +36,8 @@ pub struct ArchFacts {
     pub mips_tables: bool,
     /// `AUDIT_ARCH_*` (`linux/audit.h`), which a seccomp filter sees.
     pub audit: u32,
+    /// The instructions that end a program with exit code 0.
+    pub exit: &'static [u8],
     /// The page sizes of kernels in use, in bytes, ascending: segments aligned to less than a page fail there.
     pub page_sizes: &'static [u64],
     /// Programs of another architecture that some of its kernels run as well.
@@ -65,6 +67,8 @@ pub struct Abi {
     pub musl_loader: &'static str,
     /// The flags of the entries in `ld.so.cache` that glibc takes: a library of glibc 2, and the ABI. Its own are first.
     pub cache_flags: &'static [u32],
+    /// The `e_flags` of its files: a kernel for ppc64le starts a program without its mark as one of another ABI.
+    pub flags: u32,
     /// Which `e_flags` glibc refuses in a library.
     pub refused: RefusedFlags,
 }
@@ -164,6 +168,7 @@ impl ArchFacts {
             glibc_loader: "",
             musl_loader: "",
             cache_flags: &[],
+            flags: 0,
             refused: RefusedFlags::None,
         };
         self.abis.first().unwrap_or(&NONE)

@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0xc000_0102,
+    // li.w a0, 0; li.w a7, 93; syscall 0
+    exit: b"\x04\x00\x80\x02\x0b\x74\x81\x02\x00\x00\x2b\x00",
     page_sizes: &[0x1000, 0x4000, 0x10000],
     compat: None,
     cpu_levels: None,
@@ -28,6 +30,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib64/ld-linux-loongarch-lp64d.so.1",
         musl_loader: "/lib/ld-musl-loongarch64.so.1",
         cache_flags: &[0x1203],
+        flags: 0x43,
         refused: RefusedFlags::Unless { mask: 7, value: 3 },
     }],
     glibc: GlibcFacts {

@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: true,
     audit: 0xc000_0008,
+    // li a0, 0; li v0, 5058; syscall
+    exit: b"\x00\x00\x04\x24\xc2\x13\x02\x24\x0c\x00\x00\x00",
     page_sizes: &[0x1000, 0x4000, 0x10000],
     compat: None,
     cpu_levels: None,
@@ -28,7 +30,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib64/ld.so.1",
         musl_loader: "/lib/ld-musl-mips64el.so.1",
         cache_flags: &[0x0703],
-        refused: RefusedFlags::None,
+        flags: 0x8000_0007,
+        refused: RefusedFlags::Any(0x400),
     }],
     glibc: GlibcFacts { directories: &[b"/lib64/", b"/usr/lib64/"], platforms: &[], hwcaps: &[], definition: &[127] },
     musl_relocations: &[0, 3, 126, 127, 40, 41, 47],

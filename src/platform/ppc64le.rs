@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0xc000_0015,
+    // li r3, 0; li r0, 1; sc
+    exit: b"\x00\x00\x60\x38\x01\x00\x00\x38\x02\x00\x00\x44",
     page_sizes: &[0x1000, 0x10000],
     compat: None,
     cpu_levels: None,
@@ -28,6 +30,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib64/ld64.so.2",
         musl_loader: "/lib/ld-musl-powerpc64le.so.1",
         cache_flags: &[0x0503],
+        flags: 2,
         refused: RefusedFlags::Any(1),
     }],
     glibc: GlibcFacts {

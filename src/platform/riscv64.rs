@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0xc000_00f3,
+    // li a0, 0; li a7, 93; ecall
+    exit: b"\x13\x05\x00\x00\x93\x08\xd0\x05\x73\x00\x00\x00",
     page_sizes: &[0x1000],
     compat: None,
     cpu_levels: None,
@@ -28,6 +30,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib/ld-linux-riscv64-lp64d.so.1",
         musl_loader: "/lib/ld-musl-riscv64.so.1",
         cache_flags: &[0x1003],
+        flags: 5,
         refused: RefusedFlags::Unless { mask: 6, value: 4 },
     }],
     glibc: GlibcFacts {

@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 8,
     mips_tables: false,
     audit: 0x8000_0016,
+    // lghi r2, 0; svc 1
+    exit: b"\xa7\x29\x00\x00\x0a\x01",
     page_sizes: &[0x1000],
     compat: None,
     cpu_levels: None,
@@ -28,6 +30,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib/ld64.so.1",
         musl_loader: "/lib/ld-musl-s390x.so.1",
         cache_flags: &[0x0403],
+        flags: 0,
         refused: RefusedFlags::None,
     }],
     glibc: GlibcFacts {

@@ -18,6 +18,8 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
     hash_entry: 4,
     mips_tables: false,
     audit: 0x4000_0003,
+    // xor ebx, ebx; mov eax, 1; int 0x80
+    exit: b"\x31\xdb\xb8\x01\x00\x00\x00\xcd\x80",
     page_sizes: &[0x1000],
     compat: None,
     cpu_levels: None,
@@ -28,6 +30,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         glibc_loader: "/lib/ld-linux.so.2",
         musl_loader: "/lib/ld-musl-i386.so.1",
         cache_flags: &[0x0003, 0x0001],
+        flags: 0,
         refused: RefusedFlags::None,
     }],
     glibc: GlibcFacts {

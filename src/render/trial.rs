@@ -77,7 +77,7 @@ pub fn doctor(abilities: &[Ability], needs: &[Requirement]) -> Text {
     let mut out =
         Text::of("sazare try uses the first available method; chroot and loader confine nothing and need --trust:");
     for ability in abilities {
-        out.line(format_args!("  {:<12} {:<10} {}", ability.platform, ability.method.word(), verdict(&ability.result)));
+        out.line(format_args!("  {:<14} {:<10} {}", ability.platform, ability.method.word(), verdict(&ability.result)));
     }
     out.line("");
     out.line("other verbs:");
