@@ -743,6 +743,33 @@ mod tests {
         assert_eq!(fs::read(other.join("file")).unwrap(), b"theirs");
     }
 
+    /// Run by the next test in a process of its own.
+    #[test]
+    #[ignore = "ends its process"]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a process of its own, which is told where to work and ends in the middle of it"
+    )]
+    fn ends_while_a_folder_is_removed() {
+        let private = PrivateFolder::make_in(Path::new(&std::env::var_os("FOLDER").unwrap())).unwrap();
+        let files: Vec<PathBuf> = (0..5_000).map(|_| private.new_path()).collect();
+        files.iter().for_each(|file| fs::write(file, "").unwrap());
+        std::thread::spawn(move || drop(private));
+        while files.iter().all(|file| file.exists()) {}
+        remove_all();
+        std::process::exit(0);
+    }
+
+    #[test]
+    fn a_folder_that_is_being_removed_when_the_process_ends_goes_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "private::tests::ends_while_a_folder_is_removed", "--ignored"]);
+        let child = child.env("FOLDER", folder.path()).output().unwrap();
+        assert!(child.status.success(), "{child:?}");
+        assert_eq!(listed(folder.path()), [""; 0]);
+    }
+
     #[test]
     fn an_error_names_the_file() {
         let folder = tempfile::tempdir().unwrap();
