@@ -25,7 +25,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use rustix::fs::{AtFlags, Dir, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -98,8 +98,9 @@ struct Folder {
     made: Vec<PathBuf>,
 }
 
-/// The private folders of this process.
-static OPEN: Mutex<Vec<Weak<Folder>>> = Mutex::new(Vec::new());
+/// The private folders of this process. One stays here until it is removed: who has given it up and waits for [`CHANGING`] does not
+/// remove it any more.
+static OPEN: Mutex<Vec<Arc<Folder>>> = Mutex::new(Vec::new());
 
 /// Held by who makes a private folder, until [`OPEN`] knows it, and by who removes one: [`remove_all`] sees neither.
 static CHANGING: RwLock<()> = RwLock::new(());
@@ -125,7 +126,7 @@ pub fn remove_all() {
     std::mem::forget(IN_PLACE.write().unwrap_or_else(PoisonError::into_inner));
     std::mem::forget(CHANGING.write().unwrap_or_else(PoisonError::into_inner));
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let folders: Vec<Arc<Folder>> = open.iter().filter_map(Weak::upgrade).collect();
+    let folders = open.clone();
     drop(open);
     for folder in &folders {
         // Other threads still write into it.
@@ -158,8 +159,7 @@ impl PrivateFolder {
                 let path = folder.join(OsStr::from_bytes(name.to_bytes()));
                 let folder = Arc::new(Folder { path, name, above, directory, lock, made });
                 let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-                open.retain(|folder| folder.strong_count() > 0);
-                open.push(Arc::downgrade(&folder));
+                open.push(Arc::clone(&folder));
                 Ok(PrivateFolder { folder, next: AtomicU64::new(0) })
             }
             Err(error) => {
@@ -190,10 +190,12 @@ impl PrivateFolder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for PrivateFolder {
     fn drop(&mut self) {
         let _changing = CHANGING.read().unwrap_or_else(PoisonError::into_inner);
-        self.remove();
+        self.folder.remove();
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|folder| !Arc::ptr_eq(folder, &self.folder));
     }
 }
 
