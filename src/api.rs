@@ -5,6 +5,8 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "registry")]
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::codec::Scratch;
@@ -21,7 +23,9 @@ use crate::private::PrivateFolder;
 use crate::progress::{Progress, Silent};
 use crate::recipe::{HostPath, Parts, PartsError, Recipe, RuleOrigin, Source};
 use crate::reference::{Repository, Tag};
-use crate::transport::{Place, WriteOptions};
+#[cfg(feature = "registry")]
+use crate::registry::Registries;
+use crate::transport::{Access, Place, WriteOptions};
 
 /// Why a build or a verification ended early.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +80,8 @@ pub struct ImageBuilder {
     write: WriteOptions,
     temporary: Option<PathBuf>,
     cache: Option<(Cache, SystemTime)>,
+    #[cfg(feature = "registry")]
+    registries: Option<Arc<Registries>>,
     allow: Vec<Allowance>,
     baseline: Baseline,
 }
@@ -102,6 +108,8 @@ impl ImageBuilder {
             write: WriteOptions::default(),
             temporary: None,
             cache: None,
+            #[cfg(feature = "registry")]
+            registries: None,
             allow: Vec::new(),
             baseline: Baseline::default(),
         }
@@ -181,6 +189,13 @@ impl ImageBuilder {
         self
     }
 
+    /// Speaks to registries, for a base image that is there. Default: to none.
+    #[cfg(feature = "registry")]
+    pub fn registries(mut self, registries: Arc<Registries>) -> Self {
+        self.registries = Some(registries);
+        self
+    }
+
     /// Accepts a finding.
     pub fn allow(mut self, allowance: Allowance) -> Self {
         self.allow.push(allowance);
@@ -217,6 +232,8 @@ impl ImageBuilder {
             when: self.created.or(recipe.created).unwrap_or(Epoch::DEFAULT),
             layers: self.layers,
             cache: self.cache.as_ref().map(|(cache, _)| cache),
+            #[cfg(feature = "registry")]
+            registries: self.registries.as_ref(),
             began: self.cache.as_ref().map_or(SystemTime::UNIX_EPOCH, |(_, began)| *began),
             write: self.write,
             allow: &self.allow,
@@ -246,6 +263,8 @@ pub struct Verifier {
     init: ImagePath,
     policy: Policy,
     temporary: Option<PathBuf>,
+    #[cfg(feature = "registry")]
+    registries: Option<Arc<Registries>>,
 }
 
 impl Verifier {
@@ -254,7 +273,15 @@ impl Verifier {
         // The name is valid; were it not, the archive would be refused for a first program that is a directory.
         let init = "/init".parse().unwrap_or_else(|_| ImagePath::root());
         let policy = Policy { threads: 1, ..Policy::default() };
-        Verifier { place, platforms: Vec::new(), init, policy, temporary: None }
+        Verifier {
+            place,
+            platforms: Vec::new(),
+            init,
+            policy,
+            temporary: None,
+            #[cfg(feature = "registry")]
+            registries: None,
+        }
     }
 
     /// Adds a platform. Default: all of an image; of a root file system or an initramfs the one that its programs are for.
@@ -272,6 +299,13 @@ impl Verifier {
     /// Sets what is asked for and accepted.
     pub fn policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
+        self
+    }
+
+    /// Speaks to registries, for places that are there. Default: to none.
+    #[cfg(feature = "registry")]
+    pub fn registries(mut self, registries: Arc<Registries>) -> Self {
+        self.registries = Some(registries);
         self
     }
 
@@ -294,7 +328,15 @@ impl Verifier {
     /// # Errors
     /// When the place cannot be read, or something needed was not set.
     pub fn run_with(self, progress: &dyn Progress) -> Result<Checked, ApiError> {
-        let Verifier { place, platforms, init, policy, temporary } = self;
+        let Verifier {
+            place,
+            platforms,
+            init,
+            policy,
+            temporary,
+            #[cfg(feature = "registry")]
+            registries,
+        } = self;
         let private = match &temporary {
             Some(folder) => {
                 Some(PrivateFolder::make_in(folder).map_err(|error| BuildError::Store(StoreError::from(error)))?)
@@ -304,7 +346,10 @@ impl Verifier {
         };
         // Of a directory, nothing is unpacked.
         let scratch = Scratch::new(private.as_ref().map_or(Path::new("."), PrivateFolder::path));
-        let seen = pipeline::read(&place, &platforms, &scratch, progress)?;
+        let access = Access::new(&scratch);
+        #[cfg(feature = "registry")]
+        let access = access.with_registries(registries.as_ref());
+        let seen = pipeline::read(&place, &platforms, &access, progress)?;
         let platforms = pipeline::platforms_of(&place, &seen, &platforms, progress)?;
         let verdicts = pipeline::verify(&seen, &platforms, &init, &policy, progress)?;
         Ok(Checked { report: pipeline::merged(&verdicts), verdicts })

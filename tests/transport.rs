@@ -13,7 +13,7 @@ use sazare::image::{Blob, BlobStore, Blobs, Finished, Image, PlatformImage, Stor
 use sazare::oci::{self, Annotations, Configuration, MediaType};
 use sazare::platform::{Arch, Platform};
 use sazare::progress::Silent;
-use sazare::transport::{self, Opened, Place, TransportError, WriteOptions, Written, WrittenImage};
+use sazare::transport::{self, Access, Opened, Place, TransportError, WriteOptions, Written, WrittenImage};
 
 /// A layer with one file, and its digest before compression.
 fn layer(text: &str) -> (Vec<u8>, Digest) {
@@ -227,7 +227,7 @@ fn a_folder_of_somebody_else_is_left_alone() {
     let error = write("oci-archive:/", &["v1"], "one").unwrap_err();
     assert_eq!(error.to_string(), "cannot write /: is a directory");
     let error = transport::check(&Place::for_writing("docker://ghcr.io/a/b:v1").unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "registries are not supported yet: docker://ghcr.io/a/b:v1");
+    assert_eq!(error.to_string(), "cannot write to a registry yet: docker://ghcr.io/a/b:v1");
 }
 
 #[test]
@@ -282,7 +282,7 @@ type Read = (Image, Box<dyn Blobs>, Vec<String>);
 
 fn open(place: &str) -> Result<Read, TransportError> {
     let folder = tempfile::tempdir().unwrap();
-    match transport::open(&Place::for_reading(place)?, &Scratch::new(folder.path()), &Silent)? {
+    match transport::open(&Place::for_reading(place)?, &Access::new(&Scratch::new(folder.path())), &Silent)? {
         Opened::Image { image, blobs, notes } => Ok((image, blobs, notes)),
         Opened::Tree { .. } | Opened::Initramfs { .. } => panic!("no image: {place}"),
     }
@@ -456,7 +456,8 @@ fn a_root_file_system_is_a_tree_whatever_holds_it() {
     assert!(tar.success());
     for name in ["root", "x"] {
         let place = Place::for_reading(path(name).to_str().unwrap()).unwrap();
-        let Opened::Tree { tree, notes } = transport::open(&place, &Scratch::new(folder.path()), &Silent).unwrap()
+        let Opened::Tree { tree, notes } =
+            transport::open(&place, &Access::new(&Scratch::new(folder.path())), &Silent).unwrap()
         else {
             panic!("{name} is no image");
         };
@@ -464,7 +465,7 @@ fn a_root_file_system_is_a_tree_whatever_holds_it() {
         assert_eq!((files.join(" ").as_str(), notes.len()), ("/ /bin /bin/sh", 0), "{name}");
     }
     let cpio = Place::Cpio(path("root/bin/sh"));
-    let error = transport::open(&cpio, &Scratch::new(folder.path()), &Silent).err().unwrap();
+    let error = transport::open(&cpio, &Access::new(&Scratch::new(folder.path())), &Silent).err().unwrap();
     assert!(error.to_string().starts_with("something else, not an initramfs: "), "{error}");
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args as ClapArgs, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::flags::ImageFlags;
+use super::registries::RegistryFlags;
 
 /// Builds OCI images from root file systems, without daemon or root, and refuses programs that could not start
 #[derive(Debug, Parser)]
@@ -15,7 +16,7 @@ use super::flags::ImageFlags;
     long_version = super::version::LONG_VERSION,
     max_term_width = 110,
     after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 invalid recipe,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
-    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  rootfs:DIR                 root file system as a directory; when writing, it must be empty or not exist\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
+    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  docker://HOST/NAME[:TAG][@DIGEST]   image in a registry (read only)\n  rootfs:DIR                 root file system as a directory; when writing, it must be empty or not exist\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -56,6 +57,8 @@ pub struct Global {
     /// Change to this directory first; relative paths are resolved from it
     #[arg(short = 'C', long = "directory", global = true, value_name = "DIR")]
     pub directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub registries: RegistryFlags,
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,7 +117,7 @@ pub struct BundleArgs {
     /// Where to write: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
     #[arg(short, long = "output", value_name = "PLACE")]
     pub output: Vec<String>,
-    /// Root file system that has the programs: rootfs:DIR, oci:DIR[:TAG], an archive, tar:FILE, or a path [default: /]
+    /// Root file system that has the programs: rootfs:DIR, oci:DIR[:TAG], docker://HOST/NAME[:TAG], an archive, tar:FILE, or a path [default: /]
     #[arg(long, value_name = "PLACE")]
     pub root: Option<String>,
     /// Platforms [default: those of the --root image, otherwise that of the first program]
@@ -222,7 +225,7 @@ pub enum ExtraKind {
 /// Flags of `verify`.
 #[derive(Debug, ClapArgs)]
 pub struct VerifyArgs {
-    /// What to check: a program, oci:DIR[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or any path whose type can be detected
+    /// What to check: a program, oci:DIR[:TAG], docker://HOST/NAME[:TAG], an archive, rootfs:DIR, tar:FILE, cpio:FILE, or any path whose type can be detected
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
     /// Platforms to check [default: all of an image; of a root or an initramfs the one that its programs are for]

@@ -22,6 +22,8 @@ use super::cache;
 use super::console::Console;
 use super::error::{CliError, REFUSED};
 use super::flags::ImageFlags;
+#[cfg(feature = "registry")]
+use super::registries::Reach;
 use super::request;
 use super::verify;
 
@@ -99,6 +101,12 @@ impl Job<'_> {
         order.layers = request::layers(&flags.layers)?;
         order.cache = cache.as_ref();
         order.began = cache::now();
+        #[cfg(feature = "registry")]
+        let reach = Reach::new(&global.registries);
+        #[cfg(feature = "registry")]
+        {
+            order.registries = Some(&reach.registries);
+        }
         order.write.flat_index = layout.flat_index;
         order.write.docker_platform = docker_platform;
         order.allow = &allow;

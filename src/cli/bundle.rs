@@ -16,8 +16,10 @@ use sazare::transport::Place;
 
 use super::args::{BundleArgs, ExtraKind, Global};
 use super::build::{Job, Review};
+use super::cache;
 use super::console::Console;
 use super::error::CliError;
+use super::registries::Reach;
 use super::request;
 use super::review;
 
@@ -138,7 +140,9 @@ fn recipe(bundle: &BundleArgs, rules: &recipe::Bundle, global: &Global, console:
         request::platforms(&bundle.platform)?.into_iter().map(|(platform, _)| platform).collect();
     if platforms.is_empty() {
         let private = request::private()?;
-        platforms = pipeline::bundle_platforms(rules, &request::scratch(&private, global)?, console)?;
+        let (scratch, reach) = (request::scratch(&private, global)?, Reach::new(&global.registries));
+        let cache = cache::open(&bundle.image.cache)?;
+        platforms = pipeline::bundle_platforms(rules, &reach.access(&scratch, cache.as_ref()), console)?;
     }
     if platforms.is_empty() {
         return Err(CliError::usage(

@@ -50,6 +50,12 @@ pub fn open(flags: &CacheFlags) -> Result<Option<Cache>, CliError> {
     Ok(ours.then(|| Cache::new(&usual, limit, now())))
 }
 
+/// The cache at its usual place, for who has no flags on it.
+pub fn usual() -> Option<Cache> {
+    let flags = CacheFlags { cache_dir: None, cache_size: "4GB".into(), no_cache: false };
+    open(&flags).ok().flatten()
+}
+
 /// The time of the machine. It decides which files may have changed unseen, never what is written.
 pub fn now() -> SystemTime {
     SystemTime::now()

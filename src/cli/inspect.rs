@@ -9,8 +9,10 @@ use sazare::transport::Place;
 use sazare::{inspect, render};
 
 use super::args::{Format, Global, InspectArgs};
+use super::cache;
 use super::console::Console;
 use super::error::CliError;
+use super::registries::Reach;
 use super::request;
 
 /// Runs the verb.
@@ -18,8 +20,10 @@ pub fn run(args: &InspectArgs, global: &Global, console: &Console) -> Result<Exi
     let wanted: Vec<Platform> = request::platforms(&args.platform)?.into_iter().map(|(platform, _)| platform).collect();
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;
+    let (reach, cache) = (Reach::new(&global.registries), cache::usual());
+    let access = reach.access(&scratch, cache.as_ref());
     let place = Place::for_reading(&args.place)?;
-    let seen = pipeline::read(&place, &wanted, &scratch, console)?;
+    let seen = pipeline::read(&place, &wanted, &access, console)?;
     if let Some(path) = &args.why {
         return why(path, &args.place, &seen, global, console);
     }

@@ -9,6 +9,7 @@ mod out;
 mod signals;
 
 mod cache;
+mod registries;
 
 mod flags;
 

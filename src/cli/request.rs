@@ -23,7 +23,7 @@ use sazare::platform::{Arch, Platform};
 use sazare::private::PrivateFolder;
 use sazare::recipe::{self, HostPath, Parts, Recipe, RecipeError, RuleOrigin, Source};
 use sazare::reference::{Repository, Tag, split_tag};
-use sazare::transport::Place;
+use sazare::transport::{Access, Place};
 use sazare::trial::Machine;
 
 use super::args::{BuildArgs, Global};
@@ -151,7 +151,7 @@ fn rootfs(what: Option<&Path>, wanted: &[Wanted], roots: usize, console: &Consol
 fn by_programs(folder: &Path, console: &Console) -> Result<Vec<Platform>, CliError> {
     let place = Place::Rootfs(folder.to_path_buf());
     // Of a folder, nothing is unpacked.
-    let seen = pipeline::read(&place, &[], &Scratch::new(Path::new(".")), console)?;
+    let seen = pipeline::read(&place, &[], &Access::new(&Scratch::new(Path::new("."))), console)?;
     Ok(pipeline::platforms_of(&place, &seen, &[], console)?)
 }
 

@@ -14,8 +14,10 @@ use sazare::transport::Place;
 use sazare::trial::{Ended, Method, TrialOutcome};
 
 use super::args::{Format, Global, MethodWord, TryArgs};
+use super::cache;
 use super::console::Console;
 use super::error::{CliError, REFUSED};
+use super::registries::Reach;
 use super::request;
 
 /// How many bytes of the command's standard output are kept to be compared.
@@ -35,6 +37,8 @@ pub fn run(args: &TryArgs, global: &Global, console: &Console) -> Result<ExitCod
     let place = Place::for_reading(&args.place)?;
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;
+    let (reach, cache) = (Reach::new(&global.registries), cache::usual());
+    let access = reach.access(&scratch, cache.as_ref());
     let asked = pipeline::Try {
         place: &place,
         platform: request::platforms(&args.platform)?.into_iter().next().map(|(platform, _)| platform),
@@ -51,7 +55,7 @@ pub fn run(args: &TryArgs, global: &Global, console: &Console) -> Result<ExitCod
         network: args.network,
         machine: &request::machine(),
     };
-    let outcome = pipeline::try_out(asked, &scratch, private.path(), console)?;
+    let outcome = pipeline::try_out(asked, &access, private.path(), console)?;
     let problems = problems(&outcome, args, expected.as_deref());
     if global.format == Format::Json {
         console.result(&render::trial::json(&outcome, &problems))?;

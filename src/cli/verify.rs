@@ -14,8 +14,10 @@ use sazare::report::Report;
 use sazare::transport::Place;
 
 use super::args::{Format, Global, VerifyArgs};
+use super::cache;
 use super::console::Console;
 use super::error::{CliError, REFUSED};
+use super::registries::Reach;
 use super::request;
 
 /// Runs the verb.
@@ -32,6 +34,8 @@ pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<Ex
     let init = verify.init.parse().map_err(|error| CliError::Usage(format!("--init: {error}"), None))?;
     let private = request::private()?;
     let scratch = request::scratch(&private, global)?;
+    let (reach, cache) = (Reach::new(&global.registries), cache::usual());
+    let access = reach.access(&scratch, cache.as_ref());
     let mut verdicts = Vec::new();
     let mut portraits = Text::new();
     for text in &verify.place {
@@ -43,7 +47,7 @@ pub fn run(verify: &VerifyArgs, global: &Global, console: &Console) -> Result<Ex
             continue;
         }
         let place = Place::for_reading(text)?;
-        let seen = pipeline::read(&place, &wanted, &scratch, console)?;
+        let seen = pipeline::read(&place, &wanted, &access, console)?;
         let platforms = pipeline::platforms_of(&place, &seen, &wanted, console)?;
         verdicts.extend(pipeline::verify(&seen, &platforms, &init, &policy, console)?);
     }

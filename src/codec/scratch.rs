@@ -75,9 +75,8 @@ impl ScratchError {
 }
 
 /// The folder in which temporary files may lie. The caller names it: beside the output, where there is room.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scratch {
-    next: AtomicU64,
     space: Arc<Space>,
 }
 
@@ -85,6 +84,7 @@ pub struct Scratch {
 #[derive(Debug)]
 struct Space {
     folder: PathBuf,
+    next: AtomicU64,
     used: AtomicU64,
     limit: u64,
 }
@@ -113,8 +113,8 @@ impl Scratch {
 
     /// As [`Scratch::new`], with at most `limit` bytes in sum.
     pub fn with_limit(folder: impl Into<PathBuf>, limit: u64) -> Scratch {
-        let space = Space { folder: folder.into(), used: AtomicU64::new(0), limit };
-        Scratch { next: AtomicU64::new(0), space: Arc::new(space) }
+        let space = Space { folder: folder.into(), next: AtomicU64::new(0), used: AtomicU64::new(0), limit };
+        Scratch { space: Arc::new(space) }
     }
 
     /// The folder.
@@ -130,7 +130,7 @@ impl Scratch {
     pub fn file(&self) -> io::Result<ScratchFile> {
         let failed = |error| self.space.failed(error);
         loop {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            let number = self.space.next.fetch_add(1, Ordering::Relaxed);
             let path = self.folder().join(format!(".scratch-{}-{number}", std::process::id()));
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             match retry_on_intr(|| rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)) {

@@ -75,6 +75,11 @@ impl Cache {
         }
     }
 
+    /// The same cache for another who puts into it.
+    pub fn again(&self) -> Cache {
+        Cache::new(&self.folder, self.limit, self.now)
+    }
+
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::codec::ScratchError;
 use crate::failure::{Failure, FailureKind};
 use crate::oci;
 use crate::private::PrivateError;
@@ -39,6 +40,9 @@ pub enum StoreError {
         /// The layout or archive.
         place: String,
     },
+    /// A temporary file.
+    #[error(transparent)]
+    Scratch(#[from] ScratchError),
     /// A digest that cannot be checked.
     #[error("{0}")]
     Descriptor(String),
@@ -66,6 +70,7 @@ impl Failure for StoreError {
     fn kind(&self) -> FailureKind {
         match self {
             StoreError::Private(error) => error.kind(),
+            StoreError::Scratch(error) => error.kind(),
             StoreError::Write { .. } => FailureKind::Output,
             StoreError::Read { .. }
             | StoreError::Missing { .. }
@@ -77,6 +82,7 @@ impl Failure for StoreError {
     fn hint(&self) -> Option<String> {
         let text = match self {
             StoreError::Private(error) => return error.hint(),
+            StoreError::Scratch(error) => return error.hint(),
             StoreError::Write { error, .. } => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                     "free some space there, or write to another file system; the previous output is untouched"

@@ -28,6 +28,14 @@ pub trait Blobs: Send + Sync {
     /// # Errors
     /// When the blob is not there.
     fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError>;
+
+    /// Brings blobs near that will be read more than once, where they are far away. `progress` receives how much came.
+    ///
+    /// # Errors
+    /// When one is not there, or there is no room for it.
+    fn fetch(&self, _wanted: &[Blob], _progress: &dyn Progress) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// Reads a document (manifest, index or config) that is small by nature, and checks it.

@@ -20,6 +20,12 @@ pub const REF_NAME: &str = "org.opencontainers.image.ref.name";
 /// The annotation by which containerd, docker's containerd store and podman name what they load.
 pub const CONTAINERD_NAME: &str = "io.containerd.image.name";
 
+/// The annotation that names the image whose layers are the lowest.
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+
+/// The annotation with the digest of that image.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
 /// The whole `oci-layout` file. The version is exactly this, also for image-spec 1.1: containerd compares it.
 pub const EMPTY_LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 

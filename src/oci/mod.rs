@@ -16,7 +16,8 @@ mod documents;
 pub use canonical::canonical;
 pub use configuration::{Configuration, ConfigurationError, HistoryEntry};
 pub use documents::{
-    Annotations, CONTAINERD_NAME, DocumentError, EMPTY_LAYOUT, REF_NAME, descriptor, index, manifest, platform_of,
+    Annotations, BASE_DIGEST, BASE_NAME, CONTAINERD_NAME, DocumentError, EMPTY_LAYOUT, REF_NAME, descriptor, index,
+    manifest, platform_of,
 };
 pub(crate) use documents::{DOCUMENT_MAX, read_document};
 pub use oci_spec::image::{Descriptor, ImageIndex, ImageManifest, MediaType};

@@ -109,7 +109,7 @@ pub fn check<'a>(order: &'a Order<'a>, progress: &dyn Progress) -> Result<Ready<
     let outputs: Vec<Output> =
         outputs.into_iter().filter(|output| targets.iter().any(|target| target.output() == *output)).collect();
     let staged = each(order.platforms, order.layers.jobs, &notes, |platform, progress| {
-        stage(order, platform, &outputs, &scratch, progress)
+        stage(order, platform, &outputs, &order.access(&scratch), progress)
     })?;
     // From here on every source has been seen. Contents are still where they were; a file that changes is an error.
     for tree in staged.iter().flat_map(Staged::trees) {

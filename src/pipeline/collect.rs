@@ -8,11 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
-use super::read::{PlaceContents, read};
+use super::read::read;
 use crate::bundle::root_parts::{KERNEL, LIBRARIES, PROGRAMS, RUNNING};
 use crate::bundle::trace::Traced;
 use crate::bundle::{self, BundleError, BundleRequest, Collected};
-use crate::codec::Scratch;
 use crate::codec::dir::{self, DirError, ScanOptions, Unreadable};
 use crate::codec::whiteout::{self, Meaning};
 use crate::link::Closures;
@@ -20,7 +19,7 @@ use crate::path::{ImagePath, Name};
 use crate::platform::{Arch, Platform};
 use crate::progress::{Action, Progress, Step};
 use crate::recipe;
-use crate::transport::{Place, TransportError};
+use crate::transport::{self, Access, Opened, Place, TransportError};
 use crate::tree::{LINKS_MAX, Tree};
 
 /// How often more of a root is read before something counts as missing.
@@ -31,7 +30,7 @@ pub(super) fn collect(
     rules: &recipe::Bundle,
     traced: &BTreeSet<Traced>,
     platform: &Platform,
-    scratch: &Scratch,
+    access: &Access<'_>,
     progress: &dyn Progress,
 ) -> Result<Collected, BuildError> {
     let place = root_of(rules, platform)?;
@@ -44,7 +43,7 @@ pub(super) fn collect(
             look(view, |root| bundle::collect(&BundleRequest { root, platform, rules, traced }))?
         }
         _ => {
-            let seen = read(&place, std::slice::from_ref(platform), scratch, progress)?;
+            let seen = read(&place, std::slice::from_ref(platform), access, progress)?;
             let Some((_, root)) = seen.trees().into_iter().next() else {
                 return Err(BuildError::NoImage(place.to_string()));
             };
@@ -64,7 +63,7 @@ pub(super) fn collect(
 /// When the root cannot be read, or the first program is not in it.
 pub fn bundle_platforms(
     rules: &recipe::Bundle,
-    scratch: &Scratch,
+    access: &Access<'_>,
     progress: &dyn Progress,
 ) -> Result<Vec<Platform>, BuildError> {
     // Templates are not filled in before the platform is known.
@@ -92,11 +91,11 @@ pub fn bundle_platforms(
             })?;
             found
         }
-        _ => match read(&place, &[], scratch, progress)? {
-            PlaceContents::Image(_, platforms) => {
-                return Ok(platforms.iter().filter_map(|(image, _)| image.platform.known().cloned()).collect());
+        _ => match transport::open(&place, access, progress)? {
+            Opened::Image { image, .. } => {
+                return Ok(image.platforms.iter().filter_map(|image| image.platform.known().cloned()).collect());
             }
-            PlaceContents::Root(tree) | PlaceContents::Initramfs(tree) => arch(&tree)?.0,
+            Opened::Tree { tree, .. } | Opened::Initramfs { tree, .. } => arch(&tree)?.0,
         },
     };
     Ok(arch.map(Platform::new).into_iter().collect())

@@ -2,11 +2,11 @@
 
 use super::error::BuildError;
 use super::order::Order;
-use super::stage::Staged;
+use super::stage::{Base, Staged};
 use crate::bundle;
 use crate::image::{self, Assembled, Layer, LayerPlan, LayerWriter, PlatformImage};
 use crate::link::LAYERS_MAX;
-use crate::oci::HistoryEntry;
+use crate::oci::{Annotations, BASE_DIGEST, BASE_NAME, HistoryEntry};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::progress::{Action, Step};
@@ -35,7 +35,8 @@ pub(super) fn package(
         let layer = writer.write(tree, plan, &known_as(order, platform, number))?;
         layers.push((layer, HistoryEntry { created: order.when, created_by: "sazare build".into(), comment: name }));
     }
-    let mut annotations = order.recipe.annotations.clone();
+    let mut annotations = base_annotations(base);
+    annotations.extend(order.recipe.annotations.clone());
     let reasons = staged.bundled.as_ref().and_then(|bundled| bundle::recorded(&bundled.reasons));
     annotations.extend(reasons.map(|reasons| (bundle::REASONS.to_string(), reasons)));
     let assembled = Assembled {
@@ -50,6 +51,15 @@ pub(super) fn package(
         writer.progress.step(Step::new(Action::CopyBase).of(platform).sized(base.image.layers_size()));
     }
     Ok(image::assemble(assembled, base.map(|base| &*base.blobs), writer.store, writer.progress)?)
+}
+
+/// Which image of a registry the layers stand on (image-spec, annotations). Others can take its layers from there.
+fn base_annotations(base: Option<&Base>) -> Annotations {
+    let Some(reference) = base.and_then(|base| base.reference.as_ref()) else { return Annotations::new() };
+    let tag = reference.tag().map(|tag| format!(":{tag}")).unwrap_or_default();
+    let name = (BASE_NAME.to_string(), format!("{}{tag}", reference.repository()));
+    let digest = reference.digest().map(|digest| (BASE_DIGEST.to_string(), digest.to_string()));
+    [name].into_iter().chain(digest).collect()
 }
 
 /// How many layers the image has at most.

@@ -4,12 +4,14 @@ use crate::host;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "registry")]
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::error::BuildError;
 use crate::bundle::trace::Traced;
-use crate::codec::SCRATCH_MAX;
 use crate::codec::compress::FileCompression;
+use crate::codec::{SCRATCH_MAX, Scratch};
 use crate::epoch::Epoch;
 use crate::image::{Cache, LayerOptions};
 use crate::link::{self, Allowance, Baseline, Policy};
@@ -17,8 +19,10 @@ use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::recipe::{self, InitramfsCompression, Output, Recipe};
 use crate::reference::{Repository, Tag};
+#[cfg(feature = "registry")]
+use crate::registry::Registries;
 use crate::replace;
-use crate::transport::{self, Place, TransportError, WriteOptions};
+use crate::transport::{self, Access, Place, TransportError, WriteOptions};
 
 /// What is to be built, how, and where it goes.
 #[derive(Clone)]
@@ -46,6 +50,9 @@ pub struct Order<'a> {
     pub layers: LayerOptions,
     /// What earlier builds made, if it may be used.
     pub cache: Option<&'a Cache>,
+    /// How registries are spoken to, if they may be.
+    #[cfg(feature = "registry")]
+    pub registries: Option<&'a Arc<Registries>>,
     /// When it began: of a file that changed later than two seconds before, nothing is concluded from its times.
     pub began: SystemTime,
     /// How the image is written.
@@ -77,6 +84,8 @@ impl<'a> Order<'a> {
             metadata_file: None,
             layers: LayerOptions::default(),
             cache: None,
+            #[cfg(feature = "registry")]
+            registries: None,
             began: SystemTime::UNIX_EPOCH,
             write: WriteOptions::default(),
             allow: &[],
@@ -108,6 +117,14 @@ impl Target {
 }
 
 impl Order<'_> {
+    /// What places are opened with.
+    pub(super) fn access<'b>(&'b self, scratch: &'b Scratch) -> Access<'b> {
+        let access = Access::new(scratch).with_cache(self.cache);
+        #[cfg(feature = "registry")]
+        let access = access.with_registries(self.registries);
+        access
+    }
+
     /// Everything that is to be written, in the order of the places. `{arch}` and the like in the name of a root file system
     /// or an initramfs stand for the platform.
     ///

@@ -4,13 +4,12 @@ use std::collections::BTreeSet;
 
 use super::error::BuildError;
 use crate::bundle;
-use crate::codec::Scratch;
 use crate::image::{self, Flattened, Image, PlatformImage};
 use crate::link::{self, Agreement, Policy, Purpose, Subject, Verification};
 use crate::path::ImagePath;
 use crate::platform::{ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
-use crate::transport::{self, Opened, Place};
+use crate::transport::{self, Access, Opened, Place};
 use crate::tree::{Follow, Tree};
 
 /// What was found in the tree of one platform.
@@ -52,12 +51,12 @@ impl PlaceContents {
 pub fn read(
     place: &Place,
     wanted: &[Platform],
-    scratch: &Scratch,
+    access: &Access<'_>,
     progress: &dyn Progress,
 ) -> Result<PlaceContents, BuildError> {
     progress.step(Step::new(Action::ReadPlace(place.to_string())));
     let note = |notes: &[String]| notes.iter().for_each(|note| progress.note(note));
-    match transport::open(place, scratch, progress)? {
+    match transport::open(place, access, progress)? {
         Opened::Image { image, blobs, notes } => {
             note(&notes);
             let own = || image.platforms.iter().map(|image| &image.platform);
@@ -68,7 +67,7 @@ pub fn read(
             progress.event(Event::Total(images().fold(0, |size, image| size.saturating_add(image.layers_size()))));
             let mut seen = Vec::new();
             for image in images() {
-                seen.push((image.clone(), image::flatten(image, &*blobs, scratch, progress)?));
+                seen.push((image.clone(), image::flatten(image, &*blobs, access.scratch, progress)?));
             }
             if seen.is_empty() {
                 return Err(BuildError::NoPlatform {

@@ -4,16 +4,16 @@ use super::collect::collect;
 use super::error::BuildError;
 use super::order::Order;
 use crate::bundle::Reasons;
-use crate::codec::Scratch;
-use crate::image::{self, Blobs, Flattened, PlatformImage};
+use crate::image::{self, Blob, Blobs, Flattened, PlatformImage};
 use crate::oci::Settings;
 use crate::path::{ImagePath, display_bytes};
 use crate::platform::{ImagePlatform, Platform};
 use crate::progress::{Action, Event, Progress, Step};
 use crate::recipe::{self, Output};
+use crate::reference::ImageReference;
 use crate::report::Finding;
 use crate::stage;
-use crate::transport::{self, Opened, Place, TransportError};
+use crate::transport::{self, Access, Opened, Place, TransportError};
 use crate::tree::Tree;
 
 /// The trees of one platform, and what they were put on.
@@ -49,6 +49,8 @@ pub(super) struct Base {
     pub tree: Tree,
     /// What was found in its layers.
     pub findings: Vec<Finding>,
+    /// Where it is, if it is in a registry.
+    pub reference: Option<ImageReference>,
 }
 
 /// Recipe and sources to the trees of one platform: one for each of `outputs`.
@@ -56,15 +58,15 @@ pub(super) fn stage(
     order: &Order<'_>,
     platform: &Platform,
     outputs: &[Output],
-    scratch: &Scratch,
+    access: &Access<'_>,
     progress: &dyn Progress,
 ) -> Result<Staged, BuildError> {
     let base = match &order.recipe.base {
-        Some(base) => Some(open_base(base, platform, scratch, progress)?),
+        Some(base) => Some(open_base(base, platform, access, progress)?),
         None => None,
     };
     let bundle = match &order.recipe.bundle {
-        Some(rules) => Some(collect(rules, order.traced, platform, scratch, progress)?),
+        Some(rules) => Some(collect(rules, order.traced, platform, access, progress)?),
         None => None,
     };
     let (mut image, mut initramfs) = (None, None);
@@ -75,7 +77,7 @@ pub(super) fn stage(
             platform,
             output: *output,
             when: order.when,
-            scratch,
+            scratch: access.scratch,
             base: base.as_ref().map(|base| base.tree.clone()),
             bundle: bundle.as_ref().map(|bundle| &bundle.tree),
             threads: order.layers.jobs,
@@ -132,13 +134,13 @@ impl Staged {
 fn open_base(
     base: &recipe::Base,
     platform: &Platform,
-    scratch: &Scratch,
+    access: &Access<'_>,
     progress: &dyn Progress,
 ) -> Result<Base, BuildError> {
     let text = format!("{}:{}", base.scheme, base.path.text_for(platform));
     progress.step(Step::new(Action::ReadPlace(text.clone())).of(platform));
     let place = Place::for_reading(&text).map_err(TransportError::from)?.seen_from(base.path.folder());
-    let Opened::Image { image, blobs, notes } = transport::open(&place, scratch, progress)? else {
+    let Opened::Image { image, blobs, notes } = transport::open(&place, access, progress)? else {
         return Err(BuildError::NoImage(text));
     };
     for note in &notes {
@@ -149,6 +151,14 @@ fn open_base(
     let wanted = best.and_then(|place| image.platforms.into_iter().nth(place));
     let image = wanted.ok_or_else(|| BuildError::NoPlatform { place: text, wanted: vec![platform.clone()], found })?;
     progress.event(Event::Total(image.layers_size()));
-    let Flattened { tree, findings } = image::flatten(&image, &*blobs, scratch, progress)?;
-    Ok(Base { image, blobs, tree, findings })
+    // They are read to be merged, and again to be copied.
+    let layers = image.manifest.layers().iter().map(Blob::of).collect::<Result<Vec<_>, _>>()?;
+    blobs.fetch(&layers, progress)?;
+    progress.event(Event::Total(image.layers_size()));
+    let Flattened { tree, findings } = image::flatten(&image, &*blobs, access.scratch, progress)?;
+    let reference = match place {
+        Place::Registry(reference) => Some(reference),
+        _ => None,
+    };
+    Ok(Base { image, blobs, tree, findings, reference })
 }

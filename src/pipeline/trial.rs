@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use super::error::BuildError;
 use super::read::{PlaceContents, by_programs, known, read};
-use crate::codec::Scratch;
 use crate::image::PlatformImage;
 use crate::platform::Platform;
 use crate::progress::Progress;
-use crate::transport::Place;
+use crate::transport::{Access, Place};
 use crate::tree::Tree;
 use crate::trial::{Machine, Method, Trial, TrialOutcome, attempt};
 
@@ -55,11 +54,11 @@ pub struct Try<'a> {
 /// When the place cannot be read, or no method can be used. How the command ends is not an error.
 pub fn try_out(
     asked: Try<'_>,
-    scratch: &Scratch,
+    access: &Access<'_>,
     folder: &Path,
     progress: &dyn Progress,
 ) -> Result<TrialOutcome, BuildError> {
-    let (platform, image, tree) = choose(&asked, scratch, progress)?;
+    let (platform, image, tree) = choose(&asked, access, progress)?;
     let mut settings = image.map(|image| image.configuration.settings()).unwrap_or_default();
     for (name, value) in asked.env {
         settings.env.retain(|(known, _)| *known != name);
@@ -86,13 +85,13 @@ pub fn try_out(
 /// Reads the one platform that is to be run.
 fn choose(
     asked: &Try<'_>,
-    scratch: &Scratch,
+    access: &Access<'_>,
     progress: &dyn Progress,
 ) -> Result<(Platform, Option<PlatformImage>, Tree), BuildError> {
     let here = Machine::arch().map(Platform::new);
     let wanted: Vec<Platform> = asked.platform.iter().chain(&here).take(1).cloned().collect();
-    let seen = match read(asked.place, &wanted, scratch, progress) {
-        Err(BuildError::NoPlatform { .. }) if asked.platform.is_none() => read(asked.place, &[], scratch, progress),
+    let seen = match read(asked.place, &wanted, access, progress) {
+        Err(BuildError::NoPlatform { .. }) if asked.platform.is_none() => read(asked.place, &[], access, progress),
         other => other,
     };
     match seen? {

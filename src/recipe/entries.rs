@@ -16,6 +16,7 @@ use super::section::{Placed, Section};
 use super::template::{HostPath, Template};
 use super::values::{attribute_value, is_account_name, owner};
 use crate::capability::{self, Capabilities, CapabilityError};
+use crate::reference::ImageReference;
 use crate::tree::{DeviceNumber, Xattrs};
 
 /// The folder of each file of the recipe, where its relative paths start.
@@ -60,7 +61,7 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
         Some((prefix, rest)) => (prefix, rest),
         None => ("", from.value.as_str()),
     };
-    let images = ["oci", "oci-archive", "docker-archive"];
+    let images = ["oci", "oci-archive", "docker-archive", "docker"];
     if let Some(scheme) = images.into_iter().find(|scheme| *scheme == prefix) {
         base(section, &from, scheme, rest, first);
         return Some(Read::Base(Base { origin: section.origin(), scheme, path: host_path(folders, &from, rest) }));
@@ -70,12 +71,6 @@ pub(crate) fn source(section: &Section<'_>, folders: Folders<'_>, first: bool) -
         None
     };
     let (kind, text) = match prefix {
-        "docker" => {
-            return fault(
-                "a build does not access registries",
-                "copy the image first: skopeo copy --all docker://… oci:base:TAG, then from = \"oci:base\"",
-            );
-        }
         "http" | "https" | "ftp" => {
             return fault("a build downloads nothing", "download it first, check its digest, and name the file");
         }
@@ -110,6 +105,9 @@ fn base(section: &Section<'_>, from: &Placed<Template>, scheme: &str, rest: &str
         let fault = Fault::new(&from.place, "`from` has no image name");
         section.fault(fault.help(format!("put a path after the colon: {scheme}:base")));
     }
+    if scheme == "docker" && !rest.is_empty() {
+        remote(section, from, rest);
+    }
     if !first {
         section.fault(
             Fault::new(&from.place, "a base image must be the first source")
@@ -125,6 +123,21 @@ fn base(section: &Section<'_>, from: &Placed<Template>, scheme: &str, rest: &str
             );
         }
     }
+}
+
+/// An image in a registry is named by its digest: a tag could be another image tomorrow.
+pub(crate) fn remote(section: &Section<'_>, from: &Placed<Template>, rest: &str) {
+    // With a placeholder, the whole is known only for a platform.
+    let reference = rest.strip_prefix("//").unwrap_or_default();
+    let fault = match reference.parse::<ImageReference>() {
+        Ok(reference) if reference.digest().is_some() => return,
+        Err(_) if reference.contains('{') && reference.contains("@sha256:") => return,
+        Ok(_) => Fault::new(&from.place, "an image in a registry needs its digest").help(
+            "add @sha256:…, so that every build has the same bytes; `sazare inspect docker://…` prints the digest",
+        ),
+        Err(error) => Fault::new(&from.place, error.to_string()).help("write docker://HOST/NAME[:TAG]@sha256:…"),
+    };
+    section.fault(fault);
 }
 
 /// One `[[path]]`.

@@ -141,8 +141,8 @@ pub(crate) static SOURCE: Table = Table {
             Shape::Text,
             "A directory, a tar (plain, `.gz`, `.zst`, `.xz`) or a Debian package, relative to this file; the \
              prefixes `rootfs:` and `tar:` set the type instead of detecting it. In the first source also an image: \
-             `oci:DIR[:TAG]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`. `{os}`, `{arch}`, `{variant}` \
-             and `{platform}` are filled in.",
+             `oci:DIR[:TAG]`, `oci-archive:FILE[:REF]`, `docker-archive:FILE[:REF]`, or in a registry \
+             `docker://HOST/NAME[:TAG]@sha256:…`. `{os}`, `{arch}`, `{variant}` and `{platform}` are filled in.",
         ),
         key("to", Shape::Text, "The directory in the image to copy to. Default: `/`."),
         key(

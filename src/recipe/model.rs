@@ -129,9 +129,9 @@ impl Deref for Recipe {
 pub struct Base {
     /// Where it was asked for.
     pub origin: RuleOrigin,
-    /// `oci`, `oci-archive` or `docker-archive`.
+    /// `oci`, `oci-archive`, `docker-archive` or `docker`.
     pub scheme: &'static str,
-    /// The directory or file, still with `:TAG` behind it where one was given.
+    /// The directory or file, still with `:TAG` behind it where one was given; for `docker`, `//` and the reference.
     pub path: HostPath,
 }
 

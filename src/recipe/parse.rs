@@ -309,7 +309,15 @@ mod tests {
             ("{ from = 'oci:' }", "`from` has no image name"),
             ("{ from = '-' }", "standard input cannot be a source"),
             ("{ from = 'cpio:x' }", "a cpio archive cannot be a source"),
-            ("{ from = 'docker://x' }", "a build does not access registries"),
+            ("{ from = 'docker://x:1' }", "an image in a registry needs its digest"),
+            (
+                "{ from = 'docker://X' }",
+                "not an image name (lower-case parts joined by `/`, such as docker.io/you/app): \"X\"",
+            ),
+            (
+                "{ from = 'docker:x' }",
+                "not an image name (lower-case parts joined by `/`, such as docker.io/you/app): \"\"",
+            ),
             ("{ from = 'https://x/y.tar' }", "a build downloads nothing"),
             ("{ from = '{ach}' }", "unknown placeholder `{ach}`"),
             ("{ from = 'x', to = 'usr' }", "a path in the image starts with `/`"),

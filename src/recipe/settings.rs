@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::entries::{Folders, host_path};
+use super::entries::{Folders, host_path, remote};
 use super::fault::{Fault, Position};
 use super::glob::Globs;
 use super::model::{Allow, Bundle, Initramfs, Verify};
@@ -120,8 +120,14 @@ pub(crate) fn bundle(section: &Section<'_>, folders: Folders<'_>) -> Option<Bund
         value(section, &text.place, values::directory(&text.value))?;
         section.reader.good(&text.place, text.value.parse())
     };
+    let root = section.template("root");
+    if let Some(root) = &root
+        && let Some(rest) = root.value.as_str().strip_prefix("docker:")
+    {
+        remote(section, root, rest);
+    }
     Some(Bundle {
-        root: section.template("root").map(|root| host_path(folders, &root, root.value.as_str())),
+        root: root.map(|root| host_path(folders, &root, root.value.as_str())),
         include: section.globs("include"),
         exclude: section.globs("exclude"),
         with: section.choices("with").unwrap_or_default().into_iter().collect(),

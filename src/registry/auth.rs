@@ -217,7 +217,7 @@ fn fetch(
         }
     };
     let asked = now();
-    let answer = patiently(&connections.settings.patience, || connections.send(&ask, header.as_ref()))?;
+    let answer = patiently(&connections.settings.patience, || connections.send(&ask, header.as_ref())?.held())?;
     let token = token_of(realm, origin, answer, search)?;
     let (Some(text), life) = (token.token.or(token.access_token), token.expires_in.unwrap_or(LIFE)) else {
         return Err(RegistryError::Malformed { host: realm.to_string(), fault: "it has no token".into() });

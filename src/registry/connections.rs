@@ -18,6 +18,9 @@ use super::url::{Origin, Url};
 /// How much of an error's text is read, in bytes.
 const ERROR_MAX: u64 = 64 << 10;
 
+/// The longest body that is not a blob, in bytes; what is longer is refused by its reader.
+const HELD_MAX: u64 = 8 << 20;
+
 /// What is sent with a request. It can be sent again.
 #[derive(Clone, Copy)]
 pub(super) enum Payload<'a> {
@@ -69,6 +72,15 @@ impl Answer {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The same with its whole body in memory. A connection that breaks before its end is one that broke.
+    pub fn held(self) -> Result<Answer, Broken> {
+        let host = self.url.origin.authority();
+        let mut bytes = Vec::new();
+        let read = self.body.into_reader().take(HELD_MAX + 1).read_to_end(&mut bytes);
+        read.map_err(|error| Broken::Connection(RegistryError::Network { host, fault: words(&error) }))?;
+        Ok(Answer { body: Body::builder().data(bytes), ..self })
+    }
+
     /// The whole body, if it is not longer than `max` bytes.
     pub fn bytes(self, max: u64) -> Result<Vec<u8>, RegistryError> {
         let host = self.url.origin.authority();
@@ -103,6 +115,8 @@ impl Answer {
 struct Known {
     agent: Agent,
     files: Vec<PathBuf>,
+    /// Whether it answered.
+    answered: bool,
 }
 
 /// Connections to all registries.
@@ -169,7 +183,7 @@ impl Connections {
             tls.note.into_iter().for_each(|note| self.note(note));
         }
         let agent: Agent = builder.build().into();
-        let known = Known { agent: agent.clone(), files };
+        let known = Known { agent: agent.clone(), files, answered: false };
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(origin.clone(), known);
         Ok(agent)
     }
@@ -177,6 +191,9 @@ impl Connections {
     /// Sends a request and returns the beginning of its answer.
     pub fn send(&self, ask: &Ask<'_>, authorization: Option<&Secret>) -> Result<Answer, Broken> {
         let origin = &ask.url.origin;
+        if self.settings.offline {
+            return Err(Broken::Other(RegistryError::Offline { host: origin.authority() }));
+        }
         let agent = self.agent(origin).map_err(Broken::Other)?;
         let mut request = Request::builder().method(ask.method.clone()).uri(ask.url.text());
         for (name, value) in &ask.headers {
@@ -205,11 +222,23 @@ impl Connections {
         };
         match result {
             Ok(response) => {
+                if let Some(known) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get_mut(origin) {
+                    known.answered = true;
+                }
                 let (parts, body) = response.into_parts();
                 Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body, url: ask.url.clone() })
             }
-            Err(error) => Err(broken(origin, error)),
+            Err(error) => Err(match broken(origin, error) {
+                // Who never answered is not there, or its name is wrong: waiting would not help.
+                Broken::Absent(error) if self.answered(origin) => Broken::Connection(error),
+                Broken::Absent(error) => Broken::Other(error),
+                broken => broken,
+            }),
         }
+    }
+
+    fn answered(&self, origin: &Origin) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(origin).is_some_and(|known| known.answered)
     }
 }
 
@@ -217,6 +246,8 @@ impl Connections {
 pub(super) enum Broken {
     /// The other end does not speak TLS.
     NotTls(RegistryError),
+    /// Nobody is there.
+    Absent(RegistryError),
     /// It may go better the next time.
     Connection(RegistryError),
     /// It will not.
@@ -226,7 +257,7 @@ pub(super) enum Broken {
 impl Broken {
     pub fn into_error(self) -> RegistryError {
         match self {
-            Broken::NotTls(error) | Broken::Connection(error) | Broken::Other(error) => error,
+            Broken::NotTls(error) | Broken::Absent(error) | Broken::Connection(error) | Broken::Other(error) => error,
         }
     }
 }
@@ -239,6 +270,7 @@ fn broken(origin: &Origin, error: ureq::Error) -> Broken {
             match tls {
                 Some(rustls::Error::InvalidMessage(_)) => Broken::NotTls(network("it does not speak TLS".into())),
                 Some(tls) => Broken::Other(network(tls.to_string())),
+                None if error.kind() == io::ErrorKind::ConnectionRefused => Broken::Absent(network(words(&error))),
                 None => Broken::Connection(network(words(&error))),
             }
         }
@@ -246,7 +278,7 @@ fn broken(origin: &Origin, error: ureq::Error) -> Broken {
             Broken::NotTls(network("it does not speak TLS".into()))
         }
         ureq::Error::Timeout(_) => Broken::Connection(network("it does not answer in time".into())),
-        ureq::Error::HostNotFound => Broken::Connection(network("its name is not known".into())),
+        ureq::Error::HostNotFound => Broken::Absent(network("its name is not known".into())),
         ureq::Error::ConnectionFailed => Broken::Connection(network("no connection".into())),
         ureq::Error::Protocol(error) => Broken::Connection(network(format!("not HTTP: {error}"))),
         error => Broken::Other(network(error.to_string())),

@@ -16,6 +16,12 @@ pub enum RegistryError {
         /// What was met.
         fault: String,
     },
+    /// The user wants nothing to be sent.
+    #[error("{host} was not asked, because of --offline")]
+    Offline {
+        /// The host.
+        host: String,
+    },
     /// An answer that is an error.
     #[error("{host} answers {status} to {action}{}", list(.said))]
     Status {
@@ -117,6 +123,7 @@ impl Failure for RegistryError {
             RegistryError::Unauthorized { .. } => {
                 Some("log in with `docker login` or `podman login`, or name a file with --authfile".into())
             }
+            RegistryError::Offline { .. } => Some("run it once without --offline, so that the cache has it".into()),
             RegistryError::NotFound { .. }
             | RegistryError::Unsafe { .. }
             | RegistryError::Malformed { .. }

@@ -26,11 +26,19 @@ impl RemoteRepository {
     /// # Errors
     /// When it is not there, or has another size.
     pub fn blob(&self, digest: &Digest, size: u64) -> Result<BlobReader, RegistryError> {
-        let mut blob = Resuming { repository: self.clone(), digest: *digest, size, at: 0, body: None, breaks: 0 };
-        if size > 0 {
+        Ok(Verifying::new(self.blob_from(digest, size, 0)?, *digest, size))
+    }
+
+    /// The rest of a blob, from a byte on. Its digest is not checked.
+    ///
+    /// # Errors
+    /// When the rest is not there.
+    pub fn blob_from(&self, digest: &Digest, size: u64, at: u64) -> Result<Resuming, RegistryError> {
+        let mut blob = Resuming { repository: self.clone(), digest: *digest, size, at, body: None, breaks: 0 };
+        if at < size {
             blob.body = Some(blob.open(&mut Tries::new(&self.registries.connections.settings.patience))?);
         }
-        Ok(Verifying::new(blob, *digest, size))
+        Ok(blob)
     }
 
     /// Whether a blob is there.

@@ -99,7 +99,7 @@ impl Registries {
             let url = Url { origin: secure.clone(), target: "/v2/".into() };
             match self.connections.send(&Ask::new(Method::GET, url), None) {
                 Err(Broken::NotTls(_) | Broken::Connection(_)) => plain,
-                Err(Broken::Other(error)) => return Err(error),
+                Err(Broken::Absent(error) | Broken::Other(error)) => return Err(error),
                 Ok(_) => secure,
             }
         } else if self.connections.may_be_plain(&plain) {
@@ -111,7 +111,7 @@ impl Registries {
         Ok(origin)
     }
 
-    /// Sends a request to a registry, again and again while it says "later".
+    /// Sends a request to a registry, again and again while it says "later". The answer is not a blob.
     pub(super) fn request(
         &self,
         repository: &Repository,
@@ -120,8 +120,7 @@ impl Registries {
         action: &str,
     ) -> Result<Answer, RegistryError> {
         let patience = &self.connections.settings.patience;
-        let answer = patiently(patience, || self.once(repository, scope, ask, action))?;
-        Ok(answer)
+        patiently(patience, || self.once(repository, scope, ask, action)?.held())
     }
 
     /// Sends a request once, or a second time if a token is needed for it.

@@ -31,6 +31,8 @@ pub struct RegistrySettings {
     pub http_proxy: Option<Secret>,
     /// Hosts that are reached without a proxy.
     pub no_proxy: String,
+    /// Nothing is sent to anybody.
+    pub offline: bool,
     /// How long is waited, and how often something is tried.
     pub patience: Patience,
 }
@@ -103,6 +105,7 @@ impl RegistrySettings {
             https_proxy: proxy(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
             http_proxy: proxy(&["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"]),
             no_proxy: text(&["no_proxy", "NO_PROXY"]).unwrap_or_default(),
+            offline: false,
             patience: Patience::default(),
         }
     }

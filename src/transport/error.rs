@@ -10,6 +10,8 @@ use crate::codec::dir::DirError;
 use crate::codec::tar::TarError;
 use crate::failure::{Failure, FailureKind, passing_on};
 use crate::image::StoreError;
+#[cfg(feature = "registry")]
+use crate::registry::RegistryError;
 use crate::tree::ContentError;
 
 /// Why an image cannot be read from a place or written to it.
@@ -89,8 +91,15 @@ pub enum TransportError {
     /// An impossible combination was asked for.
     #[error("{0}")]
     Usage(String),
-    /// Registries.
-    #[error("registries are not supported yet: docker://{0}")]
+    /// A registry does not have what it is asked for, or does not give it.
+    #[cfg(feature = "registry")]
+    #[error(transparent)]
+    Pull(#[from] RegistryError),
+    /// Who called has no registries to open it with, or they are not part of this build.
+    #[error("no access to registries: {0}")]
+    NoRegistries(String),
+    /// Images are not written to registries yet.
+    #[error("cannot write to a registry yet: docker://{0}")]
     Registry(String),
 }
 
@@ -116,7 +125,9 @@ impl Failure for TransportError {
             | TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
             | TransportError::Several { .. } => FailureKind::Input,
-            TransportError::Usage(_) | TransportError::Registry(_) => FailureKind::Usage,
+            TransportError::Usage(_) | TransportError::NoRegistries(_) | TransportError::Registry(_) => FailureKind::Usage,
+            #[cfg(feature = "registry")]
+            TransportError::Pull(error) => error.kind(),
         )
     }
 
@@ -135,8 +146,11 @@ impl Failure for TransportError {
                 Some("use another directory, or empty this one".into())
             }
             TransportError::Layout { .. } => Some("write to a new directory, or repair this layout".into()),
+            TransportError::NoRegistries(_) => Some("this build of sazare or its caller cannot speak to registries".into()),
+            #[cfg(feature = "registry")]
+            TransportError::Pull(error) => error.hint(),
             TransportError::Registry(reference) => Some(format!(
-                "use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes, the reverse pulls"
+                "use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes"
             )),
             TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => None,
         )

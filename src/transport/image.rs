@@ -37,7 +37,7 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
             _ => Ok(()),
         },
         Place::Stdio => Ok(()),
-        Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
+        Place::Registry(reference) => Err(TransportError::Registry(reference.to_string())),
         Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {
             Err(TransportError::Usage(format!("not a place for images: {place}")))
         }

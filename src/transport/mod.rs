@@ -15,6 +15,7 @@
 //!   it. It is not compressed outside, where skopeo and podman of Debian 12 lose data.
 //! - Replacing a tag leaves the old blobs in a layout. Unreferenced blobs are legal, and somebody may be reading them.
 
+mod access;
 mod detect;
 
 mod place;
@@ -31,6 +32,9 @@ mod layout;
 mod archive;
 mod load;
 
+#[cfg(feature = "registry")]
+mod remote;
+
 mod docker;
 mod pending;
 
@@ -39,6 +43,7 @@ mod initramfs;
 mod open;
 mod rootfs;
 
+pub use access::Access;
 pub use error::TransportError;
 pub use image::{WriteOptions, check, prepare_image};
 pub(crate) use initramfs::{archive_form, prepare_initramfs};

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use super::access::Access;
 use super::blobs::{ArchiveBlobs, LayoutBlobs, WithDocuments};
 use super::choose::{Choice, choose, descriptors};
 use super::docker;
@@ -13,6 +14,8 @@ use super::layout::{self, INDEX_MAX};
 use super::load::load;
 use super::members::Members;
 use super::place::Place;
+#[cfg(feature = "registry")]
+use super::remote::{RemoteImage, open_remote};
 use crate::codec::cpio::{Cpio, read_cpio};
 use crate::codec::dir::{self, ScanOptions, Scanned};
 use crate::codec::tar::{self, read_tar};
@@ -55,12 +58,13 @@ pub enum Opened {
     },
 }
 
-/// Opens a place. Standard input and compressed archives are kept in `scratch` while they are read; `progress` receives how
-/// much of them was read.
+/// Opens a place. Standard input and compressed archives are kept in temporary files while they are read; `progress` receives
+/// how much of them was read.
 ///
 /// # Errors
 /// When there is nothing, or several images and none was named, or what is there is damaged.
-pub fn open(place: &Place, scratch: &Scratch, progress: &dyn Progress) -> Result<Opened, TransportError> {
+pub fn open(place: &Place, access: &Access<'_>, progress: &dyn Progress) -> Result<Opened, TransportError> {
+    let scratch = access.scratch;
     match place {
         Place::Layout { folder, reference } => open_layout(folder, reference.as_deref()),
         Place::Archive { file, reference } => {
@@ -72,7 +76,13 @@ pub fn open(place: &Place, scratch: &Scratch, progress: &dyn Progress) -> Result
             let spooled = spool(&mut Reporting::new(io::stdin().lock(), progress), scratch, "standard input")?;
             open_archive("standard input", spooled, None, scratch, progress)
         }
-        Place::Registry(reference) => Err(TransportError::Registry(reference.clone())),
+        #[cfg(feature = "registry")]
+        Place::Registry(reference) => {
+            let RemoteImage { image, blobs, notes } = open_remote(reference, access)?;
+            Ok(Opened::Image { image, blobs: Box::new(blobs), notes })
+        }
+        #[cfg(not(feature = "registry"))]
+        Place::Registry(_) => Err(TransportError::NoRegistries(place.to_string())),
         Place::Rootfs(path) => {
             let Scanned { tree, notes } = dir::scan(path, &ScanOptions::ALL)?;
             Ok(Opened::Tree { tree, notes })

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::detect::{Detected, detect};
 use crate::failure::{Failure, FailureKind};
+use crate::reference::{ImageReference, ReferenceError};
 
 /// A place. Texts such as `{arch}` in a path are kept as they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub enum Place {
     },
     /// `-`: an image archive on standard input or output.
     Stdio,
-    /// A repository in a registry, as it comes after `docker://`.
-    Registry(String),
+    /// An image in a registry.
+    Registry(ImageReference),
     /// A root file system as a folder.
     Rootfs(PathBuf),
     /// An initramfs archive.
@@ -39,11 +40,10 @@ pub enum Place {
 }
 
 /// The prefixes of what can be written, for messages.
-const WRITABLE: &str =
-    "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], docker://HOST/REPO, cpio:FILE, rootfs:DIR";
+const WRITABLE: &str = "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], cpio:FILE, rootfs:DIR";
 
 /// The prefixes of what can only be read.
-const READABLE: &str = "tar:FILE";
+const READABLE: &str = "docker://HOST/NAME[:TAG], tar:FILE";
 
 /// Why a text is not a place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum PlaceError {
     /// A prefix without a path behind it, or nothing at all.
     #[error("a place needs a path: {0:?}")]
     Empty(String),
+    /// What comes after `docker://` is not an image.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
     /// A prefix that is not known.
     #[error("unknown prefix: {0}")]
     UnknownPrefix(String),
@@ -73,9 +76,11 @@ impl Failure for PlaceError {
     fn kind(&self) -> FailureKind {
         match self {
             PlaceError::Unknown(_) | PlaceError::Unreadable(..) => FailureKind::Input,
-            PlaceError::Empty(_) | PlaceError::UnknownPrefix(_) | PlaceError::Unclear(_) | PlaceError::ReadOnly(_) => {
-                FailureKind::Usage
-            }
+            PlaceError::Empty(_)
+            | PlaceError::Reference(_)
+            | PlaceError::UnknownPrefix(_)
+            | PlaceError::Unclear(_)
+            | PlaceError::ReadOnly(_) => FailureKind::Usage,
         }
     }
 
@@ -86,6 +91,7 @@ impl Failure for PlaceError {
             }
             PlaceError::Unknown(_) => format!("add a prefix: {WRITABLE}, {READABLE}"),
             PlaceError::Unreadable(..) => return None,
+            PlaceError::Reference(_) => "use docker://HOST[:PORT]/NAME[:TAG][@sha256:…]".into(),
             PlaceError::Unclear(_) => format!(
                 "end it with / (layout), .tar (archive for every engine), .cpio, .cpio.gz, .cpio.zst or .img \
                  (initramfs), or add a prefix: {WRITABLE}"
@@ -138,7 +144,7 @@ impl Place {
                 Place::Archive { file, reference }
             }
             "docker" => match rest.strip_prefix("//") {
-                Some(reference) if !reference.is_empty() => Place::Registry(reference.to_string()),
+                Some(reference) if !reference.is_empty() => Place::Registry(reference.parse()?),
                 _ => return Err(PlaceError::Empty(text.into())),
             },
             "rootfs" => Place::Rootfs(filled(rest)?),
@@ -274,7 +280,7 @@ mod tests {
             ("oci:/a/b:docker.io/x/y:v1", layout("/a/b", Some("docker.io/x/y:v1"))),
             ("oci-archive:a.tar:v1", archive("a.tar", Some("v1"))),
             ("docker-archive:a.tar", archive("a.tar", None)),
-            ("docker://127.0.0.1:5000/a:v1", Place::Registry("127.0.0.1:5000/a:v1".into())),
+            ("docker://127.0.0.1:5000/a:v1", Place::Registry("127.0.0.1:5000/a:v1".parse().unwrap())),
             ("rootfs:out", Place::Rootfs("out".into())),
             ("cpio:out-{arch}.img", Place::Cpio("out-{arch}.img".into())),
             ("-", Place::Stdio),

@@ -30,6 +30,7 @@ mod mutants;
 mod outputs;
 mod readme;
 mod refusal;
+mod registries;
 mod schema;
 mod scratch_binary;
 mod stacks;

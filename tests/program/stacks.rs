@@ -10,7 +10,7 @@ use sazare::path::{ImagePath, display_bytes};
 use sazare::pipeline::{self, PlaceContents};
 use sazare::progress::Silent;
 use sazare::report::Severity;
-use sazare::transport::Place;
+use sazare::transport::{Access, Place};
 use sazare::tree::{Kind, Tree};
 use serde_json::{Value, json};
 
@@ -111,7 +111,7 @@ fn every_stack_is_what_engines_make_of_it_or_is_reported() {
         archive(&file, &layers, &json!({}));
         let place = Place::for_reading(&format!("docker-archive:{}", file.display())).unwrap();
         let scratch = Scratch::new(folder.path());
-        let read = pipeline::read(&place, &[], &scratch, &Silent);
+        let read = pipeline::read(&place, &[], &Access::new(&scratch), &Silent);
         let engines: [Option<Vec<String>>; 3] =
             ["docker", "podman", "containerd"].map(|engine| strings(&stack[engine]));
         let [docker, podman, containerd] = &engines;

@@ -2,6 +2,7 @@
 
 mod server;
 
+mod places;
 mod pulls;
 mod pushes;
 mod safety;
