@@ -169,19 +169,26 @@ fn signals_end_doctor_at_any_moment() {
     };
     let started = std::time::Instant::now();
     must(doctor().stdout(Stdio::piped()));
-    let (window, mut ended) = (started.elapsed(), 0);
-    for round in 0..15 {
-        let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][round % 3];
+    let (mut window, mut ended) = (started.elapsed(), 0);
+    for round in 0..60_u32 {
+        if ended == 12 {
+            return;
+        }
+        let signal = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP][round as usize % 3];
         let mut child = doctor().spawn().unwrap();
-        std::thread::sleep(window * (1 + round as u32) / 17);
+        std::thread::sleep(window * (1 + round % 15) / 17);
         let _ = kill(Pid::from_raw(child.id().cast_signed()), signal);
         let status = child.wait().unwrap();
         let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap();
         assert!(code == 0 || code == 128 + signal as i32, "{signal}: {code}");
-        ended += usize::from(code != 0);
+        // How long it takes depends on the load of the machine.
+        match code {
+            0 => window = window * 9 / 10,
+            _ => ended += 1,
+        }
         assert_eq!(folder.path().read_dir().unwrap().count(), 0, "{signal} in round {round}");
     }
-    assert!(ended > 5, "only {ended} signals met it");
+    panic!("only {ended} signals met it");
 }
 
 #[test]
