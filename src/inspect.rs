@@ -1,4 +1,4 @@
-//! What is in a place, as data.
+//! What is in a place, as data: sizes are numbers of bytes here, and `render/inspect.rs` prints them.
 
 use std::collections::BTreeMap;
 

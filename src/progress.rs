@@ -1,5 +1,8 @@
-//! What a long piece of work reports while it goes on. The library emits events as data and knows no terminal; the command
-//! line makes sentences of them.
+//! Progress: what a long piece of work reports while it goes on. The library emits events as data and knows no terminal;
+//! `cli/console.rs` makes sentences and the bar of them.
+//!
+//! A step begins with [`Event::Step`], and whoever reads, copies or writes for it sends [`Event::Bytes`]: mostly a reader that is
+//! wrapped in `Reporting`. Blobs are copied in `image/store.rs` and `transport/layout.rs`.
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
@@ -62,7 +65,7 @@ pub enum Action {
     VerifyProgram(ImagePath),
     /// A layer is packed; its name, where it has one.
     PackLayer(Option<String>),
-    /// The layers of a base image are copied.
+    /// The layers of a base image are copied (`image/store.rs`).
     CopyBase,
     /// An output is written.
     Write(String),

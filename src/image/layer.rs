@@ -1,4 +1,4 @@
-//! The bytes of a layer.
+//! The bytes of a layer. Entries have the mtimes of the tree, which `stage` sets; `codec::tar` makes their headers.
 //!
 //! One pass, and the layer is never in memory as a whole: it is cut into segments ([`super::segment`]); threads read and pack a segment
 //! each; the calling thread hashes the tar and what was packed, in order, and writes. What was packed before

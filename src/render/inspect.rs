@@ -1,4 +1,4 @@
-//! Summaries as text.
+//! What `inspect` prints. [`size`] writes a number of bytes for people.
 
 use crate::inspect::{EntrySummary, ImageSummary, PlatformSummary, Summary};
 use crate::render::size;

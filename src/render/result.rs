@@ -1,4 +1,4 @@
-//! The result of a build, and numbers, as text.
+//! The result of a build as text, and sizes, wherever they are printed.
 
 use serde_json::{Value, json};
 

@@ -50,7 +50,7 @@ pub(crate) struct TreeBuilder {
 }
 
 impl TreeBuilder {
-    /// Metadata of something that root owns and the build made.
+    /// Metadata of something that the build makes: owned by root, with the date of the build as its mtime.
     pub(crate) fn meta(&self, mode: Mode) -> Metadata {
         Metadata::new(mode, self.when.seconds())
     }

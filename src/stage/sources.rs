@@ -1,4 +1,5 @@
-//! `[[source]]`: read, filtered, given owners, modes and times, and put in place.
+//! `[[source]]`: read, filtered, given owners, modes and times (mtimes), and put in place. Layers and initramfs archives write these
+//! times unchanged.
 
 use crate::host::is_file;
 use std::cell::RefCell;

@@ -1,7 +1,8 @@
 //! The one archive that every engine loads: an OCI layout in a tar, with docker's `manifest.json` besides.
 //!
 //! docker's classic store reads only `manifest.json`, which can name one platform; everybody else reads `index.json` with
-//! all of them. The bytes depend on the image only: entries sorted by name, ustar headers, no owner, dated 1970.
+//! all of them. The bytes depend on the image only: entries sorted by name, ustar headers (made by `codec::tar::member_header`), no
+//! owner, dated 1970.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -1,4 +1,4 @@
-//! The parts of a layer, each compressed by itself.
+//! How a layer is compressed: the forms with their default levels, and the parts that are each compressed on their own.
 
 use std::io;
 
@@ -25,10 +25,10 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// What is used when nothing is asked for: smaller and faster than gzip's own level 6.
+    /// The default, the only place that decides it: smaller and faster than gzip's own level 6.
     pub const DEFAULT: Compression = Compression::Gzip(5);
 
-    /// The level of zstd when none is asked for. With what it finds far away it packs as well as level 3 does alone, in less time.
+    /// The default level of zstd. With long distance matching it compresses as well as plain level 3, in less time.
     pub const ZSTD_LEVEL: u8 = 2;
 
     /// How much is best packed at once, in bytes: more costs memory, less costs size. gzip never looks back more than
