@@ -1,4 +1,4 @@
-//! Numbers out of a slice that may be too short for them, and the layout that a file has them in.
+//! Reads numbers from a slice that may be too short, in the layout of the file: its class and byte order.
 
 use goblin::container::{Container, Ctx, Endian};
 
@@ -7,25 +7,25 @@ use crate::platform::{Arch, ByteOrder, Class};
 /// How the tables of a file are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
-    /// Which sizes its numbers have.
+    /// 32-bit or 64-bit: the sizes of the numbers.
     pub class: Class,
-    /// The order of their bytes.
+    /// The byte order.
     pub order: ByteOrder,
 }
 
 impl Layout {
-    /// That of an architecture.
+    /// The layout of an architecture.
     pub(super) fn of_arch(arch: Arch) -> Layout {
         let facts = arch.facts();
         Layout { class: facts.class, order: facts.byte_order }
     }
 
-    /// The one that an ident names.
+    /// The layout that `e_ident` names.
     pub(super) fn of_ident(ident: &[u8; 16]) -> Layout {
         Layout { class: Class::of_ident(ident[4]), order: ByteOrder::of_ident(ident[5]) }
     }
 
-    /// The same for `goblin`.
+    /// The same in the type that `goblin` needs.
     pub(super) fn context(self) -> Ctx {
         let container = match self.class {
             Class::Elf32 => Container::Little,
@@ -73,13 +73,13 @@ impl Layout {
     }
 }
 
-/// What stands before the first NUL.
+/// The bytes before the first NUL.
 pub fn cut_at_nul(bytes: &[u8]) -> &[u8] {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
     &bytes[..end]
 }
 
-/// Where `needle` begins in `hay`.
+/// The offset of the first `needle` in `hay`.
 pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     let first = *needle.first()?;
     let mut from = 0;
@@ -93,7 +93,7 @@ pub fn find(hay: &[u8], needle: &[u8]) -> Option<usize> {
     None
 }
 
-/// Whether `needle` stands anywhere in `hay`.
+/// Whether `hay` contains `needle`.
 pub fn contains(hay: &[u8], needle: &[u8]) -> bool {
     find(hay, needle).is_some()
 }

@@ -1,33 +1,33 @@
-//! `.note.dlopen`: libraries that a file opens while it runs, as the UAPI group's "ELF dlopen metadata" has it.
+//! `.note.dlopen`: the libraries that a file opens at run time ("ELF dlopen metadata" of the UAPI group).
 
 use serde_json::Value;
 
 /// The type of the note, whose owner is `FDO`.
 pub(super) const NOTE_TYPE: u32 = 0x407c_0c0a;
 
-/// One feature, and the libraries of which one is enough for it.
+/// One feature, and the libraries that provide it: any one of them is enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DlopenFeature {
-    /// The names, the best first.
+    /// The names of the libraries, the preferred one first.
     pub names: Vec<String>,
     /// What it is for; may be empty.
     pub feature: String,
-    /// How much it is needed.
+    /// How important it is.
     pub priority: Priority,
 }
 
-/// How much a library is needed that is opened later.
+/// How important a library is that is opened at run time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Few need it.
+    /// `suggested`: few users need it.
     Suggested,
-    /// Most need it. Also what a note without priority means.
+    /// `recommended`: most users need it. Also the meaning of a note that gives no priority.
     Recommended,
-    /// It does not work without it.
+    /// `required`: the file does not work if the library is missing.
     Required,
 }
 
-/// Reads a note; what is not understood is left out.
+/// Reads a note. Entries that are not understood are left out.
 pub(super) fn read(desc: &[u8]) -> Vec<DlopenFeature> {
     let Ok(Value::Array(features)) = serde_json::from_slice(super::bytes::cut_at_nul(desc)) else { return Vec::new() };
     let opened = features.iter().map(|feature| {

@@ -1,4 +1,4 @@
-//! The dynamic section: what a loader is asked to do.
+//! The dynamic section: what the file needs from its loader.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use super::pages::Pages;
 use super::segments::{Segment, read_at, room_at, string_at};
 use crate::tree::ContentError;
 
-/// How many entries of the section are looked at.
+/// The most entries of the section that are read.
 const ENTRIES_MAX: u64 = 65_536;
 
-/// How many names of needed libraries are kept.
+/// The most names of needed libraries that are kept.
 const NEEDED_MAX: usize = 4096;
 
 /// The longest string, in bytes.
@@ -42,13 +42,13 @@ pub struct Dynamic {
     pub runpath: Option<Box<[u8]>>,
     /// DT_AUXILIARY: filters that may be absent.
     pub auxiliary: Vec<Box<[u8]>>,
-    /// DT_FILTER: filters that must not.
+    /// DT_FILTER: filters that must be there.
     pub filters: Vec<Box<[u8]>>,
     /// How many strings of the section could not be read: the file is corrupt.
     pub unreadable: usize,
-    /// How many names of libraries there are beyond those that are kept; one more if the section has entries that are not read.
+    /// How many needed libraries are not kept; one more if the section has entries that are not read.
     pub beyond: usize,
-    /// The value of each tag; the last one where a tag comes twice, as the loaders take it.
+    /// The value of each tag. If a tag occurs twice, loaders use the last value, and so does this map.
     values: BTreeMap<u64, u64>,
 }
 
@@ -118,7 +118,7 @@ impl Dynamic {
         self.has_flag_1(DF_1_PIE)
     }
 
-    /// Whether default directories must not be searched.
+    /// Whether the loader must not search its default directories.
     pub fn has_nodeflib(&self) -> bool {
         self.has_flag_1(DF_1_NODEFLIB)
     }
@@ -135,7 +135,7 @@ impl Dynamic {
         self.value(DT_RELR).is_some()
     }
 
-    /// The string at a place of the string table.
+    /// The string at an offset of the string table.
     pub(super) fn string(
         &self,
         pages: &Pages<'_>,

@@ -14,12 +14,12 @@ use super::segments::{Segment, offset_of};
 use crate::platform::{Arch, Class, machine_name};
 use crate::tree::{Content, ContentError};
 
-/// How many program headers the kernel accepts: 64 KiB of them.
+/// The most program headers that the kernel accepts: 64 KiB of them.
 pub fn headers_max(class: Class) -> u16 {
     u16::try_from(65_536 / u32::from(class.program_header_size())).unwrap_or(u16::MAX)
 }
 
-/// How many program headers kernels before 6.17 accept: one page of 4 KiB.
+/// The most program headers that kernels before 6.17 accept: one page of 4 KiB.
 pub fn headers_max_before_6_17(class: Class) -> u16 {
     4096 / class.program_header_size()
 }
@@ -33,22 +33,22 @@ const DT_MIPS_SYMTABNO: u64 = 0x7000_0011;
 /// The longest PT_INTERP that the kernel accepts, with its NUL.
 const INTERP_MAX: u64 = 4096;
 
-/// How much of one note segment is looked at.
+/// How many bytes of one note segment are read.
 const NOTES_MAX: usize = 4096;
 
-/// What is known about one ELF file without its symbols.
+/// What is known about one ELF file, except its symbols.
 #[derive(Clone, Debug)]
 pub struct ElfFacts {
     /// Size of the file in bytes.
     pub size: u64,
-    /// The first sixteen bytes. The kernel and musl look at the magic only; glibc's
-    /// loader looks at all of them in libraries.
+    /// `e_ident`, the first sixteen bytes. The kernel and musl check only the magic; glibc's loader checks
+    /// all of them in libraries.
     pub ident: [u8; 16],
     /// `e_type`.
     pub kind: u16,
-    /// The architecture whose kernels take the file for their own.
+    /// The architecture whose kernels accept the file as a native one.
     pub arch: Option<Arch>,
-    /// How its tables are laid out: as the architecture has it, or as the ident says where there is none.
+    /// The layout of its tables: that of the architecture; if it is unknown, the one that `e_ident` names.
     pub layout: Layout,
     /// `e_machine`.
     pub machine: u16,
@@ -62,9 +62,9 @@ pub struct ElfFacts {
     pub phnum: u16,
     /// `e_entry`.
     pub entry: u64,
-    /// Why the kernel refuses the program headers, if it does. Nothing below is known then.
+    /// Why the kernel refuses the program headers, if it does. Then nothing below is known, unless `reads_by_ident` is set.
     pub fault: Option<HeaderFault>,
-    /// Whether the program headers can be read as the ident has it, in another class or byte order than this platform's.
+    /// Whether the program headers can be read in the layout that `e_ident` names, where it differs from the architecture's.
     pub reads_by_ident: bool,
     /// The first PT_INTERP.
     pub interpreter: Interpreter,
@@ -74,25 +74,25 @@ pub struct ElfFacts {
     pub dynamic: Option<Dynamic>,
     /// The note that Android's NDK leaves in C and C++ programs.
     pub android: Option<AndroidNote>,
-    /// Whether it asks for a stack that can be executed (PT_GNU_STACK).
+    /// Whether it asks for an executable stack (PT_GNU_STACK).
     pub executable_stack: bool,
-    /// Whether the stub of the packer UPX stands after the headers: the real program is compressed.
+    /// Whether the stub of the packer UPX follows the headers: the real program is compressed.
     pub packed: bool,
-    /// Which of the levels of its architecture ([`CpuLevels`](crate::platform::CpuLevels)) the file says it needs above the
-    /// baseline, from its GNU property note; 0 is the first.
+    /// The level of CPUs above the baseline that the GNU property note requires, as an index into the levels of the
+    /// architecture ([`CpuLevels`](crate::platform::CpuLevels)).
     pub isa_level: Option<usize>,
-    /// What it says it opens while it runs.
+    /// The libraries that it opens at run time, from `.note.dlopen`.
     pub dlopen: Vec<DlopenFeature>,
 }
 
 /// Why the kernel refuses program headers with `ENOEXEC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderFault {
-    /// `e_phentsize` is not the 56 of a 64-bit file, or the 32 of a 32-bit one.
+    /// `e_phentsize` is not 56 (64-bit files) or 32 (32-bit files).
     EntrySize(u16),
     /// `e_phnum` is 0 or above [`headers_max`].
     Count(u16),
-    /// The table is not wholly inside the file.
+    /// The table goes past the end of the file.
     BeyondEnd,
 }
 
@@ -101,9 +101,9 @@ pub enum HeaderFault {
 pub enum Interpreter {
     /// There is none: the kernel starts the file itself.
     Absent,
-    /// This path, up to its first NUL; it may be empty or relative.
+    /// The path, up to its first NUL; it may be empty or relative.
     Path(Box<[u8]>),
-    /// Its size is below 2 or above 4096: `ENOEXEC`.
+    /// It has fewer than 2 or more than 4096 bytes: `ENOEXEC`.
     BadSize(u64),
     /// Its last byte is not NUL: `ENOEXEC`.
     NotTerminated,
@@ -120,10 +120,10 @@ pub struct AndroidNote {
     pub ndk: String,
 }
 
-/// How a file is started, by what is in it.
+/// How a file is started, according to its contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Linkage {
-    /// A relocatable object (`.o`, `.ko`), a core dump, or of an unknown type: no kernel starts it.
+    /// A relocatable object (`.o`, `.ko`), a core dump or an unknown type: no kernel starts it.
     Object,
     /// For another machine.
     Foreign,
@@ -133,14 +133,14 @@ pub enum Linkage {
     Static,
     /// Position independent, relocates itself.
     StaticPie,
-    /// Looks like a static-pie of an old linker, which did not mark them; or a library that needs no other. Its symbols decide.
+    /// A static-pie of an old linker, which did not mark them, or a library that needs no other one. Its symbols decide which.
     StaticPieLikely,
     /// A library.
     SharedObject,
 }
 
 impl Linkage {
-    /// The word for it in reports.
+    /// How reports call it.
     pub fn word(self) -> &'static str {
         match self {
             Linkage::Object => "object",
@@ -160,12 +160,12 @@ impl Serialize for Linkage {
 }
 
 impl ElfFacts {
-    /// Reads a file; `None` when it does not start with the ELF magic.
+    /// Reads a file. `None` if it does not start with the ELF magic.
     ///
     /// # Errors
-    /// When the contents cannot be read. What is wrong inside the file is a fact, not an error.
+    /// When the contents cannot be read. A malformed file is not an error: it is one of the facts.
     pub fn read(content: &Content) -> Result<Option<ElfFacts>, ContentError> {
-        // Enough for the header of nearly every file, so that another file costs one small read.
+        // Holds the headers of nearly every ELF file; a file that is not ELF costs one small read.
         let pages = Pages::open(content)?;
         ElfFacts::read_pages(&pages)
     }
@@ -185,7 +185,7 @@ impl ElfFacts {
         ident.copy_from_slice(&header[..16]);
         let arch = Arch::of_header(&header);
         let layout = arch.map_or(Layout::of_ident(&ident), Layout::of_arch);
-        // Where the table is, and what comes behind its place, by the class.
+        // Where e_phoff is, and the fields that follow it, depends on the class.
         let (table, flags, numbers) = match layout.class {
             Class::Elf32 => (28, 36, 42),
             Class::Elf64 => (32, 48, 54),
@@ -248,7 +248,7 @@ impl ElfFacts {
         }
         let stack = headers.iter().rfind(|header| header.p_type == PT_GNU_STACK);
         self.executable_stack = stack.is_some_and(|header| header.p_flags & PF_X != 0);
-        // Both loaders take the last PT_DYNAMIC, and its address rather than its offset.
+        // Both loaders use the last PT_DYNAMIC, and its address, not its offset.
         if let Some(header) = headers.iter().rfind(|header| header.p_type == PT_DYNAMIC) {
             self.dynamic = Some(Dynamic::read(pages, self.layout, &self.loads, header.p_vaddr)?);
         }
@@ -262,7 +262,8 @@ impl ElfFacts {
         Ok(())
     }
 
-    /// What an ident of another class than the architecture's says (x32): whether the file names a loader.
+    /// Reads the program headers in the layout of `e_ident`, of a file whose class is not the architecture's (x32): does it name a
+    /// loader?
     fn read_by_ident(&mut self, pages: &Pages<'_>) -> Result<(), ContentError> {
         let layout = Layout::of_ident(&self.ident);
         let size = usize::from(layout.class.program_header_size());
@@ -330,14 +331,14 @@ impl ElfFacts {
         None
     }
 
-    /// The name of the machine that it is for: OCI's word where there is one.
+    /// The name of its machine: OCI's architecture name if there is one.
     pub fn machine_name(&self) -> String {
         machine_name(self.machine, self.layout.class, self.layout.order)
     }
 
-    /// How the file would be started by kernels that run these architectures. `executable` says whether it has an execute bit,
-    /// which decides for libraries of old linkers only. A loader is a [`Linkage::SharedObject`] here: only its
-    /// contents tell.
+    /// How kernels that run these architectures would start the file. `executable` says whether it has an execute bit; this
+    /// decides only for files of old linkers. A loader is a [`Linkage::SharedObject`] here, because its headers do not
+    /// distinguish it from a library.
     pub fn linkage(&self, archs: &[Arch], executable: bool) -> Linkage {
         if !matches!(self.kind, ET_EXEC | ET_DYN) {
             return Linkage::Object;
@@ -354,7 +355,7 @@ impl ElfFacts {
         match &self.dynamic {
             None if self.entry != 0 => Linkage::StaticPie,
             Some(dynamic) if dynamic.is_pie() => Linkage::StaticPie,
-            // What needs libraries has a loader to find them, or is one of them.
+            // A file that needs libraries either names a loader or is a library itself.
             Some(dynamic)
                 if executable && dynamic.soname.is_none() && dynamic.needed.is_empty() && self.entry_is_code() =>
             {
@@ -364,7 +365,7 @@ impl ElfFacts {
         }
     }
 
-    /// The numbers of the symbols that the loader binds although no relocation asks for them.
+    /// The numbers of the symbols that the loader binds although no relocation refers to them (MIPS).
     pub(super) fn bound_without_relocations(&self) -> std::ops::Range<u32> {
         let has = self.arch.is_some_and(|arch| arch.facts().mips_tables);
         let value = |tag| self.dynamic.as_ref().filter(|_| has).and_then(|dynamic| dynamic.value(tag));
@@ -373,30 +374,30 @@ impl ElfFacts {
         number(first).zip(number(end)).map_or(0..0, |(first, end)| first..end)
     }
 
-    /// The size that the file must at least have for its segments, in bytes.
+    /// The smallest size, in bytes, with which the file contains all of its segments.
     pub fn size_needed(&self) -> u64 {
         let ends = self.loads.iter().filter(|load| load.file_size > 0);
         ends.map(|load| load.offset.saturating_add(load.file_size)).max().unwrap_or(0)
     }
 
-    /// Whether segments contradict themselves: more bytes in the file than in memory, or an end past the address space.
+    /// Whether a segment is invalid: it has more bytes in the file than in memory, or ends past the address space.
     pub fn has_bad_segment(&self) -> bool {
         self.loads
             .iter()
             .any(|load| load.file_size > load.memory_size || load.address.checked_add(load.memory_size).is_none())
     }
 
-    /// The smallest alignment of any segment, in bytes: on a kernel with larger pages the program cannot be mapped.
+    /// The smallest alignment of any segment, in bytes. A kernel with larger pages cannot map the program.
     pub fn smallest_align(&self) -> Option<u64> {
         self.loads.iter().map(|load| load.align).min()
     }
 
-    /// Where in the file the byte at an address lies.
+    /// The offset in the file of the byte at an address.
     pub fn offset_of(&self, address: u64) -> Option<u64> {
         offset_of(&self.loads, address)
     }
 
-    /// Address 0 is the header of the file, even where the segment that has it is executable.
+    /// Whether the entry point is in an executable segment. Address 0 is not code: it is the header of the file.
     fn entry_is_code(&self) -> bool {
         self.entry != 0
             && self.loads.iter().any(|load| {
@@ -405,7 +406,7 @@ impl ElfFacts {
     }
 }
 
-/// The room of a note's name. It is padded to 4 even where the rest is padded to 8, as `GNU\0` shows.
+/// The size of a note's name with its padding. It is padded to 4 even if the rest is padded to 8, as `GNU\0` shows.
 fn padded_name(size: u32, align: usize) -> Option<usize> {
     let end = (size as usize).checked_add(12)?.checked_next_multiple_of(align)?;
     end.checked_sub(12)
@@ -426,7 +427,7 @@ impl Interpreter {
         Ok(Interpreter::Path(cut_at_nul(&bytes).into()))
     }
 
-    /// The path, when there is one.
+    /// The path, if there is one.
     pub fn path(&self) -> Option<&[u8]> {
         match self {
             Interpreter::Path(path) => Some(path),

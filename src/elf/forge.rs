@@ -1,5 +1,5 @@
-//! A small forge of ELF files for tests: one PT_LOAD over the whole file, addresses equal to offsets (to which a program
-//! at fixed addresses adds its base), no sections. What it makes can be run for real: its code ends with exit code 0.
+//! Makes small ELF files for tests: one PT_LOAD for the whole file, addresses equal to offsets (plus the base of a program at
+//! fixed addresses), no sections. A program that it makes can really be run: it exits with code 0.
 
 use goblin::elf::header::{ET_DYN, ET_EXEC};
 
@@ -7,10 +7,10 @@ use super::bytes::Layout;
 use super::writer::{Header, Writer, has_addends};
 use crate::platform::{Arch, RefusedFlags};
 
-/// Where the first PT_INTERP header stands in a forged file for amd64.
+/// The offset of the first PT_INTERP header in a forged file for amd64.
 pub(crate) const PT_INTERP_AT: usize = 64 + 2 * 56;
 
-/// Where a program at fixed addresses is loaded: no kernel lets a program have the first page.
+/// The base address of a program at fixed addresses: no kernel lets a program use the first page.
 const BASE: u64 = 0x40_0000;
 
 /// The size of a page.
@@ -36,7 +36,7 @@ pub(crate) struct Forge {
     /// Further entries of the dynamic section.
     pub tags: Vec<(u64, u64)>,
     pub note: Option<Vec<u8>>,
-    /// Bytes that stand somewhere in the file, such as a loader's strings.
+    /// Bytes that are somewhere in the file, such as a loader's strings.
     pub text: Vec<u8>,
     pub defines: Vec<Vec<u8>>,
     /// Symbols with a PLT relocation.
@@ -51,12 +51,12 @@ pub(crate) struct Forge {
     /// Whether the needed versions are weak: they may be absent.
     pub weak_versions: bool,
     pub version_definitions: Vec<Vec<u8>>,
-    /// What DT_VERSYM says of every defined symbol; 1 is the base version.
+    /// The entry of DT_VERSYM for every defined symbol; 1 is the base version.
     pub version_of_defined: Option<u16>,
     pub align: u64,
-    /// Whether it asks for a stack that can be executed.
+    /// Whether it asks for an executable stack.
     pub executable_stack: bool,
-    /// Whether the segment cannot be executed.
+    /// Whether the segment is not executable.
     pub readable: bool,
     /// The table that begins in one PT_LOAD and ends in a second one, which follows it in memory.
     pub split: Option<Table>,
@@ -74,7 +74,7 @@ pub(crate) enum Table {
 
 struct Strings(Vec<u8>);
 
-/// The hash of a version's name, as System V has it.
+/// The System V hash of a version's name.
 fn hash_of(name: &[u8]) -> u32 {
     name.iter().fold(0u32, |hash, &byte| {
         let hash = hash.wrapping_shl(4).wrapping_add(u32::from(byte));
@@ -119,7 +119,7 @@ impl Forge {
         Forge { kind: ET_DYN, dynamic: true, soname: Some(soname.into()), ..Forge::program() }
     }
 
-    /// What passes for musl's loader of a version since 1.2.4 (or before it).
+    /// A file that is recognised as musl's loader, 1.2.4 or newer (or an older one).
     pub(crate) fn musl(new: bool) -> Forge {
         Forge::musl_of(Arch::Amd64, 0, new)
     }
@@ -131,14 +131,14 @@ impl Forge {
         let mut text =
             format!("\0musl libc ({word})\0/etc/ld-musl-{word}.path\0/lib:/usr/local/lib:/usr/lib\0").into_bytes();
         text.extend_from_slice(if new { b"1.2.5\0aio_cancel\0aio_error\0" } else { b"1.2.3\0" });
-        // Before 1.2.4 it had the names of large files itself.
+        // Before 1.2.4 musl itself defined the LFS64 names.
         let plain = ["__libc_start_main", "stdin", "puts", "fopen", "posix_fallocate"];
         let large = if new { &[][..] } else { &["fopen64", "posix_fallocate64"] };
         let defines = plain.iter().chain(large).map(|name| name.as_bytes().to_vec()).collect();
         Forge::of(arch, Forge { kind: ET_DYN, dynamic: true, text, defines, ..Forge::program() })
     }
 
-    /// What passes for glibc's loader, with Debian's directories.
+    /// A file that is recognised as glibc's loader, with Debian's directories.
     pub(crate) fn glibc() -> Forge {
         Forge::glibc_of(Arch::Amd64, 0)
     }
@@ -206,10 +206,10 @@ impl Forge {
         let size = out.len() as u64;
         let mut table = self.writer();
         if programs == 1 {
-            // PT_PHDR: by it a loader knows where the program is, before it reads what follows.
+            // PT_PHDR must come first: the loader computes the load address of the program from it.
             table.header(&header(6, 4, head as u64, entry_size * count, 8));
         }
-        // The one page end that `before` made lies within the table.
+        // `before` placed the table so that one page boundary lies inside it.
         let end = if self.split.is_some() { size - size % PAGE } else { size };
         let rights = if self.readable { 4 } else { 7 };
         table.header(&header(1, rights, 0, end as usize, self.align));
@@ -242,7 +242,7 @@ impl Forge {
         Writer { layout: Layout::of_arch(self.arch()), bytes: Vec::new() }
     }
 
-    /// Makes the table that follows end in another page than it begins.
+    /// Makes the table that follows begin in one page and end in the next.
     fn before(&self, table: Table, out: &mut Vec<u8>, length: usize) {
         if self.split == Some(table) {
             assert!(length > 16 && out.len() < PAGE as usize - 16, "{table:?} cannot be split");
@@ -254,7 +254,7 @@ impl Forge {
         if self.kind == ET_EXEC { BASE } else { 0 }
     }
 
-    /// The architecture; that of the machine that is forged for most where it is none of ours.
+    /// The architecture; amd64 if the machine is not one that sazare knows.
     fn arch(&self) -> Arch {
         let has_machine = |arch: &Arch| arch.facts().has_machine(self.machine);
         Arch::ALL.into_iter().find(has_machine).unwrap_or(Arch::Amd64)
@@ -276,7 +276,7 @@ impl Forge {
         self.before(Table::Strings, out, strings.0.len());
         tags.push((5, place(out, &strings.0)));
         tags.push((10, strings.0.len() as u64));
-        // A loader takes the last one of a tag.
+        // Of several entries with one tag, a loader uses the last.
         tags.extend(&self.tags);
         tags.push((0, 0));
         let mut section = self.writer();
@@ -414,7 +414,7 @@ impl Forge {
 mod tests {
     use super::*;
 
-    /// One of everything that the readers of ELF files look at, by its name in `tests/hostile/elf/`.
+    /// One file for everything that the readers of ELF files check, by its name in `tests/hostile/elf/`.
     fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         let program = |loader: &str| Forge {
             needed: vec!["liba.so".into(), "libx.so".into(), "libc.so".into()],
@@ -456,7 +456,7 @@ mod tests {
         ]
     }
 
-    /// What the fuzz targets start from. `SAZARE_RECORD=1 cargo test --lib forge` writes it anew.
+    /// The first inputs of the fuzz targets. `SAZARE_RECORD=1 cargo test --lib forge` writes them anew.
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test is told by the environment whether it records")]
     fn the_seeds_of_the_fuzz_targets_are_what_is_forged_here() {

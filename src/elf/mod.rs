@@ -1,14 +1,14 @@
 //! Facts about ELF files, as the kernel and the dynamic loaders read them.
 //!
-//! Neither of these ever looks at section headers, and hardly one believes what `e_ident` says about class and byte
-//! order: they read the layout of their own machine. So do we: everything comes from the ELF header, the program
-//! headers and the dynamic section, in the [`Layout`] of the architecture that `e_machine` names (`class_in_ident` of its facts
-//! says where the class counts as well), and only of machines that are not known as the ident has it. A file that
-//! cannot be read this way is said to be so ([`HeaderFault`]); it is never taken for something harmless.
+//! Neither kernel nor loaders read section headers, and most of them ignore the class and byte order in `e_ident`: they read
+//! the layout of their own machine. sazare does the same. Everything comes from the ELF header, the program headers and the
+//! dynamic section, in the [`Layout`] of the architecture that `e_machine` names (`class_in_ident` of its facts says whether
+//! the class must match too). Only for unknown machines is the layout taken from `e_ident`. A file that cannot be read this
+//! way gets a [`HeaderFault`]; it never counts as harmless.
 //!
-//! Only the pages that hold these tables are read, by position, so a file of half a gigabyte costs as little as a
-//! small one. `goblin` gives the constants and the raw program headers; strings, versions and tables are extracted
-//! here with bounds, because its own reading of them goes through section headers.
+//! Only the pages that hold these tables are read, by position, so a file of half a gigabyte takes no longer than a small
+//! one. `goblin` provides the constants and the raw program headers. Strings, versions and tables are read here, with
+//! limits, because `goblin` reads them through section headers.
 
 mod bytes;
 

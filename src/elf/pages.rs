@@ -1,4 +1,4 @@
-//! Bounded, positioned reading: what was read once is not read again.
+//! Bounded, positioned reading: each block is read once and kept.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,10 +8,10 @@ use crate::tree::{Content, ContentError, ContentReader};
 /// Bytes read at once. ELF header, program headers, interpreter and notes usually fit into the first block.
 const BLOCK: u64 = 4096;
 
-/// How many blocks are remembered before all are forgotten: 1 MiB.
+/// The most blocks that are kept before all are dropped: 1 MiB.
 const BLOCKS_MAX: usize = 256;
 
-/// The contents of one file, read where it is needed.
+/// The contents of one file, of which only the needed parts are read.
 pub struct Pages<'a> {
     reader: ContentReader<'a>,
     size: u64,
@@ -32,16 +32,16 @@ impl<'a> Pages<'a> {
         self.size
     }
 
-    /// The bytes from `offset` on, `length` of them or as many as the file has.
+    /// `length` bytes from `offset` on, or fewer if the file ends before.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the file cannot be read.
     pub fn read(&self, offset: u64, length: usize) -> Result<Vec<u8>, ContentError> {
         let end = offset.saturating_add(length as u64).min(self.size);
         if offset >= end {
             return Ok(Vec::new());
         }
-        // Tables go past the memory of blocks, which is meant for strings and headers.
+        // Tables are not kept: the kept blocks are for strings and headers.
         if end - offset > 4 * BLOCK {
             return self.read_past(offset, (end - offset) as usize);
         }
@@ -67,7 +67,7 @@ impl<'a> Pages<'a> {
         Ok(out)
     }
 
-    /// Proves that the file is still the one that was seen: what was read of it is of one state.
+    /// Checks that the file has not changed since it was first seen, so that everything read is of one state.
     ///
     /// # Errors
     /// When it changed, or cannot be examined.

@@ -1,4 +1,4 @@
-//! PT_LOAD segments, and where in the file the bytes of an address are.
+//! PT_LOAD segments, and which bytes of the file an address refers to.
 
 use goblin::elf::ProgramHeader;
 use goblin::elf::program_header::PF_X;
@@ -9,17 +9,17 @@ use crate::tree::ContentError;
 /// One PT_LOAD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// Where it starts in the file.
+    /// Its offset in the file.
     pub offset: u64,
-    /// Where it starts in memory.
+    /// Its address in memory.
     pub address: u64,
-    /// Its bytes in the file.
+    /// Its size in the file, in bytes.
     pub file_size: u64,
-    /// Its bytes in memory.
+    /// Its size in memory, in bytes.
     pub memory_size: u64,
     /// `p_align`.
     pub align: u64,
-    /// Whether it can be executed.
+    /// Whether it is executable.
     pub executable: bool,
 }
 
@@ -36,7 +36,7 @@ impl Segment {
     }
 }
 
-/// Where in the file the byte at `address` lies, by the segments.
+/// The offset in the file of the byte at `address`.
 pub(super) fn offset_of(loads: &[Segment], address: u64) -> Option<u64> {
     loads.iter().find_map(|load| {
         let inside = address.checked_sub(load.address)?;
@@ -44,13 +44,13 @@ pub(super) fn offset_of(loads: &[Segment], address: u64) -> Option<u64> {
     })
 }
 
-/// How many bytes of the file follow `address` in memory: in its segment, and in those that go on where it ends. A table may
-/// begin in one segment and end in another, as `patchelf` makes them.
+/// How many bytes of the file are in memory from `address` on: in its segment, and in the segments that follow it with no
+/// gap. A table may begin in one segment and end in the next, as `patchelf` makes them.
 pub(super) fn room_at(loads: &[Segment], address: u64) -> u64 {
     parts(loads, address).fold(0, |room: u64, (_, length)| room.saturating_add(length))
 }
 
-/// The bytes from `address` on, `length` of them or as many as follow without a gap.
+/// `length` bytes from `address` on, or fewer if there is a gap before.
 ///
 /// # Errors
 /// When the contents cannot be read.
@@ -65,7 +65,7 @@ pub(super) fn read_at(
     let mut bytes = pages.read(offset, length.min(usize::try_from(room).unwrap_or(length)))?;
     let mut expected = room;
     for (offset, room) in parts {
-        // A file that ends within a segment has nothing behind it.
+        // If the file ends within this segment, nothing follows.
         if bytes.len() >= length || (bytes.len() as u64) < expected {
             break;
         }
@@ -75,7 +75,7 @@ pub(super) fn read_at(
     Ok(bytes)
 }
 
-/// The string at `address` without its NUL; `None` when it does not end within `limit` bytes or in the file.
+/// The string at `address`, up to its NUL; `None` if no NUL follows within `limit` bytes or before the end of the file.
 ///
 /// # Errors
 /// As [`read_at`].
@@ -98,7 +98,7 @@ pub(super) fn string_at(
     }
 }
 
-/// The parts of the file that are in memory from `address` on without a gap: offset and length of each, none empty.
+/// The parts of the file that are in memory from `address` up to the first gap: offset and length of each, none empty.
 fn parts(loads: &[Segment], address: u64) -> impl Iterator<Item = (u64, u64)> + '_ {
     let mut next = Some(address);
     std::iter::from_fn(move || {
@@ -147,7 +147,7 @@ mod tests {
         };
         let content = crate::tree::Content::Bytes((0u8..=255).collect::<Vec<_>>().into());
         let pages = Pages::open(&content).unwrap();
-        // The second part stands before the first in the file; behind the third is a gap.
+        // In the file, the second part comes before the first; after the third there is a gap.
         let loads = [load(100, 0x1000, 4), load(10, 0x1004, 3), load(200, 0x1007, 2), load(0, 0x100a, 9)];
         let read = |address, length| read_at(&pages, &loads, address, length).unwrap();
         assert_eq!(read(0x1002, 6), [102, 103, 10, 11, 12, 200]);
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(string(2990, 4096).unwrap().len(), 10);
         assert_eq!(string(0, 4096).unwrap().len(), 3000);
         assert_eq!((string(0, 1000), string(3001, 4096)), (None, None));
-        // What the file does not have is not made up of what follows in memory.
+        // Bytes that the file lacks are not replaced by those that follow in memory.
         let loads = [load(254, 0, 6), load(0, 6, 4)];
         assert_eq!(read_at(&pages, &loads, 0, 10).unwrap(), [254, 255]);
     }

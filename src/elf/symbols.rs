@@ -1,4 +1,4 @@
-//! Dynamic symbols and the relocations that ask for them. Read for the files of a program's closure only, each once.
+//! Dynamic symbols, and the relocations that refer to them. Only files that some program loads are read, each once.
 
 use std::collections::BTreeSet;
 
@@ -14,24 +14,24 @@ use super::segments::{read_at, room_at};
 use crate::platform::Class;
 use crate::tree::ContentError;
 
-/// How many symbols of one file are held: more are in no file of this world.
+/// The most symbols of one file that are kept. No known file has more.
 const SYMBOLS_MAX: usize = 1 << 20;
 
-/// How many bytes of names of one file are held.
+/// The most bytes of names of one file that are kept.
 const STRINGS_MAX: u64 = 64 << 20;
 
-/// How long the name that stands last in the table may be: nothing says where it ends.
+/// The longest that the last name in the table may be: no entry says where it ends.
 const LAST_NAME_MAX: u64 = 64 << 10;
 
-/// How many bytes the names of all symbols of one file may have together: they may overlap in the table, but real ones do so
-/// only at their ends.
+/// The most bytes that the names of all symbols of one file may have together. Names may overlap in the table, but in real files
+/// they share only their ends.
 const NAMES_MAX: u64 = 256 << 20;
 
-/// How many symbols of one file may have the same hash. A name has a handful of versions, and 600,000 real names have a
-/// handful of equal hashes; every lookup of such a name goes through all of them.
+/// The most symbols of one file that may have the same hash: each lookup of such a name goes through all of them. In real files a
+/// name has a few versions, and of 600,000 names only a few have equal hashes.
 const SAME_HASH_MAX: usize = 256;
 
-/// How many relocations with a symbol are held.
+/// The most relocations with a symbol that are kept.
 const BOUND_MAX: usize = 1 << 22;
 
 /// Bytes of a table that are read at once.
@@ -40,9 +40,9 @@ const CHUNK: usize = 60 * 1024;
 /// One dynamic symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Symbol {
-    /// Where its name begins in the string table.
+    /// The offset of its name in the string table.
     name: u32,
-    /// Hash of its name: the same in every file.
+    /// The hash of its name, computed in the same way for every file.
     hash: u32,
     /// `st_info`: binding in the high four bits, type in the low.
     pub info: u8,
@@ -50,7 +50,7 @@ pub struct Symbol {
     pub section: u16,
     /// `st_value`.
     pub value: u64,
-    /// The entry of `versym`, with its hidden bit; 1 (global) where the file has no such table.
+    /// Its entry in `versym`, with the hidden bit; 1 (global) if the file has no such table.
     pub version: u16,
 }
 
@@ -70,23 +70,23 @@ impl<'a> SymbolName<'a> {
     }
 }
 
-/// Why nothing can be said about the symbols of a file.
+/// Why the symbols of a file cannot be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SymbolFault {
-    /// This table is not wholly in the file. The loader reads what is not there and is killed.
+    /// This table goes past the end of the file. The loader would read beyond the file and be killed.
     Outside(&'static str),
-    /// There are more of these than are looked at.
+    /// There are more of these than sazare reads.
     TooMany(&'static str),
 }
 
-/// One relocation that asks for a symbol.
+/// One relocation that refers to a symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Relocation {
-    /// Its type, which is the machine's.
+    /// Its type, as the machine numbers them.
     pub kind: u32,
     /// The number of the symbol.
     pub symbol: u32,
-    /// Whether it stands in the table of the PLT, which may be bound when it is first used.
+    /// Whether it is in the table of the PLT, whose functions may be bound on their first call.
     pub plt: bool,
 }
 
@@ -97,12 +97,12 @@ pub struct Symbols {
     pub all: Vec<Symbol>,
     /// The relocations with a symbol, each once, in the order of their first appearance by number.
     pub bound: Vec<Relocation>,
-    /// All types of relocation that occur.
+    /// All relocation types in the file.
     pub kinds: BTreeSet<u32>,
-    /// Why nothing can be said about them, if that is so.
+    /// Why they cannot be checked, if so.
     pub fault: Option<SymbolFault>,
     names: Vec<u8>,
-    /// The symbols that a lookup can find: hashes of their names in ascending order, and their numbers beside them.
+    /// The symbols that a lookup can find: the hashes of their names in ascending order, each with the number of its symbol.
     hashes: Vec<u32>,
     offered: Vec<u32>,
 }
@@ -146,7 +146,7 @@ impl Symbol {
         self.section == 0
     }
 
-    /// Whether the version is not the default one: only a reference with exactly this version finds it.
+    /// Whether its version is hidden, so not the default: only a reference with exactly this version finds it.
     pub fn is_hidden(&self) -> bool {
         self.version & 0x8000 != 0
     }
@@ -243,7 +243,8 @@ impl Symbols {
         Ok(())
     }
 
-    /// Sorts what a lookup can find: the defined symbols with a name, from the first that the hash table knows.
+    /// Collects and sorts the symbols that a lookup can find: from the first one in the hash table on, those with a name that are
+    /// defined or have an address.
     fn offer(&mut self, first: usize) {
         let named = |symbol: &Symbol| (!symbol.is_undefined() || symbol.value != 0) && self.name(symbol).is_some();
         let mut offered: Vec<(u32, u32)> = (first.max(1)..self.all.len())
@@ -260,22 +261,22 @@ impl Symbols {
         (self.hashes, self.offered) = offered.into_iter().unzip();
     }
 
-    /// The name of a symbol; `None` when it is empty or lies outside the table, which no symbol that is looked up has.
+    /// The name of a symbol; `None` if it is empty or outside the table. No symbol that is looked up has such a name.
     pub fn name(&self, symbol: &Symbol) -> Option<SymbolName<'_>> {
         SymbolName::new(cut_at_nul(self.names.get(symbol.name as usize..)?))
     }
 
-    /// Whether a loader can find any symbol here.
+    /// Whether a loader can find any symbol in this file.
     pub fn offers_any(&self) -> bool {
         !self.offered.is_empty()
     }
 
-    /// The symbols of this name that a loader can find here.
+    /// The symbols with this name that a loader can find in this file.
     pub fn find<'s>(&'s self, name: &'s [u8]) -> impl Iterator<Item = &'s Symbol> {
         self.find_hashed(hash_of(name), name)
     }
 
-    /// The symbols here of the name that a symbol has in another file.
+    /// The symbols in this file with the same name as a symbol of another file.
     pub fn find_same<'s>(&'s self, symbol: &Symbol, name: SymbolName<'s>) -> impl Iterator<Item = &'s Symbol> {
         self.find_hashed(symbol.hash, name.as_bytes())
     }
@@ -333,19 +334,19 @@ impl Symbols {
         Ok(())
     }
 
-    /// On MIPS the loader binds the symbols behind DT_MIPS_GOTSYM, each to an entry of the global offset table.
+    /// On MIPS the loader binds the symbols from DT_MIPS_GOTSYM on, each to an entry of the global offset table.
     fn bind_without_relocations(&mut self, facts: &ElfFacts, numbers: std::ops::Range<u32>) {
         let Some(types) = facts.arch.map(|arch| &arch.facts().relocations) else { return };
         for number in numbers {
             let Some(symbol) = self.all.get(number as usize) else { break };
-            // An undefined function with an address has a stub, which asks for it when it is first called.
+            // An undefined function that has an address has a stub, which binds it on the first call.
             let plt = symbol.is_undefined() && symbol.kind() == 2 && symbol.value != 0;
             let kind = if plt { types.jump_slot } else { types.pointer };
             self.bound.push(Relocation { kind, symbol: number, plt });
         }
     }
 
-    /// Which symbols a lookup can find, by the hash table that a loader would use: GNU's where there is one.
+    /// The numbers of the symbols that a lookup can find, from the hash table that a loader would use: GNU's if there is one.
     fn hashed(&mut self, pages: &Pages<'_>, facts: &ElfFacts) -> Result<Option<std::ops::Range<usize>>, ContentError> {
         let Some(dynamic) = &facts.dynamic else { return Ok(None) };
         if let Some(table) = dynamic.value(DT_GNU_HASH) {
@@ -376,7 +377,7 @@ impl Symbols {
 fn kind_and_symbol(facts: &ElfFacts, relocation: &[u8]) -> (u32, u32) {
     let layout = facts.layout;
     if facts.arch.is_some_and(|arch| arch.facts().mips_tables) {
-        // The symbol, a second one, and three types; the first type says what is bound.
+        // The fields are: symbol, a second symbol, and three types. The first type says what is bound.
         let kind = relocation.get(15).copied().unwrap_or_default();
         return (u32::from(kind), layout.u32_at(relocation, 8).unwrap_or_default());
     }
@@ -387,17 +388,17 @@ fn kind_and_symbol(facts: &ElfFacts, relocation: &[u8]) -> (u32, u32) {
     }
 }
 
-/// FNV-1a, which spreads the names of symbols well.
+/// FNV-1a, which distributes the names of symbols well.
 fn hash_of(name: &[u8]) -> u32 {
     name.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
 }
 
-/// A table of `length` bytes at an address, or what the file has of it.
+/// A table of `length` bytes at an address, or the part of it that the file has.
 fn table_bytes(pages: &Pages<'_>, facts: &ElfFacts, address: u64, length: usize) -> Result<Vec<u8>, ContentError> {
     read_at(pages, &facts.loads, address, length)
 }
 
-/// The symbols in a GNU hash table; `None` when it does not lie in the file.
+/// The numbers of the symbols in a GNU hash table; `None` if the table is not in the file.
 fn gnu_hashed(pages: &Pages<'_>, facts: &ElfFacts, table: u64) -> Result<Option<std::ops::Range<usize>>, ContentError> {
     let layout = facts.layout;
     let head = table_bytes(pages, facts, table, 16)?;
@@ -412,7 +413,7 @@ fn gnu_hashed(pages: &Pages<'_>, facts: &ElfFacts, table: u64) -> Result<Option<
     if last < first {
         return Ok(Some(first as usize..first as usize));
     }
-    // The end is where the last chain ends: its last hash is odd.
+    // The symbols end where the last chain ends: the last hash of a chain is odd.
     let chains_at = buckets_at.wrapping_add(u64::from(buckets) * 4);
     let mut end = last as usize;
     while end < SYMBOLS_MAX {
@@ -461,7 +462,7 @@ mod tests {
 
     /// A library with this many symbols, all defined; `names` has the place of the name of each in the strings `\0a\0`.
     fn many(count: u32, name: impl Fn(u32) -> u32) -> Symbols {
-        // Text stands behind the header and two program headers.
+        // The text follows the header and two program headers.
         const AT: u64 = 176;
         let mut text = b"\0a\0\0\0\0\0\0".to_vec();
         let table = AT + text.len() as u64;
@@ -478,7 +479,7 @@ mod tests {
 
     #[test]
     fn no_lookup_goes_through_many_symbols_of_one_name() {
-        // What a wheel had when its names were cut: 590,000 symbols without a name, each of which answered for all others.
+        // A real wheel whose names were stripped had this: 590,000 symbols without a name, so each one matched all others.
         let cut = many(590_000, |_| 0);
         assert_eq!((cut.all.len(), cut.fault, cut.offered.len()), (590_000, None, 0));
         assert_eq!((cut.name(&cut.all[7]), cut.find(b"").count()), (None, 0));

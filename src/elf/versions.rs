@@ -1,5 +1,5 @@
-//! Symbol versions: what a file needs of others (verneed) and what it offers itself (verdef), found through the
-//! dynamic section as loaders do, never through section headers.
+//! Symbol versions: which ones a file needs from others (verneed) and which ones it defines (verdef). Like loaders, this
+//! finds both tables through the dynamic section, never through section headers.
 
 use goblin::elf::dynamic::{DT_VERDEF, DT_VERNEED, DT_VERSYM};
 
@@ -10,7 +10,7 @@ use super::pages::Pages;
 use super::segments::read_at;
 use crate::tree::ContentError;
 
-/// How many steps all chains of one file may take together: they are linked lists, and a hostile one takes tiny steps.
+/// The most records in all chains of one file together: chains are linked lists, and a hostile one can be very long.
 const STEPS_MAX: usize = 65_536;
 
 /// `VER_FLG_BASE`: the version that names the file itself.
@@ -22,7 +22,7 @@ const WEAK: u16 = 2;
 /// One version that a file needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NeededVersion {
-    /// Which library must have it, by the name in DT_NEEDED.
+    /// The library that must define it, as named in DT_NEEDED.
     pub file: Box<[u8]>,
     /// The version, such as `GLIBC_2.34`.
     pub version: Box<[u8]>,
@@ -32,7 +32,7 @@ pub struct NeededVersion {
     pub index: u16,
 }
 
-/// One version that a file offers.
+/// One version that a file defines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefinedVersion {
     /// The version.
@@ -46,13 +46,13 @@ pub struct DefinedVersion {
 /// Both tables of one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Versions {
-    /// What it needs.
+    /// The versions that it needs.
     pub needed: Vec<NeededVersion>,
-    /// What it offers; `None` when it has no such table.
+    /// The versions that it defines; `None` if it has no such table.
     pub defined: Option<Vec<DefinedVersion>>,
-    /// Whether its symbols carry version numbers at all.
+    /// Whether its symbols have version numbers at all (`versym`).
     pub has_versym: bool,
-    /// Why a table could not be read to its end, if that is so.
+    /// Why a table could not be read to its end, if so.
     pub fault: Option<VersionFault>,
 }
 
@@ -61,11 +61,11 @@ pub struct Versions {
 pub enum VersionFault {
     /// A record or a name is not in the file.
     Outside,
-    /// A record of what is needed has this layout instead of 1, which glibc refuses.
+    /// A record of verneed has this `vn_version` instead of 1, which glibc refuses.
     Needed(u16),
-    /// A record of what is offered has this layout instead of 1, which glibc refuses.
+    /// A record of verdef has this `vd_version` instead of 1, which glibc refuses.
     Defined(u16),
-    /// The chain has more records than are looked at, or no end.
+    /// The chain has more records than sazare reads, or no end.
     TooMany,
 }
 
@@ -89,7 +89,7 @@ impl Versions {
         Ok(versions)
     }
 
-    /// Whether a version of this name is offered.
+    /// Whether a version with this name is defined.
     pub fn defines(&self, version: &[u8]) -> bool {
         self.defined.iter().flatten().any(|defined| &*defined.name == version)
     }
@@ -103,7 +103,7 @@ struct Reading<'a> {
     steps: usize,
 }
 
-/// What the system said, or what is in the file.
+/// A value, a fault of the file (the inner error), or a file that cannot be read (the outer error).
 type Read<T> = Result<Result<T, VersionFault>, ContentError>;
 
 impl Reading<'_> {

@@ -3,7 +3,7 @@
 use super::bytes::Layout;
 use crate::platform::{Arch, Class};
 
-/// A PT_LOAD, PT_INTERP, … of as many bytes in the file as in memory.
+/// A program header (PT_LOAD, PT_INTERP, …) with the same size in the file and in memory.
 pub(super) struct Header {
     pub kind: u32,
     pub rights: u32,
@@ -28,7 +28,7 @@ impl Writer {
         self.bytes.extend_from_slice(&self.layout.order.word_bytes(number));
     }
 
-    /// Addresses and what has their size.
+    /// A number of the size of an address.
     pub(super) fn address(&mut self, number: u64) {
         match self.layout.class {
             Class::Elf32 => self.word(number as u32),
@@ -68,7 +68,7 @@ impl Writer {
         }
     }
 
-    /// A relocation; with an addend where the architecture has them.
+    /// A relocation, with an addend if the architecture uses them.
     pub(super) fn relocation(&mut self, arch: Arch, at: u64, symbol: u32, kind: u32) {
         self.address(at);
         match self.layout.class {
@@ -85,7 +85,7 @@ impl Writer {
     }
 }
 
-/// Whether its linkers write DT_RELA.
+/// Whether the linkers of the architecture write DT_RELA.
 pub(super) fn has_addends(arch: Arch) -> bool {
     match arch {
         Arch::Arm | Arch::X86 | Arch::Mips64le => false,
