@@ -95,7 +95,8 @@ pub struct Relocation {
 pub struct Symbols {
     /// All symbols by number.
     pub all: Vec<Symbol>,
-    /// The relocations with a symbol, each once, in the order of their first appearance by number.
+    /// The relocations with a symbol, each once, sorted. On MIPS, the symbols that are bound although no relocation refers to them
+    /// follow.
     pub bound: Vec<Relocation>,
     /// All relocation types in the file.
     pub kinds: BTreeSet<u32>,

@@ -1,4 +1,5 @@
-//! Every architecture and ABI is verified by the same rules: small trees of forged files, which differ in nothing else.
+//! Tests that every architecture and ABI is verified with the same rules, on small trees of forged files that differ only in the
+//! architecture.
 
 use std::collections::BTreeMap;
 
@@ -118,7 +119,7 @@ fn a_cache_that_is_written_is_read_by_the_loader_of_every_abi() {
     }
 }
 
-/// Seen with Debian's loaders of armhf, armel and riscv64 under qemu-user: they pass such a library over.
+/// Debian's loaders of armhf, armel and riscv64, run under qemu-user, skip such a library.
 #[test]
 fn glibc_passes_over_a_library_of_another_abi() {
     for (arch, number, abi) in abis() {
@@ -155,7 +156,7 @@ fn a_32_bit_program_in_a_64_bit_image_is_verified_by_its_own_loader() {
             assert_eq!(verified(&whole, platform).programs[0].verdict, StartVerdict::MayFail);
             let missing = ["error lib-missing /bin/app", "warning wrong-arch-32 /bin/app"];
             assert_eq!(found(&sample(), platform), missing);
-            // One of the image's own architecture is of the other class.
+            // A library for the image's own architecture has the other class.
             let wide = library(platform.parse::<Platform>().unwrap().arch().unwrap(), "liba.so.1", &["a"]);
             let wrong = ["error lib-wrong-arch /bin/app", "warning wrong-arch-32 /bin/app"];
             assert_eq!(found(&sample().elf(&own, &wide), platform), wrong);

@@ -11,7 +11,7 @@ use super::loader::LoaderKind;
 use super::process::{Environment, Loaded};
 use super::user::ProcessUser;
 
-/// The programs of one tree. Facts about libraries are kept, so ask one value for all programs.
+/// The programs of one tree. Facts about libraries are kept, so use one value for all programs of a tree.
 pub struct Closures<'t> {
     files: Files<'t>,
 }
@@ -19,18 +19,18 @@ pub struct Closures<'t> {
 /// What a dynamic program would load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Closure {
-    /// The file of its loader, without links.
+    /// The file of its loader, with links resolved.
     pub loader: Option<ImagePath>,
-    /// Needed names and the path that each is found at, as the loader spells it; in order of loading.
+    /// Needed names, each with the path at which the loader finds it, as the loader spells it; in loading order.
     pub libraries: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Needed names that are not found, each with the object that needs it.
+    /// Needed names that the loader does not find, each with the object that needs it.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Symbols that no object defines but the start needs: the object that needs it, and the name.
+    /// Symbols that are needed at start and that no object defines: the object that needs it, and the name.
     pub unresolved: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl<'t> Closures<'t> {
-    /// A tree for a platform.
+    /// The programs of a tree, for a platform.
     pub fn new(tree: &'t Tree, platform: &Platform) -> Closures<'t> {
         Closures { files: Files::new(tree, platform.arch()) }
     }
@@ -40,20 +40,19 @@ impl<'t> Closures<'t> {
         &self.files
     }
 
-    /// Why a file of these programs could not be read, once: then no answer counts.
+    /// The first error with which a file of these programs could not be read: then no answer is reliable. A second call gives `None`.
     pub fn take_failure(&self) -> Option<ContentError> {
         self.files.take_failure()
     }
 
-    /// The directories that a search of these programs came to and that could not be read when the tree was: what is in
-    /// them may change every answer.
+    /// The directories that these programs search and that could not be read when the tree was read: what is in them may
+    /// change every answer.
     pub fn closed(&self) -> Vec<ImagePath> {
         self.files.closed()
     }
 
-    /// What the program at a path would load, started by root from `/` with an empty environment; `None` when it is
-    /// not a program of this platform that could start, or the rules of its loader are not known. A static program has an
-    /// empty closure.
+    /// What the program at a path would load if root starts it from `/` with an empty environment. `None` if it is not a program
+    /// of this platform that could start, or if the rules of its loader are not known. A static program has an empty closure.
     pub fn of(&self, path: &ImagePath) -> Option<Closure> {
         let (start, id, at) = self.start(path)?;
         let Some((loader, kind)) = &start else { return Some(Closure::default()) };
@@ -66,7 +65,7 @@ impl<'t> Closures<'t> {
         })
     }
 
-    /// As [`Closures::of`], with the loader and all that is known; `None` for static programs too.
+    /// Like [`Closures::of`], but with the loader and all details; `None` for static programs too.
     pub(super) fn load(&self, path: &ImagePath) -> Option<(&LoaderKind, Loaded)> {
         let (start, id, at) = self.start(path)?;
         let (loader, kind) = start?;

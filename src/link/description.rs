@@ -1,4 +1,4 @@
-//! What one file is, and what it would load: the answer to "what is this?" without running it, for any machine.
+//! What one file is, and what it would load. Nothing is run, so the file may be for any machine.
 
 use std::fmt;
 
@@ -21,16 +21,16 @@ use super::version::Version;
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub struct Description {
-    /// Its path without links.
+    /// Its path, with links resolved.
     pub path: String,
     /// What kind of file it is.
     pub kind: FileKind,
     /// Size in bytes.
     pub size: u64,
-    /// The machine of an ELF file, in OCI's word where there is one.
+    /// The machine of an ELF file: OCI's architecture name if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
-    /// PT_INTERP of a program, or the interpreter of a script with its argument, as it is written.
+    /// PT_INTERP of a program, or the interpreter of a script with its argument, as written in the file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<String>,
     /// The C library of its loader.
@@ -64,9 +64,9 @@ pub struct Description {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileKind {
-    /// A program without a loader at fixed addresses.
+    /// A static program at fixed addresses.
     Static,
-    /// A program without a loader that relocates itself.
+    /// A static program that relocates itself (static-pie).
     StaticPie,
     /// A program with a loader.
     Dynamic,
@@ -105,12 +105,12 @@ pub struct Library {
     /// The path, as the loader spells it; absent when nothing is found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The rule that finds it, or the object that needs it when it is not found.
+    /// The rule that finds it; if it is not found, the object that needs it.
     pub rule: String,
 }
 
-/// Describes a file of a tree; `None` when there is no regular file at that path. Platform decides which machine counts as
-/// its own.
+/// Describes a file of a tree. `None` if there is no regular file at that path. The platform decides which files count as
+/// foreign.
 ///
 /// # Errors
 /// When it or a library cannot be read.
@@ -133,7 +133,7 @@ fn described(closures: &Closures<'_>, tree: &Tree, path: &ImagePath) -> Option<D
         }
         return Some(description);
     };
-    // Its own machine, so that a foreign file is described by its kind.
+    // The file's own machine is used, so that a file for another one is described too.
     let own = facts.linkage(facts.arch.as_slice(), tree.inode(found.id).meta.mode.any_execute());
     let linkage = match own {
         Linkage::StaticPieLikely => {

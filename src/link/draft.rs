@@ -1,4 +1,4 @@
-//! What is wrong with one file, before it is a finding about a path.
+//! Drafts: what is wrong with one file, before the names and roles of the file are known.
 
 use crate::report::{Code, CommandUse, Evidence, FindingSubject, Severity};
 
@@ -13,12 +13,12 @@ pub(crate) struct Draft {
     pub fix: Option<String>,
 }
 
-/// What is wrong with something that no program stands for: a path that leads nowhere, a setting.
+/// What is wrong with something that is not a program: a path that does not exist, or a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlainDraft {
     pub subject: FindingSubject,
     pub draft: Draft,
-    /// What the image calls the path, where the subject is one.
+    /// The role of the path in the image config, if the subject is a path.
     pub called: Option<CommandUse>,
 }
 
@@ -34,10 +34,10 @@ impl PlainDraft {
     }
 }
 
-/// How it ends at run time.
+/// What happens at run time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Nothing is seen at once.
+    /// Nothing is visible at once.
     Silent,
     /// execve(2) fails.
     Refused(ExecError),
@@ -47,7 +47,7 @@ pub(crate) enum Ending {
     Says(String),
 }
 
-/// The error numbers that execve(2) ends with.
+/// The error numbers with which execve(2) fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExecError {
     NotFound,

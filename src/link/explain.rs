@@ -4,7 +4,7 @@ use crate::report::Code;
 
 use super::{glibc, init, kernel, layers, lookup, musl, process, script, settings, verify};
 
-/// What is said about one code.
+/// The explanation of one code.
 #[derive(Clone, Copy, Debug)]
 pub struct Explanation {
     /// The code.

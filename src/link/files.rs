@@ -1,4 +1,4 @@
-//! The files of one tree as programs see them: found by path, each opened and read once.
+//! The files of one tree as programs see them: looked up by path, each opened and read once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -12,19 +12,18 @@ use crate::path::ImagePath;
 use crate::platform::Arch;
 use crate::tree::{Content, ContentError, Errno, Follow, InodeId, Kind, ResolveError, Resolved, Tree, WalkEntry};
 
-/// How many bytes of a program the kernel looks at (`BINPRM_BUF_SIZE`).
+/// How many bytes of a program the kernel reads first (`BINPRM_BUF_SIZE`).
 pub const HEAD: usize = 256;
 
-/// The most that is read of a file that loaders read as a whole, in bytes.
+/// The most bytes that are read of a file that loaders read as a whole.
 const WHOLE_MAX: u64 = 64 << 20;
 
-/// A tree with what is known of its files. What is read once is kept by inode, so a file with three hundred names is
-/// read once.
+/// A tree with what is known about its files. Facts are kept by inode, so a file with three hundred names is read once.
 pub(super) struct Files<'t> {
     pub tree: &'t Tree,
-    /// The architecture of the platform, where its programs are known.
+    /// The architecture of the platform, if programs of it can be verified.
     pub arch: Option<Arch>,
-    /// Those whose programs its kernels run.
+    /// The architectures whose programs kernels of this platform run.
     archs: Vec<Arch>,
     probes: Slots<Probe>,
     tables: Slots<Tables>,
@@ -35,39 +34,39 @@ pub(super) struct Files<'t> {
     names: OnceLock<BTreeMap<Box<[u8]>, Vec<ImagePath>>>,
     hwcaps: OnceLock<bool>,
     cached_hwcaps: OnceLock<bool>,
-    /// Directories that a lookup came to and that could not be read when the tree was.
+    /// Directories that a lookup reached and that could not be read when the tree was read.
     closed: Mutex<BTreeSet<ImagePath>>,
-    /// The first failure of this machine while a file was read.
+    /// The first error of this machine while a file was read.
     failure: Mutex<Option<ContentError>>,
 }
 
-/// What the beginning of a file says.
+/// What the first bytes of a file show.
 #[derive(Debug)]
 pub(super) struct Probe {
     /// Its first bytes.
     pub head: Vec<u8>,
     /// Its size in bytes.
     pub size: u64,
-    /// Facts, when it is an ELF file.
+    /// Facts, if it is an ELF file.
     pub elf: Option<ElfFacts>,
     /// Why it could not be read.
     pub error: Option<String>,
 }
 
-/// What a file will be asked for after its beginning.
+/// Which parts of a file are needed after its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// Nothing more.
+    /// None.
     Nothing,
-    /// Its tables, if it names a loader, or if only they say whether it is a program.
+    /// Its tables, if it names a loader, or if only the tables show whether it is a program.
     Program,
     /// Its tables.
     Library,
-    /// Its tables, and which loader it is.
+    /// Its tables, and the text that shows which loader it is.
     Loader,
 }
 
-/// What only loaders look at.
+/// What only loaders read.
 #[derive(Debug, Default)]
 pub(super) struct Tables {
     pub versions: Versions,
@@ -77,7 +76,7 @@ pub(super) struct Tables {
 /// Why a program cannot be opened to be executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The path leads nowhere.
+    /// The path does not exist.
     Path(ResolveError),
     /// The user has no search permission on a directory of the path.
     Barred(ImagePath),
@@ -110,12 +109,12 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// The architecture of an ELF file, where it is one whose programs kernels of this platform run.
+    /// The architecture of an ELF file, if kernels of this platform run its programs.
     pub fn runs(&self, facts: &ElfFacts) -> Option<Arch> {
         facts.arch.filter(|arch| self.archs.contains(arch))
     }
 
-    /// How an ELF file would be started here, as far as its headers say.
+    /// How kernels of this platform would start an ELF file, according to its headers.
     pub fn linkage_by_headers(&self, facts: &ElfFacts, executable: bool) -> Linkage {
         facts.linkage(&self.archs, executable)
     }
@@ -128,32 +127,32 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// The first bytes of a regular file; `None` for anything else, and for one that cannot be read.
+    /// The first bytes of a regular file. `None` if it is not one, or cannot be read.
     pub fn head(&self, id: InodeId, limit: u64) -> Option<Vec<u8>> {
         let read = self.content(id)?.head(limit);
         read.map_err(|failure| self.remember_failure(Some(failure))).ok()
     }
 
-    /// A file that a loader reads for every program, such as `/etc/ld.so.cache`: read once for all of them. As [`Files::head`] of
-    /// [`WHOLE_MAX`] bytes.
+    /// A file that a loader reads for every program, such as `/etc/ld.so.cache`: read once for all programs. Like [`Files::head`]
+    /// with [`WHOLE_MAX`] bytes.
     pub fn whole(&self, id: InodeId) -> Option<&[u8]> {
         self.whole.get_or_init(id, || self.head(id, WHOLE_MAX).map(Vec::into_boxed_slice))?.as_deref()
     }
 
-    /// What the beginning of a file says; `None` for what is not a regular file.
+    /// What the first bytes of a file show. `None` if it is not a regular file.
     pub fn probe(&self, id: InodeId) -> Option<&Probe> {
         self.probe_for(id, Expected::Nothing)
     }
 
-    /// As [`Files::probe`], for a file that will be asked for more: what is expected is read while the file is open, so that
-    /// it is opened and read once.
+    /// Like [`Files::probe`], for a file of which more will be needed: the expected parts are read while the file is open, so that
+    /// it is opened and read only once.
     pub fn probe_for(&self, id: InodeId, expected: Expected) -> Option<&Probe> {
         let content = self.content(id)?;
         self.probes.get_or_init(id, || {
             let mut probe = Probe { head: Vec::new(), size: content.size(), elf: None, error: None };
             let read = Pages::open(content).and_then(|pages| {
                 probe.read(&pages)?;
-                // Before the probe is seen, so that no other thread opens the file for them.
+                // This comes before the probe is visible to other threads, which would open the file again.
                 if let Some(facts) = &probe.elf {
                     self.read_more(id, &pages, facts, expected);
                 }
@@ -182,7 +181,7 @@ impl<'t> Files<'t> {
         if let Some(tables) = tables.filter(|_| expected == Expected::Loader) {
             self.loaders.get_or_init(id, || self.read_loader(LoaderKind::of(pages, facts, &tables.versions)));
         }
-        // Of glibc's own library, what it says of its release is asked for as well.
+        // For glibc's own library, its release is needed too.
         if facts.dynamic.as_ref().is_some_and(|dynamic| dynamic.soname.as_deref() == Some(b"libc.so.6")) {
             self.releases.get_or_init(id, || self.read_release(release_in(pages, facts)));
         }
@@ -200,8 +199,8 @@ impl<'t> Files<'t> {
         self.probe(id)?.elf.as_ref()
     }
 
-    /// How an ELF file would be started here. Of a static-pie that its linker did not mark only its symbols say that it is no
-    /// library: it offers none and asks for none.
+    /// How kernels of this platform would start an ELF file. If the linker did not mark a static-pie, only its symbols distinguish it
+    /// from a library: it defines none for others and needs none.
     pub fn linkage(&self, id: InodeId) -> Option<Linkage> {
         let executable = self.tree.inode(id).meta.mode.any_execute();
         match self.linkage_by_headers(self.elf(id)?, executable) {
@@ -229,7 +228,7 @@ impl<'t> Files<'t> {
         })
     }
 
-    /// Which loader a file is; `None` for what is not an ELF file.
+    /// Which loader a file is. `None` if it is not an ELF file.
     pub fn loader(&self, id: InodeId) -> Option<&LoaderKind> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
@@ -245,7 +244,7 @@ impl<'t> Files<'t> {
         })
     }
 
-    /// The release of glibc that a library says it is of.
+    /// The release of glibc that a library states.
     pub fn glibc_release(&self, id: InodeId) -> Option<&Version> {
         let facts = self.elf(id)?;
         let content = self.content(id)?;
@@ -253,13 +252,13 @@ impl<'t> Files<'t> {
         self.releases.get_or_init(id, read)?.as_ref()
     }
 
-    /// What was found to be which loader, in the order of the inodes.
+    /// The files that were recognised as loaders, in the order of the inodes.
     pub fn known_loaders(&self) -> impl Iterator<Item = &LoaderKind> {
         self.loaders.iter()
     }
 
-    /// The libraries that defined all symbols that a library needs, in some process: in another process with all of them, the
-    /// lookup is not repeated.
+    /// The libraries that defined all symbols of a library in an earlier process. In a process with the same libraries, the lookup
+    /// is not repeated.
     pub fn providers(&self, id: InodeId) -> Option<&[InodeId]> {
         self.providers.get(id).map(|providers| &**providers)
     }
@@ -274,7 +273,7 @@ impl<'t> Files<'t> {
         *self.hwcaps.get_or_init(|| self.tree.names().any(|name| name.as_bytes() == b"glibc-hwcaps"))
     }
 
-    /// Whether the one `ld.so.cache` of the tree names such libraries, as `look` says; it is looked at once.
+    /// Whether the `ld.so.cache` of the tree lists such libraries. `look` answers that, and is called once.
     pub fn cached_hwcaps(&self, look: impl FnOnce() -> bool) -> &bool {
         self.cached_hwcaps.get_or_init(look)
     }
@@ -303,7 +302,7 @@ impl<'t> Files<'t> {
         found
     }
 
-    /// Whether a path that leads nowhere ends in a link to nothing. A directory of the path may be a link that is fine.
+    /// Whether a path that does not exist ends in a dangling link. Valid links among its directories do not count.
     pub fn is_dangling(&self, error: &ResolveError) -> bool {
         error.errno == Errno::NotFound
             && error
@@ -312,7 +311,7 @@ impl<'t> Files<'t> {
                 .is_some_and(|link| self.tree.resolve(&ImagePath::root(), link.as_bytes(), Follow::Yes).is_err())
     }
 
-    /// What was found at a path that could not be opened, in words.
+    /// What is at a path that could not be opened, in words.
     pub fn words_of(&self, error: &ResolveError) -> String {
         match error.errno {
             Errno::NotFound if self.is_dangling(error) => format!("a symlink to {}, which does not exist", error.at),
@@ -324,8 +323,8 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// Keeps the first failure of this machine. That this user may not read a file is not one: it is a property of the tree, and a
-    /// loader gets the same answer.
+    /// Keeps the first error of this machine. A missing read permission is not one: it is a property of the tree, and a loader
+    /// gets the same error.
     fn remember_failure(&self, failure: Option<ContentError>) {
         let of_machine = |error: &ContentError| match error {
             ContentError::Io(_, error) => error.kind() != std::io::ErrorKind::PermissionDenied,
@@ -336,17 +335,17 @@ impl<'t> Files<'t> {
         }
     }
 
-    /// Why some file could not be read, once: whatever was said about the tree since may be wrong.
+    /// The first error with which a file could not be read: everything found since may be wrong. A second call gives `None`.
     pub fn take_failure(&self) -> Option<ContentError> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The directories that some lookup came to and that could not be read when the tree was, sorted.
+    /// The directories that some lookup reached and that could not be read when the tree was read, sorted.
     pub fn closed(&self) -> Vec<ImagePath> {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
-    /// Opens a path as execve(2) opens a program or an interpreter.
+    /// Opens a path as execve(2) opens a program or interpreter.
     pub fn open_program(&self, from: &ImagePath, path: &[u8], user: &ProcessUser) -> Result<Resolved, Refusal> {
         let found = self.find(from, path).map_err(Refusal::Path)?;
         if let Some(at) = user.barred(self.tree, &found) {
@@ -379,7 +378,7 @@ impl Tables {
         Ok(Tables { versions: Versions::read(pages, facts)?, symbols: Symbols::read(pages, facts)? })
     }
 
-    /// Those of a file that cannot be read.
+    /// The tables of a file that cannot be read.
     fn broken() -> Tables {
         let mut tables = Tables::default();
         tables.versions.fault = Some(VersionFault::Outside);

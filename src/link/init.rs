@@ -1,12 +1,12 @@
-//! The first program of an initramfs: what a kernel does with it, and what it does instead (Linux, `init/main.c`, 6.1 to
+//! The first program of an initramfs: how a kernel starts it, and what the kernel does if that fails (Linux, `init/main.c`, 6.1 to
 //! 6.18).
 //!
-//! A kernel looks for what `rdinit=` names. If it does not exist, the kernel ignores the initramfs and mounts a root disk; as
-//! there is none, it panics. If it exists and execve(2) fails, the kernel prints the error number and tries four other
-//! programs in turn: the first one that can be executed runs instead, which hides the fault.
+//! A kernel looks for the program that `rdinit=` names. If it does not exist, the kernel ignores the initramfs and mounts a root
+//! disk; if there is none, it panics. If it exists and execve(2) fails, the kernel prints the error number and tries four other
+//! programs in turn. The first one that can be executed runs instead, which hides the fault.
 //!
-//! An archive has no place for extended attributes, and what mounts the kernel's file systems needs directories for them:
-//! both are checked here, as they matter for an initramfs only.
+//! Two more checks are here because they matter only for an initramfs: the archive cannot store extended attributes, and the
+//! kernel's file systems need directories to be mounted on.
 
 use std::collections::BTreeSet;
 
@@ -22,23 +22,23 @@ use super::script::first_line::SCRIPTS_MAX;
 
 /// The initramfs has no directory to mount one of the kernel's file systems on.
 pub const MOUNT_POINT_MISSING: Code = Code("mount-point-missing");
-/// Extended attributes, file capabilities among them, that the archive cannot hold.
+/// Extended attributes, including file capabilities, that the archive cannot store.
 pub const XATTRS_LOST: Code = Code("xattrs-lost");
 
-/// What a kernel tries when its first program cannot be executed.
+/// The programs that a kernel tries if the first one cannot be executed.
 const FALLBACKS: [&str; 4] = ["/sbin/init", "/etc/init", "/bin/init", "/bin/sh"];
 
-/// What an initramfs needs directories for.
+/// The directories that an initramfs needs.
 const MOUNT_POINTS: [&str; 3] = ["/dev", "/proc", "/sys"];
 
-/// How much of a script is looked at, in bytes.
+/// How many bytes of a script are read.
 const SCRIPT_MAX: u64 = 1 << 20;
 
 /// The start of an initramfs.
 #[derive(Debug)]
 pub(super) struct FirstProgram {
     init: ImagePath,
-    /// Every file that execve(2) opens for it: the program, and the interpreters of its script.
+    /// Every file that execve(2) opens for it: the program, and the interpreters if it is a script.
     chain: BTreeSet<(InodeId, ImagePath)>,
     /// The fallback that would run, if there is one.
     instead: Option<&'static str>,
@@ -47,7 +47,7 @@ pub(super) struct FirstProgram {
 }
 
 impl FirstProgram {
-    /// Follows what a kernel would do. The context must be that of a named program.
+    /// Does what a kernel would do. The context must be that of a named program.
     pub fn of(context: &ExecContext<'_>, init: &ImagePath) -> FirstProgram {
         let mut chain = BTreeSet::new();
         let _ = execve(context, init.as_bytes(), &mut chain);
@@ -67,12 +67,12 @@ impl FirstProgram {
         first
     }
 
-    /// Whether execve(2) opens a file by one of these names when it starts the first program.
+    /// Whether execve(2) opens a file with one of these names when it starts the first program.
     pub fn needs(&self, id: InodeId, names: &[ImagePath]) -> bool {
         self.chain.iter().any(|(known, path)| *known == id && names.contains(path))
     }
 
-    /// What the console says when the start ends so.
+    /// What the kernel prints on the console for this end.
     pub fn words(&self, ending: &Ending) -> Option<String> {
         let killed =
             |status: u32| format!("Kernel panic - not syncing: Attempted to kill init! exitcode=0x{status:08x}");
@@ -86,18 +86,18 @@ impl FirstProgram {
                 Some(format!("Failed to execute {} (error -{}); {then}", self.init, error.number()))
             }
             Ending::Killed(_, code) => Some(killed(u32::from(*code) & 0x7f)),
-            // A loader that gives up ends with status 127.
+            // A loader that fails exits with status 127.
             Ending::Says(text) => Some(format!("{text}; {}", killed(127 << 8))),
         }
     }
 
-    /// The fallbacks, as evidence for a start that fails.
+    /// The fallbacks, as evidence of a failed start.
     pub fn evidence(&self) -> Evidence {
         Evidence { subject: "what the kernel tries next".into(), detail: self.fallbacks.join(", ") }
     }
 }
 
-/// Whether execve(2) would start a program, with every file that it opens.
+/// Whether execve(2) would start a program, and every file that it opens for it.
 fn execve(context: &ExecContext<'_>, path: &[u8], chain: &mut BTreeSet<(InodeId, ImagePath)>) -> Result<(), ExecError> {
     let mut path = path.to_vec();
     for _ in 0..=SCRIPTS_MAX {
@@ -135,8 +135,8 @@ fn refused(draft: &Draft) -> Option<ExecError> {
     }
 }
 
-/// Directories that an initramfs lacks and its first program, where that is a script, does not make itself; with the path
-/// that the finding is about.
+/// The directories that an initramfs lacks and that its first program, if it is a script, does not make itself; with the path
+/// for the finding.
 pub(super) fn mount_points(context: &ExecContext<'_>, init: &ImagePath) -> Option<(ImagePath, Draft)> {
     let root = ImagePath::root();
     let script = script(context, init);
@@ -161,7 +161,7 @@ pub(super) fn mount_points(context: &ExecContext<'_>, init: &ImagePath) -> Optio
     Some((root, draft))
 }
 
-/// The text of the first program; empty for what is not a script.
+/// The text of the first program; empty if it is not a script.
 fn script(context: &ExecContext<'_>, init: &ImagePath) -> Vec<u8> {
     let Ok(found) = context.files.find(&ImagePath::root(), init.as_bytes()) else { return Vec::new() };
     let text = context.files.head(found.id, SCRIPT_MAX).unwrap_or_default();
@@ -184,7 +184,7 @@ fn file_system(mount_point: &str) -> &'static str {
     }
 }
 
-/// Extended attributes that an archive cannot hold, with the first path that has some.
+/// Extended attributes that the archive cannot store, with the first path that has any.
 pub(super) fn lost(tree: &Tree) -> Option<(ImagePath, Draft)> {
     let mut walk = tree.walk();
     let mut carriers = std::iter::from_fn(|| {

@@ -1,4 +1,5 @@
-//! The codes of what is found in the layers of an image before they are one tree ([`super::Subject::found`]).
+//! The codes of findings about the layers of an image, which are found while the layers are merged to one tree
+//! ([`super::Subject::found`]).
 
 use crate::report::Code;
 

@@ -1,4 +1,4 @@
-//! Loading a program with the rules of its own loader.
+//! What the loader of a program loads, by the rules of that loader.
 
 use crate::path::ImagePath;
 use crate::tree::{InodeId, Resolved};
@@ -16,7 +16,7 @@ pub(super) enum Rights {
     More,
 }
 
-/// What decides about loading beside the program and its loader.
+/// What loading depends on, apart from the program and its loader.
 pub(super) struct Loading<'a> {
     pub files: &'a super::files::Files<'a>,
     pub environment: &'a Environment,
@@ -27,7 +27,7 @@ pub(super) struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Loads a program as its loader would; `None` when the rules of the loader are not known.
+    /// Loads a program as its loader would. `None` if the rules of the loader are not known.
     pub fn load(
         &self,
         app: InodeId,
@@ -40,8 +40,8 @@ impl Loading<'_> {
         self.map(app, path, interpreter, loader.id, kind, rights, Depth::Symbols)
     }
 
-    /// The files that are loaded; their symbols are not checked. `app` may be a library, as for dlopen(3): then
-    /// `interpreter` is the one of the process.
+    /// The files that are loaded, with no check of their symbols. `app` may be a library, as for dlopen(3); then `interpreter` is
+    /// that of the process.
     pub fn objects(
         &self,
         app: InodeId,
@@ -97,7 +97,7 @@ impl Loading<'_> {
         }
     }
 
-    /// As [`Loading::load`]; and for a program that gets more rights than its caller, what fails for that reason only.
+    /// Like [`Loading::load`], and for a program that gets more rights than its caller also what fails only for that reason.
     pub fn load_twice(
         &self,
         app: InodeId,

@@ -1,7 +1,7 @@
 //! Which loader a file is, by its contents and never by its name.
 //!
-//! `libc6-compat` makes `/lib64/ld-linux-x86-64.so.2` a link to musl, and then musl's rules hold for a program that was
-//! built for glibc. What differs between builds of one loader (directories, versions) is read out of the file as well.
+//! `libc6-compat` makes `/lib64/ld-linux-x86-64.so.2` a link to musl; then musl's rules apply to a program that was built for
+//! glibc. What differs between builds of one loader (directories, versions) is read from the file too.
 
 use crate::elf::{ElfFacts, Pages, Versions, contains, find};
 use crate::platform::{Abi, Arch};
@@ -11,7 +11,7 @@ use crate::tree::ContentError;
 use super::policy::Libc;
 use super::version::Version;
 
-/// The largest file that is looked at as a loader: real ones have less than 2 MB.
+/// The largest file that is checked for being a loader: real ones have less than 2 MB.
 const LOADER_MAX: u64 = 16 << 20;
 
 /// A loader.
@@ -28,9 +28,9 @@ pub(super) enum LoaderKind {
 /// What a musl loader says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MuslLoader {
-    /// `1.2.5`; absent when the file does not say.
+    /// `1.2.5`; absent if the file does not state it.
     pub version: Option<String>,
-    /// Whether it is 1.2.4 or later: knows DT_RELR, and has no more LFS64 symbols.
+    /// Whether it is 1.2.4 or later, which supports DT_RELR and no longer has the LFS64 symbols.
     pub since_1_2_4: bool,
     /// The architecture word in the name of its `.path` file.
     pub arch: Vec<u8>,
@@ -41,18 +41,18 @@ pub(super) struct MuslLoader {
 /// What a glibc loader says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct GlibcLoader {
-    /// `2.36`; absent when the file does not say.
+    /// `2.36`; absent if the file does not state it.
     pub version: Option<Version>,
-    /// System directories, without trailing slash, in the order in which it searches them.
+    /// System directories, with no slash at the end, in the order in which it searches them.
     pub directories: Vec<Vec<u8>>,
     /// The value of `$LIB`.
     pub lib: Vec<u8>,
-    /// Which libraries it takes.
+    /// Which libraries it accepts.
     pub abi: &'static Abi,
 }
 
 impl LoaderKind {
-    /// Looks into a file that a program names as its loader.
+    /// Recognises a file that a program names as its loader.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -147,14 +147,14 @@ impl GlibcLoader {
     }
 }
 
-/// `stable release version N.M` in the loader's text.
+/// The version after `stable release version` in the loader's text.
 fn release(bytes: &[u8]) -> Option<Version> {
     let words = b"release version ";
     let start = find(bytes, words)? + words.len();
     Version::parse(bytes.get(start..)?.get(..12)?)
 }
 
-/// The same in the text of a library: it stands in a segment that is neither executed nor written.
+/// The same in the text of a library, where it is in a segment that is neither executable nor writable.
 pub(super) fn release_in(pages: &Pages<'_>, facts: &ElfFacts) -> Result<Option<Version>, ContentError> {
     for load in facts.loads.iter().filter(|load| !load.executable && load.file_size <= LOADER_MAX) {
         let bytes = pages.read(load.offset, load.file_size as usize)?;

@@ -1,4 +1,5 @@
-//! Which file a container's command is: as runc finds it (`libcontainer`, Go's `exec.LookPath`), and where crun differs.
+//! Which file the command of a container is, looked up as runc does (`libcontainer`, Go's `exec.LookPath`), and what crun does
+//! differently.
 
 use crate::oci::{DEFAULT_PATH, Settings};
 use crate::path::{ImagePath, display_bytes};
@@ -9,16 +10,16 @@ use super::draft::{Draft, ExecError, PlainDraft, permissions};
 use super::files::Files;
 use super::user::ProcessUser;
 
-/// The command is not there.
+/// The command does not exist.
 pub const CMD_NOT_FOUND: Code = Code("cmd-not-found");
 /// The command cannot be executed.
 pub const CMD_NOT_EXECUTABLE: Code = Code("cmd-not-executable");
 /// PATH has an entry that is not an absolute path.
 pub const PATH_RELATIVE: Code = Code("path-relative");
-/// The user that the container runs as is not in the image.
+/// The configured user or group is not in the image.
 pub const USER_MISSING: Code = Code("user-missing");
 
-/// The setting that names a command, as the recipe calls it.
+/// The setting that names a command, under its name in the recipe.
 fn setting(role: CommandRole) -> &'static str {
     match role {
         CommandRole::Entrypoint => "entrypoint",
@@ -29,7 +30,7 @@ fn setting(role: CommandRole) -> &'static str {
     }
 }
 
-/// A fault of the setting itself.
+/// A fault in the setting itself.
 fn setting_fault(role: CommandRole, draft: Draft) -> Box<PlainDraft> {
     Box::new(PlainDraft::new(FindingSubject::Setting(setting(role).to_string()), draft))
 }
@@ -37,7 +38,7 @@ fn setting_fault(role: CommandRole, draft: Draft) -> Box<PlainDraft> {
 /// A command that the image names.
 #[derive(Clone, Debug)]
 pub(super) struct Named {
-    /// What it is to the image.
+    /// Its role in the image config.
     pub role: CommandRole,
     /// The path that is given to execve(2).
     pub spelled: Vec<u8>,
@@ -45,22 +46,22 @@ pub(super) struct Named {
     pub found: Resolved,
 }
 
-/// What runc says of a program that a relative entry of PATH finds: the words of Go's `exec.LookPath`.
+/// What runc prints for a program that it finds through a relative entry of PATH: the text of Go's `exec.LookPath`.
 const FOUND_RELATIVE: &str = "cannot run executable found relative to current directory";
 
-/// Where a process of the image looks for programs.
+/// The directories in which a process of the image looks for programs.
 pub(super) fn search_path(settings: Option<&Settings>) -> Vec<Vec<u8>> {
     let path = settings.and_then(|settings| settings.env("PATH")).unwrap_or(DEFAULT_PATH);
     path.split(':').map(|element| element.as_bytes().to_vec()).collect()
 }
 
-/// The working directory of a container, as it is written.
+/// The working directory of a container, as written in the config.
 pub(super) fn working_directory(settings: Option<&Settings>) -> Vec<u8> {
     let text = settings.map(|settings| settings.workdir.as_str()).unwrap_or_default();
     format!("/{}", text.trim_start_matches('/')).into_bytes()
 }
 
-/// The commands that an image names: entry point and command, and health check; with the role of each.
+/// The commands that an image config names (entry point or command, and health check), each with its role.
 pub(super) fn commands(settings: &Settings) -> Vec<(CommandRole, Vec<u8>)> {
     let mut commands = Vec::new();
     if let Some(first) = settings.entrypoint.first() {
@@ -80,7 +81,7 @@ pub(super) fn commands(settings: &Settings) -> Vec<(CommandRole, Vec<u8>)> {
     commands
 }
 
-/// Finds a command. The error is a finding about the path that comes with it.
+/// Looks a command up. The error is a finding about the path that comes with it.
 pub(super) fn find(
     files: &Files<'_>,
     user: &ProcessUser,
@@ -135,7 +136,7 @@ pub(super) fn find(
     Err(setting_fault(role, draft))
 }
 
-/// What to do where the name of a program is a whole line: no shell splits it.
+/// The fix for a program name that is a whole command line, which no shell splits.
 fn line_in_a_word(role: CommandRole, word: &[u8]) -> Option<String> {
     let words: Vec<String> =
         word.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).map(display_bytes).collect();
@@ -208,14 +209,14 @@ fn by_path(
     Err(Box::new(draft))
 }
 
-/// Why a user cannot go through a directory.
+/// Why a user cannot search a directory.
 pub(super) fn barred_words(files: &Files<'_>, user: &ProcessUser, at: &ImagePath) -> String {
     let mode = files.tree.get(at).map(|id| format!(": mode {}", files.tree.inode(id).meta.mode)).unwrap_or_default();
     format!("uid {} has no search permission{mode}", user.uid)
 }
 
-/// A regular file with any execute bit, which is all that a search of PATH asks for, in directories that the user may search; or
-/// what is there instead.
+/// A regular file with any execute bit, in directories that the user may search: a search of PATH checks nothing else. The error
+/// says what is there instead.
 pub(super) fn regular(files: &Files<'_>, user: &ProcessUser, spelled: &[u8]) -> Result<Resolved, String> {
     let found = files.find(&ImagePath::root(), spelled).map_err(|error| files.words_of(&error))?;
     if let Some(at) = user.barred(files.tree, &found) {
@@ -232,7 +233,7 @@ pub(super) fn regular(files: &Files<'_>, user: &ProcessUser, spelled: &[u8]) -> 
     }
 }
 
-/// A path as seen from a directory.
+/// A path, resolved from a directory.
 pub(super) fn absolute(directory: &[u8], path: &[u8]) -> Vec<u8> {
     if path.starts_with(b"/") {
         return path.to_vec();

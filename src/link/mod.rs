@@ -1,21 +1,21 @@
-//! The verifier: would every program of a tree start? Decided as the kernel and the program's own loader would decide,
-//! by looking at the tree only: nothing is run, and the architecture may be another one.
+//! The verifier: would every program of a tree start? It applies the rules of the kernel and of the program's own loader to the
+//! tree. Nothing is run, so the architecture may be another one.
 //!
-//! [`verify()`] follows a start from its beginning: the command is looked up as runc does, its file is checked with the
-//! kernel's rules, a script leads to its interpreter, a PT_INTERP to its loader; then the rules of that loader, recognised by
-//! its contents, decide about libraries and symbols.
+//! [`verify()`] follows each start from its beginning: a command is looked up as runc does, its file is checked with the kernel's
+//! rules, a script leads to its interpreter, and PT_INTERP leads to the loader. The loader is recognised by its contents, and its
+//! rules are applied to libraries and symbols.
 //!
-//! The rules stand in folders: `kernel/` for execve(2), `script/` for first lines and `env`, `glibc/` and `musl/` for the
-//! loaders. `verify/` is on top: it applies them to a tree. Each rule stands beside the codes of its findings;
+//! The rules are in folders: `kernel/` for execve(2), `script/` for first lines and `env`, `glibc/` and `musl/` for the
+//! loaders. `verify/` is above them: it applies them to a tree. The codes of findings are in the same files as the rules;
 //! [`CODES`] lists them all. What depends on the architecture comes from [`crate::platform`].
 //!
-//! Decisions where the facts are silent:
-//! - A program for another machine is an error in a place for programs (PATH, `/opt/*/bin`, `/usr/libexec`) and a
-//!   warning elsewhere.
-//! - A file is checked once, however many names it has; the names are counted in the finding. Where the search for libraries
-//!   depends on `$ORIGIN`, it is checked once for each directory that has a name of it, as two programs. A script's finding is
-//!   about its first line only: what is wrong with its interpreter is found at the interpreter.
-//! - The configured user counts for what the image names; other programs are checked as if root started them.
+//! Decisions:
+//! - A program for another machine is an error in a program directory (PATH, `/opt/*/bin`, `/usr/libexec`) and a warning
+//!   elsewhere.
+//! - A file is checked once, however many names it has; the finding says how many. But if its search for libraries depends on
+//!   `$ORIGIN`, it is checked once for each directory that contains one of its names, as if it were several programs.
+//! - A finding about a script is about its first line only. What is wrong with the interpreter is a finding about the interpreter.
+//! - Programs that the image config names are checked for the configured user, all others for root.
 
 mod layers;
 mod severity;

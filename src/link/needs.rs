@@ -1,7 +1,7 @@
-//! What a start needs, file by file: the paths as kernel and loader spell them, and what needs each.
+//! Which files a start needs: the paths as kernel and loader spell them, and what needs each.
 //!
-//! A closure answers "what is loaded"; this answers "what must exist for it", for a smaller root that
-//! starts the same programs. The rules are those of the verifier, so both agree by construction.
+//! A closure lists what is loaded. This lists what must exist for that, so that a smaller root can start the same programs. It
+//! uses the rules of the verifier, so both always agree.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use super::script::check::{Search, Started};
 use super::script::first_line::{FirstLine, SCRIPTS_MAX};
 use super::user::ProcessUser;
 
-/// What a file is to a start.
+/// The role of a file in a start.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
     /// The loader of the program.
@@ -42,32 +42,32 @@ pub enum Role {
 /// One path that a start needs and that exists.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Need {
-    /// The path, as it is given to the kernel.
+    /// The path, as it is passed to the kernel.
     pub path: Vec<u8>,
     /// The file that needs it first.
     pub by: Vec<u8>,
-    /// What it is to the start.
+    /// Its role in the start.
     pub role: Role,
 }
 
 /// Everything that the start of one file needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// What exists, in the order in which it is needed.
+    /// The paths that exist, in the order in which they are needed.
     pub found: Vec<Need>,
     /// Needed libraries that do not exist, each with the file that needs it.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
     /// Loaders and interpreters that are named and do not exist, and libraries that exist only in a cache.
     pub absent: Vec<Vec<u8>>,
-    /// Directories in which objects let libraries be looked for, by RUNPATH or RPATH.
+    /// Directories that the RUNPATH or RPATH of an object names.
     pub directories: BTreeSet<Vec<u8>>,
-    /// The path of the loader, as the program names it.
+    /// The path of the loader, as written in the program.
     pub interpreter: Option<Vec<u8>>,
 }
 
 impl Closures<'_> {
-    /// What the file at a path needs when it is started, by root from `/` with an empty environment: a program for
-    /// its loader and libraries, a script for its interpreter, anything else for nothing.
+    /// What the file at a path needs if root starts it from `/` with an empty environment: a program needs its loader and
+    /// libraries, a script its interpreter, and any other file nothing.
     pub fn needs(&self, path: &ImagePath) -> Needs {
         let files = self.files();
         let (root, user) = (ImagePath::root(), ProcessUser::root());
@@ -92,8 +92,8 @@ impl Closures<'_> {
         needs
     }
 
-    /// Where the search for what a program needs comes to without finding something, or in directories that objects name: as far as
-    /// each path leads in this tree. Interpreters and what they need are part of it.
+    /// The paths that the start of a program tries and does not find, and the directories that its objects name; each resolved as
+    /// far as it exists in this tree. The same for the interpreters that it needs.
     pub fn looked_at(&self, program: &ImagePath) -> BTreeSet<ImagePath> {
         let root = ImagePath::root();
         let (mut looked_at, mut known) = (BTreeSet::new(), BTreeSet::new());
@@ -115,7 +115,8 @@ impl Closures<'_> {
         looked_at
     }
 
-    /// What a library needs when a process with this loader opens it by dlopen(3); nothing when either is none.
+    /// What a library needs if a process with this loader opens it with dlopen(3). Nothing if it is not a library, or the loader is
+    /// not one.
     pub fn library_needs(&self, path: &ImagePath, interpreter: &[u8]) -> Needs {
         let files = self.files();
         let (root, user) = (ImagePath::root(), ProcessUser::root());
@@ -137,17 +138,17 @@ impl Closures<'_> {
         needs
     }
 
-    /// The file of a program that is named without a path, as a search of the default PATH finds it.
+    /// The file of a program that is given as a name only, looked up in the default PATH.
     pub fn in_path(&self, name: &[u8]) -> Option<Vec<u8>> {
         let candidates = search_path(None).into_iter().map(|element| [element.as_slice(), b"/", name].concat());
         candidates.into_iter().find(|candidate| regular(self.files(), &ProcessUser::root(), candidate).is_ok())
     }
 
-    /// The architecture that a file is for: its own, or for a script that of its interpreter.
+    /// The architecture of a file; for a script, that of its interpreter.
     pub fn arch_of(&self, path: &ImagePath) -> Option<Arch> {
         let files = self.files();
         let mut at = path.as_bytes().to_vec();
-        // As many scripts as the kernel follows, and the program behind them.
+        // The kernel follows this many scripts, and then the program.
         for _ in 0..=SCRIPTS_MAX {
             let found = files.find(&ImagePath::root(), &at).ok()?;
             if let Some(facts) = files.elf(found.id) {
@@ -213,8 +214,8 @@ impl Closures<'_> {
         }
     }
 
-    /// Where the loaders' own files send a search: what a cache has for a name and is not there, and the directories of
-    /// musl's `.path` file.
+    /// The paths that the configuration files of loaders add to a search: entries of the cache whose file does not exist, and the
+    /// directories in musl's `.path` file.
     fn add_beyond(&self, loaded: &Loaded, needs: &mut Needs) {
         let (files, root) = (self.files(), ImagePath::root());
         let read = |path: &[u8]| files.whole(files.find(&root, path).ok()?.id);

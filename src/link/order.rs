@@ -1,4 +1,4 @@
-//! The same tree gives the same report, in whatever order its files came; and findings that programs share are one.
+//! Tests that a report does not depend on the order of the files, and that findings which several programs share become one.
 
 use crate::elf::forge::Forge;
 use crate::link::sample::Sample;
@@ -91,7 +91,7 @@ fn programs_that_share_one_absent_library_are_one_finding() {
         "{}",
         last.detail
     );
-    // Outside the program directories it is less severe, and a finding of its own.
+    // Outside the program directories it is less severe, so it stays a separate finding.
     let findings = verified(&sample.elf("/srv/p", &needing(&["libgone.so"]))).report.findings;
     assert_eq!(findings.len(), 2);
 }

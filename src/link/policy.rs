@@ -31,13 +31,13 @@ impl fmt::Display for Libc {
     }
 }
 
-/// What the verifier gets beside the tree: the recipe's `[verify]`, `--allow`, `--baseline`.
+/// What the verifier gets in addition to the tree: the recipe's `[verify]`, `--allow`, `--baseline`.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Nothing may need a loader.
+    /// Whether to refuse programs that need a loader.
     pub static_only: bool,
-    /// Nothing may need another C library than this one.
+    /// The only C library that programs may need.
     pub libc: Option<Libc>,
     /// The largest size of the uncompressed tree, in bytes.
     pub max_size: Option<u64>,
@@ -45,9 +45,9 @@ pub struct Policy {
     pub programs: Vec<ImagePath>,
     /// Findings that are accepted.
     pub allow: Vec<Allowance>,
-    /// Findings that were there before.
+    /// Findings that existed before.
     pub baseline: Baseline,
-    /// How many threads check programs; 0 counts as 1. It never changes what is found.
+    /// The number of threads that check programs; 0 counts as 1. It never changes the findings.
     pub threads: usize,
 }
 
@@ -56,9 +56,9 @@ pub struct Policy {
 pub struct Allowance {
     /// The code, such as `lib-missing`.
     pub code: String,
-    /// The paths as they were written; empty for all.
+    /// The pattern of the paths, as written; empty for all paths.
     pub written: String,
-    /// Why, where a reason is given.
+    /// The reason, if one is given.
     pub reason: Option<String>,
     covers: Arc<dyn Fn(&ImagePath) -> bool + Send + Sync>,
 }
@@ -87,7 +87,7 @@ impl fmt::Debug for Allowance {
     }
 }
 
-/// The findings that a tree had when the verifier was adopted: they are not reported again, new ones are.
+/// The findings that a tree had when the baseline was written. They are not reported again; new ones are.
 ///
 /// Its text has one line per finding: code, platform and path, with tabs between. The message is not part of it, so a
 /// better wording does not bring old findings back.
@@ -111,7 +111,7 @@ impl Baseline {
         Baseline(findings.into_iter().flat_map(lines_of).collect())
     }
 
-    /// Whether a finding was there before.
+    /// Whether the baseline contains a finding.
     pub fn holds(&self, finding: &Finding) -> bool {
         !self.0.is_empty() && lines_of(finding).iter().all(|line| self.0.contains(line))
     }

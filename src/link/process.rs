@@ -1,4 +1,4 @@
-//! What both loaders share: the process that is started, and how a library is opened.
+//! What glibc's and musl's loader have in common: the process that is started, and how a library is opened.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use super::files::{Expected, Files, Probe};
 use super::subject::GlibcRequirement;
 use super::user::ProcessUser;
 
-/// A needed library is not found.
+/// The loader does not find a needed library.
 pub const LIB_MISSING: Code = Code("lib-missing");
 /// A file that is not a library comes before the library in the search.
 pub const LIB_BLOCKED: Code = Code("lib-blocked");
@@ -30,33 +30,33 @@ pub const ELF_TABLES: Code = Code("elf-tables");
 pub const ORIGIN_NEEDS_PROC: Code = Code("origin-needs-proc");
 /// A search path depends on the working directory.
 pub const RPATH_CWD: Code = Code("rpath-cwd");
-/// The loader ignores `$ORIGIN` for a program with more rights than its caller.
+/// The loader ignores `$ORIGIN`, because the program has more rights than its caller.
 pub const ORIGIN_SECURE: Code = Code("origin-secure");
 /// An object to be preloaded does not exist.
 pub const PRELOAD_BAD: Code = Code("preload-bad");
 
-/// How many objects one process may load.
+/// The most objects of one process that are followed.
 pub(super) const OBJECTS_MAX: usize = 4096;
 
-/// How many names are listed in one line of evidence.
+/// The most names in one line of evidence.
 const NAMES_SHOWN: usize = 12;
 
-/// A process as its loader finds it.
+/// A process, as its loader sees it.
 pub(super) struct Process<'a> {
     pub files: &'a Files<'a>,
     /// The architecture of the program: not always that of the platform.
     pub arch: Arch,
     pub app: InodeId,
-    /// The program's path without links: what `/proc/self/exe` shows.
+    /// The program's path with links resolved: what `/proc/self/exe` shows.
     pub app_path: &'a ImagePath,
-    /// PT_INTERP, as it is written.
+    /// PT_INTERP, as written in the program.
     pub interpreter: &'a [u8],
     /// The file of the loader.
     pub loader: InodeId,
     pub environment: Environment,
     pub cwd: &'a ImagePath,
     pub user: &'a ProcessUser,
-    /// Whether `/proc` is mounted: not before the init of an initramfs mounts it.
+    /// Whether `/proc` is mounted. In an initramfs it is not, until its first program mounts it.
     pub proc: bool,
     /// Whether the program gets more rights than its caller (`AT_SECURE`): the loader then ignores the environment.
     pub secure: bool,
@@ -66,9 +66,9 @@ pub(super) struct Process<'a> {
 /// How much of a start is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// Which files are loaded.
+    /// Only which files are loaded.
     Files,
-    /// Their versions and symbols too.
+    /// Also their versions and symbols.
     Symbols,
 }
 
@@ -77,7 +77,7 @@ pub(super) enum Depth {
 pub(super) struct Environment {
     pub library_path: Option<Vec<u8>>,
     pub preload: Option<Vec<u8>>,
-    /// Whether glibc binds every function at the start.
+    /// Whether glibc binds every function at start.
     pub bind_now: bool,
 }
 
@@ -87,7 +87,7 @@ pub(super) struct Object {
     pub id: InodeId,
     /// The path with which it was opened; `$ORIGIN` is its directory.
     pub path: Vec<u8>,
-    /// Names for which it is found without a search.
+    /// Names that refer to it with no search.
     pub names: Vec<Vec<u8>>,
     /// Which object needs it first.
     pub by: Option<usize>,
@@ -100,11 +100,11 @@ pub(super) struct Object {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Loaded {
     pub objects: Vec<Object>,
-    /// Each needed name with the path that was taken, in order of loading; every name once.
+    /// Each needed name with the path that was used, in loading order; each name once.
     pub resolved: Vec<(Vec<u8>, Vec<u8>)>,
     /// Needed names that were not found, with the object that needs them.
     pub missing: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Symbols that nothing defines: the object that needs it, and the name.
+    /// Symbols that no object defines: the object that needs it, and the name.
     pub unresolved: BTreeSet<(Vec<u8>, Vec<u8>)>,
     pub drafts: Vec<Draft>,
     /// The architecture and the ABI, under glibc.
@@ -113,7 +113,7 @@ pub(super) struct Loaded {
     pub needs_glibc: Option<GlibcRequirement>,
 }
 
-/// Why a library's file does not open.
+/// Why the file of a library cannot be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OpenError {
     NotFound(String),
@@ -123,19 +123,19 @@ pub(super) enum OpenError {
     Loop(String),
 }
 
-/// What an opened file is to a loader.
+/// How a loader classifies an opened file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Candidate {
     Library(Resolved),
     Directory(Resolved),
-    /// Not an ELF file, or one that cannot be loaded; why, in words.
+    /// Not an ELF file, or one that cannot be loaded; with the reason.
     Unfit(Resolved, String),
     /// An ELF file for another machine, by its name.
     Foreign(Resolved, String),
 }
 
 impl Environment {
-    /// The variables of an image's processes.
+    /// The variables that an image config sets.
     pub fn of(settings: Option<&Settings>) -> Environment {
         let value = |name: &str| {
             let value = settings.and_then(|settings| settings.env(name))?;
@@ -184,7 +184,7 @@ impl<'a> Process<'a> {
         Ok(found)
     }
 
-    /// The beginning of a file that may be loaded.
+    /// The first bytes of a file that may be loaded.
     pub fn probe(&self, id: InodeId) -> Option<&'a Probe> {
         let expected = match self.depth {
             Depth::Files => Expected::Nothing,
@@ -193,7 +193,7 @@ impl<'a> Process<'a> {
         self.files.probe_for(id, expected)
     }
 
-    /// What an opened file is.
+    /// Classifies an opened file.
     pub fn candidate(&self, found: Resolved) -> Candidate {
         match &self.files.tree.inode(found.id).kind {
             Kind::File(_) => {}
@@ -232,7 +232,7 @@ impl<'a> Process<'a> {
         self.files.elf(object.id)
     }
 
-    /// A needed library that was found is shorter than it should be.
+    /// Reports a library that is shorter than its segments.
     pub fn truncated(&self, object: &Object) -> Option<Draft> {
         let facts = self.facts(object)?;
         let needed = facts.size_needed();
@@ -244,7 +244,7 @@ impl<'a> Process<'a> {
         })
     }
 
-    /// What is wrong with the tables of a loaded object: then its symbols are not looked up.
+    /// Reports damaged tables of a loaded object. Then its symbols are not looked up.
     pub fn table_fault(&self, objects: &[Object], index: usize) -> Option<Draft> {
         let object = objects.get(index)?;
         let (dynamic, tables) = (self.facts(object)?.dynamic.as_ref()?, self.files.tables(object.id)?);
@@ -267,7 +267,7 @@ impl<'a> Process<'a> {
         Some(draft.because(Process::chain(objects, index), "its dynamic section").fix(fix))
     }
 
-    /// A loaded object asks for symbols that have no name.
+    /// Reports a loaded object that needs symbols with an empty name.
     pub fn nameless(&self, objects: &[Object], index: usize, number: u32) -> Draft {
         let message = format!("{}asks for a symbol without a name: number {number}", subject_of(objects, index));
         let fix = format!("copy or link {} again", display_bytes(&objects[index].path));
@@ -288,14 +288,14 @@ impl<'a> Process<'a> {
         parts.join(" \u{2192} ")
     }
 
-    /// Where the tree has a file of this name.
+    /// The files of the tree with this name, in any directory.
     pub fn elsewhere(&self, name: &[u8]) -> Vec<&'a ImagePath> {
         let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         self.files.by_name(base)
     }
 }
 
-/// What a finding about a loaded object begins with: nothing where it is the program itself.
+/// The beginning of a message about a loaded object; empty if the object is the program itself.
 pub(super) fn subject_of(objects: &[Object], index: usize) -> String {
     match objects.get(index) {
         Some(object) if index > 0 => format!("loads {}, which ", display_bytes(&object.path)),
@@ -303,12 +303,12 @@ pub(super) fn subject_of(objects: &[Object], index: usize) -> String {
     }
 }
 
-/// Some symbols, and how many more.
+/// The first symbols, and how many more there are.
 pub(super) fn listed_symbols<'n>(names: &BTreeSet<SymbolName<'n>>) -> String {
     listed(names.iter().map(SymbolName::as_bytes))
 }
 
-/// Some names, and how many more.
+/// The first names, and how many more there are.
 pub(super) fn listed<'n>(names: impl ExactSizeIterator<Item = &'n [u8]>) -> String {
     let count = names.len();
     let mut shown: Vec<String> = names.take(NAMES_SHOWN).map(display_bytes).collect();
@@ -318,7 +318,7 @@ pub(super) fn listed<'n>(names: impl ExactSizeIterator<Item = &'n [u8]>) -> Stri
     shown.join(", ")
 }
 
-/// The directory part of a path: what `$ORIGIN` stands for.
+/// The directory part of a path, which is the value of `$ORIGIN`.
 pub(super) fn directory_of(path: &[u8]) -> &[u8] {
     match path.iter().rposition(|&byte| byte == b'/') {
         Some(at) => &path[..at],

@@ -7,7 +7,7 @@ use crate::path::ImagePath;
 use crate::platform::{Arch, Platform};
 use crate::tree::{Content, DirectoryId, Inode, Kind, Metadata, Mode, Tree};
 
-/// A tree under construction: parents appear by themselves.
+/// A tree under construction. Missing parents are added.
 pub(crate) struct Sample {
     pub tree: Tree,
 }
@@ -50,13 +50,13 @@ impl Sample {
         self.add(path, Metadata::new(Mode::from_bits(mode), 0), Kind::Directory(Default::default()))
     }
 
-    /// What is found in it for linux/amd64.
+    /// The findings about this tree for linux/amd64.
     pub(crate) fn verified(&self, purpose: Purpose) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         verify(&Subject::new(&self.tree, &platform, purpose, &policy)).unwrap()
     }
 
-    /// What is found in an image of it for linux/amd64.
+    /// The findings about an image of this tree for linux/amd64.
     pub(crate) fn verified_image(&self, settings: &Settings) -> Verification {
         let (platform, policy) = (Platform::new(Arch::Amd64), Policy::default());
         verify(&Subject {

@@ -1,5 +1,5 @@
-//! Settings of an image that engines refuse whatever the program is, or take and ignore. What docker 20.10 and podman 4.3 with
-//! runc 1.1 do with each is recorded by `tests/settings/record`.
+//! Settings of an image config that engines refuse for any program, or accept and ignore. `tests/settings/record` records what
+//! docker 20.10 and podman 4.3 with runc 1.1 do with each.
 
 use crate::oci::Settings;
 use crate::oci::values::{self, ID_MAX};
@@ -11,26 +11,26 @@ use super::draft::{Draft, PlainDraft};
 use super::files::Files;
 use super::user::ProcessUser;
 
-/// The working directory cannot be one.
+/// The path cannot be a working directory.
 pub const WORKDIR_INVALID: Code = Code("workdir-invalid");
 /// A volume cannot be mounted.
 pub const VOLUME_INVALID: Code = Code("volume-invalid");
-/// A port is not one.
+/// An exposed port is not a port.
 pub const PORT_INVALID: Code = Code("port-invalid");
-/// The stop signal is not one.
+/// The stop signal is not a signal.
 pub const STOP_SIGNAL_INVALID: Code = Code("stop-signal-invalid");
 /// The number of a user or group is too large.
 pub const USER_ID_INVALID: Code = Code("user-id-invalid");
 /// An environment variable has no name.
 pub const ENV_INVALID: Code = Code("env-invalid");
-/// A search path names a variable, which no engine replaces.
+/// A search path contains a variable, which no engine replaces.
 pub const ENV_NOT_EXPANDED: Code = Code("env-not-expanded");
-/// The health check is in no form that engines run.
+/// The health check has a form that no engine runs.
 pub const HEALTHCHECK_INVALID: Code = Code("healthcheck-invalid");
-/// More layers than docker takes.
+/// More layers than docker accepts.
 pub const LAYERS_TOO_MANY: Code = Code("layers-too-many");
 
-/// The most layers that docker takes (`max depth exceeded`).
+/// The most layers that docker accepts (`max depth exceeded`).
 pub const LAYERS_MAX: usize = 125;
 
 /// What is wrong with the settings of an image with this many layers.
@@ -55,13 +55,13 @@ struct Faults<'a> {
     drafts: Vec<PlainDraft>,
 }
 
-/// What is at a path where a container needs a directory.
+/// What is at a path at which a container needs a directory.
 enum At {
     /// A directory, or nothing: engines make one.
     Fine,
-    /// Something else, at this path, or on the way to it.
+    /// Something else, at this path or at one of its parents.
     Other(String, &'static str),
-    /// A link that leads nowhere.
+    /// A dangling link.
     Dangling(String),
 }
 
@@ -157,7 +157,7 @@ impl Faults<'_> {
         }
     }
 
-    /// What engines take and do nothing with, all of them or one.
+    /// Settings that all engines, or one of them, accept and ignore.
     fn ignored(&mut self, settings: &Settings) {
         for port in settings.expose.iter().filter(|port| !is_exposable(port)) {
             let draft = Draft::warning(PORT_INVALID, format!("has {port:?}, which is not a port; engines ignore it"))
@@ -182,7 +182,7 @@ impl Faults<'_> {
     }
 }
 
-/// Whether an entry of a search path has a variable that is meant to be replaced. Loaders replace three by themselves
+/// Whether an entry of a search path contains a variable that the author expects to be replaced. Loaders replace three themselves
 /// (ld.so(8)).
 fn has_variable(name: &str, entry: &str) -> bool {
     let tokens = ["ORIGIN", "LIB", "PLATFORM"];
@@ -227,7 +227,7 @@ mod tests {
             .link("/dangling", "nowhere")
     }
 
-    /// The worst severity of what is found in an image with this config.
+    /// The highest severity of the findings about an image with this config.
     fn worst(config: &Value) -> Option<Severity> {
         let mut config = config.as_object().unwrap().clone();
         let layers = config.remove("layers").and_then(|layers| layers.as_u64()).unwrap_or(1);
@@ -241,7 +241,7 @@ mod tests {
         report.unwrap().report.findings.iter().map(|finding| finding.severity).max()
     }
 
-    /// An error where both engines refuse, and where docker does not take the image at all; a warning where one of them refuses.
+    /// An error if both engines refuse it, or docker does not load the image at all; a warning if only one of them refuses it.
     #[test]
     fn what_engines_refuse_is_found_and_nothing_else() {
         let text = include_str!("../../tests/settings/recorded.json");

@@ -1,4 +1,4 @@
-//! How severe each finding can be. Drafts are held to this table, and so are the pages in `docs/findings`.
+//! How severe each finding can be. Tests compare this table with the drafts and with the pages in `docs/findings`.
 
 use crate::report::Severity::{Error, Note, Warning};
 use crate::report::{Code, Severity};
@@ -6,9 +6,9 @@ use crate::report::{Code, Severity};
 /// How severe a finding is if it is about a program outside the program directories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Elsewhere {
-    /// One step lower: nothing may ever start that program.
+    /// One step lower, because possibly nothing ever starts that program.
     Lower,
-    /// The same, or it is never about such a program.
+    /// The same; or the finding is never about such a program.
     Same,
 }
 

@@ -1,34 +1,34 @@
-//! A place for something of each inode, where few inodes ever have it.
+//! A table with a slot for each inode, of which only few are ever filled.
 
 use std::sync::OnceLock;
 
 use crate::tree::InodeId;
 
-/// How many places are made together.
+/// How many slots are allocated at once.
 const TOGETHER: usize = 256;
 
-/// Places that are filled once each, by whichever thread comes first.
+/// Slots that are each filled once, by the first thread that needs them.
 pub(super) struct Slots<T>(Vec<OnceLock<Vec<OnceLock<T>>>>);
 
 impl<T> Slots<T> {
-    /// Empty places for so many inodes.
+    /// Empty slots for so many inodes.
     pub fn new(count: usize) -> Slots<T> {
         Slots(std::iter::repeat_with(OnceLock::new).take(count.div_ceil(TOGETHER)).collect())
     }
 
-    /// What is there, or is put there now; `None` for an inode of another tree.
+    /// The value of a slot, computed now if it is empty. `None` for an inode of another tree.
     pub fn get_or_init(&self, id: InodeId, make: impl FnOnce() -> T) -> Option<&T> {
         let together = self.0.get(id.index() / TOGETHER)?;
         let together = together.get_or_init(|| std::iter::repeat_with(OnceLock::new).take(TOGETHER).collect());
         Some(together.get(id.index() % TOGETHER)?.get_or_init(make))
     }
 
-    /// All that is there, in the order of the inodes.
+    /// All values, in the order of the inodes.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.0.iter().filter_map(OnceLock::get).flatten().filter_map(OnceLock::get)
     }
 
-    /// What is there.
+    /// The value of a slot, if it is filled.
     pub fn get(&self, id: InodeId) -> Option<&T> {
         self.0.get(id.index() / TOGETHER)?.get()?.get(id.index() % TOGETHER)?.get()
     }

@@ -20,15 +20,15 @@ pub struct Subject<'a> {
     pub tree: &'a Tree,
     /// The platform that it is for.
     pub platform: &'a Platform,
-    /// How a container of it is started, where it is an image.
+    /// How a container is started, if it is an image.
     pub settings: Option<&'a Settings>,
     /// What it is for.
     pub purpose: Purpose,
-    /// What is asked for and accepted.
+    /// What is required, and which findings are accepted.
     pub policy: &'a Policy,
-    /// How many layers the image has at most; 0 where nothing is known of them.
+    /// The most layers that the image can have; 0 if unknown.
     pub layers: usize,
-    /// What was found before, when the tree was read. The policy may accept it.
+    /// Findings from before, when the tree was read. The policy may accept them.
     pub found: &'a [Finding],
 }
 
@@ -49,7 +49,7 @@ pub enum Purpose {
         /// The program that is started first, usually `/init`.
         init: ImagePath,
     },
-    /// An initramfs that is put behind another one, which has the first program.
+    /// An initramfs that is appended to another one, which contains the first program.
     Part,
     /// A root file system without settings.
     Plain,
@@ -57,7 +57,7 @@ pub enum Purpose {
     Programs(Vec<ImagePath>),
 }
 
-/// What was found in a tree.
+/// The result of the verification of a tree.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Verification {
@@ -76,18 +76,18 @@ pub struct Verification {
 pub struct Program {
     /// Its first name.
     pub path: String,
-    /// How many names it has, links that lead to it included.
+    /// How many names it has, including links to it.
     pub names: usize,
     /// How it is linked: static, static-pie, dynamic or for another machine.
     pub linkage: Linkage,
-    /// The C library, where it is known.
+    /// The C library, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libc: Option<Libc>,
     /// Size of the file in bytes.
     pub size: u64,
     /// Whether it would start.
     pub verdict: StartVerdict,
-    /// The newest version of glibc that it and its libraries ask for.
+    /// The newest version of glibc that it and its libraries require.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub needs_glibc: Option<GlibcRequirement>,
 }
@@ -99,11 +99,11 @@ pub struct Program {
 pub struct GlibcRequirement {
     /// The version, such as `2.34`.
     pub version: Version,
-    /// The file that asks for it.
+    /// The file that requires it.
     pub file: String,
     /// The first symbol of that version; empty when no symbol has it.
     pub symbol: String,
-    /// Marks that are needed besides (`GLIBC_ABI_GNU2_TLS`): distributions add them to older releases too.
+    /// Other required versions that are not numbers (`GLIBC_ABI_GNU2_TLS`). Distributions add them to older releases too.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<String>,
 }
@@ -114,9 +114,9 @@ pub struct GlibcRequirement {
 pub enum StartVerdict {
     /// It would.
     Starts,
-    /// It depends on what the tree does not show.
+    /// That depends on something that the tree does not show.
     MayFail,
-    /// Unknown: it is packed, or its loader is.
+    /// Unknown: it is packed, or its loader is unknown.
     Unknown,
     /// It would not.
     Fails,

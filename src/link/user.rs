@@ -1,4 +1,4 @@
-//! Who runs the program, and what that user may do: path_resolution(7) and the kernel's mode bits.
+//! The user that runs a program, and which files this user may search, read and execute (path_resolution(7)).
 
 use crate::path::ImagePath;
 use crate::tree::{ContentError, Follow, Inode, Kind, Metadata, Resolved, Tree};
@@ -6,19 +6,19 @@ use crate::tree::{ContentError, Follow, Inode, Kind, Metadata, Resolved, Tree};
 /// A user and the groups that its processes get.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessUser {
-    /// The user's number.
+    /// The user ID.
     pub uid: u32,
-    /// The numbers of the groups, the first one first.
+    /// The group IDs, the primary group first.
     pub gids: Vec<u32>,
 }
 
 /// A `User` setting that names a user or group that does not exist.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownUser {
-    /// This name is in no line of `/etc/passwd`.
+    /// `/etc/passwd` does not have this name.
     #[error("no user of this name in /etc/passwd: {0}")]
     User(String),
-    /// This name is in no line of `/etc/group`.
+    /// `/etc/group` does not have this name.
     #[error("no group of this name in /etc/group: {0}")]
     Group(String),
 }
@@ -32,16 +32,16 @@ impl ProcessUser {
         ProcessUser { uid: 0, gids: vec![0] }
     }
 
-    /// The user that `user`, `uid`, `user:group` or `uid:gid` means in this root, as runc reads it: names are looked up in
-    /// the root's own files, numbers need not be there.
+    /// The user that `user`, `uid`, `user:group` or `uid:gid` means in this root, as runc reads it: names are looked up in the
+    /// root's own files; numbers need no entry there.
     ///
     /// # Errors
-    /// When the accounts cannot be read. The inner error: a name is not there.
+    /// When the accounts cannot be read. The inner error says which name does not exist.
     pub fn named(tree: &Tree, text: &str) -> Result<Result<ProcessUser, UnknownUser>, ContentError> {
         Ok(named_in(&lines(tree, b"/etc/passwd")?, &lines(tree, b"/etc/group")?, text))
     }
 
-    /// The home directory that runc sets `HOME` to when the image does not: the account's, else `/`.
+    /// The home directory that runc sets `HOME` to if the image does not: that of the account, otherwise `/`.
     ///
     /// # Errors
     /// When the accounts cannot be read.
@@ -62,7 +62,7 @@ impl ProcessUser {
         self.uid == 0 || self.has(meta, 4)
     }
 
-    /// The first directory on the way to a file that this user may not search.
+    /// The first directory in the path of a file that this user may not search.
     pub fn barred(&self, tree: &Tree, found: &Resolved) -> Option<ImagePath> {
         if self.uid == 0 {
             return None;
@@ -87,12 +87,12 @@ impl ProcessUser {
     }
 }
 
-/// `GetExecUser` of the library that runc, docker and podman share (`moby/sys/user`). It never refuses a line: a field that is
-/// absent or not a number counts as 0, so an account whose number is damaged is the superuser.
+/// `GetExecUser` of the library that runc, docker and podman share (`moby/sys/user`). It accepts every line: a field that is absent
+/// or not a number counts as 0, so an account with a damaged number is the superuser.
 fn named_in(accounts: &[String], groups: &[String], text: &str) -> Result<ProcessUser, UnknownUser> {
     let mut parts = text.split(':');
     let (account_name, group) = (parts.next().unwrap_or_default(), parts.next().filter(|group| !group.is_empty()));
-    // Nothing, as in `:staff`, is the superuser.
+    // An empty name, as in `:staff`, means the superuser.
     let number = if account_name.is_empty() { Some(0) } else { id_of(account_name) };
     let account = accounts.iter().map(|line| fields(line)).find(|fields| match number {
         Some(number) => number_in(fields, 2) == number,
@@ -128,7 +128,7 @@ fn named_in(accounts: &[String], groups: &[String], text: &str) -> Result<Proces
     Ok(user)
 }
 
-/// The fields of a line, without blanks around it. A comment is a line like any other.
+/// The fields of a line, with the white space around it removed. A comment counts as a line like any other.
 fn fields(line: &str) -> Vec<&str> {
     line.trim().split(':').collect()
 }
@@ -178,7 +178,7 @@ mod tests {
         assert_eq!(named("app:nogroup"), Err(UnknownUser::Group("nogroup".into())));
     }
 
-    /// What podman 4.3 with runc 1.1.5 made of these files (`/proc/self/status`).
+    /// Recorded from podman 4.3 with runc 1.1.5 and these files (`/proc/self/status`).
     #[test]
     fn odd_lines_are_read_as_runc_reads_them() {
         let passwd = "root:x:0:0::/root:/bin/sh\n# comment:x:5:5\n  lead:x:11:11::/:/bin/sh\ntext:x:abc:12::/:/bin/sh\n\

@@ -9,8 +9,8 @@ use serde::{Serialize, Serializer};
 pub struct Version(Vec<u32>);
 
 impl Version {
-    /// The numbers that a text begins with, as many as stand between dots: those of `1.2.5-git-12` are 1, 2 and 5. `None`
-    /// when it does not begin with a number.
+    /// The numbers with dots between them at the beginning of a text: 1, 2 and 5 for `1.2.5-git-12`. `None` if the text does not
+    /// begin with a number.
     pub fn parse(text: &[u8]) -> Option<Version> {
         let mut numbers = Vec::new();
         for part in text.split(|&byte| byte == b'.') {
@@ -26,7 +26,7 @@ impl Version {
         (!numbers.is_empty()).then_some(Version(numbers))
     }
 
-    /// The version in the name of one of glibc's: `GLIBC_2.34`.
+    /// The version in the name of a symbol version of glibc: `GLIBC_2.34`.
     pub fn of_glibc(name: &[u8]) -> Option<Version> {
         Version::parse(name.strip_prefix(b"GLIBC_".as_slice())?)
     }

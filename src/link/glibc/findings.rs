@@ -11,7 +11,7 @@ use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_WRONG_ARCH, ORIGIN_NEED
 pub const NEEDS_ISA_LEVEL: Code = Code("needs-isa-level");
 
 impl Glibc<'_> {
-    /// What is wrong with an object's own search path, and whether it was found for newer CPUs only.
+    /// Reports what is wrong with the search path of an object, and an object that exists for newer CPUs only.
     pub fn check_search_path(&mut self, index: usize) {
         let path = display_bytes(&self.loaded.objects[index].path);
         if self.level() == 0 && crate::elf::contains(&self.loaded.objects[index].path, b"/glibc-hwcaps/") {
@@ -54,7 +54,7 @@ impl Glibc<'_> {
         let words = if tried.iter().any(|evidence| evidence.detail.starts_with(&self.other_class())) {
             other_class.as_str()
         } else if tried.iter().all(|line| line.detail.starts_with(UNKNOWN) || line.detail == FORBIDDEN) {
-            // The loader adds the reason of the last file that did not open: none was tried.
+            // The loader would add the reason why the last file did not open, but here it tried none.
             "cannot open shared object file"
         } else {
             "cannot open shared object file: No such file or directory"

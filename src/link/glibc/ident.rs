@@ -1,8 +1,8 @@
-//! The ident bytes of a library, which glibc's loader looks at and the kernel and musl do not.
+//! The bytes of `e_ident` in a library: glibc's loader checks them; the kernel and musl do not.
 
 use crate::platform::ByteOrder;
 
-/// What glibc finds wrong in a library's `e_ident` and `e_version`, in its words.
+/// The message of glibc about a library's `e_ident` and `e_version`, if it refuses them.
 pub(crate) fn ident_fault(ident: &[u8; 16], version: u32, order: ByteOrder) -> Option<&'static str> {
     if ident[5] != order.number() {
         Some(match order {

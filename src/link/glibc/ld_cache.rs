@@ -1,4 +1,4 @@
-//! `/etc/ld.so.cache`: what ldconfig left for glibc's loader (`sysdeps/generic/dl-cache.h`).
+//! `/etc/ld.so.cache`, which ldconfig writes for glibc's loader (`sysdeps/generic/dl-cache.h`).
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use crate::elf::cut_at_nul;
 use crate::platform::{Abi, Arch, ByteOrder};
 
-/// The magic of the form that every glibc since 2.2 writes.
+/// The magic of the format that every glibc since 2.2 writes.
 const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
 
-/// The magic of the old form, which may stand before the new one.
+/// The magic of the old format, which may precede the new one.
 const OLD_MAGIC: &[u8] = b"ld.so-1.7.0";
 
 const HEADER: usize = 48;
@@ -19,24 +19,24 @@ const OLD_ENTRY: usize = 12;
 
 /// A cache, checked as the loader checks it.
 pub(crate) struct Cache<'b> {
-    /// From the new header on: offsets start here.
+    /// The bytes from the new header on: offsets count from there.
     bytes: &'b [u8],
     count: usize,
     order: ByteOrder,
     abi: &'static Abi,
 }
 
-/// What a cache says about a name.
+/// The entries of a cache for one name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Hit<'b> {
     /// The path for every CPU.
     pub plain: Option<&'b [u8]>,
-    /// The paths for newer CPUs; which ones, their `glibc-hwcaps` directory says.
+    /// The paths for newer CPUs. Their `glibc-hwcaps` directory says for which.
     pub newer: Vec<&'b [u8]>,
 }
 
 impl<'b> Cache<'b> {
-    /// A cache from its bytes; `None` when the loader would ignore it.
+    /// Reads a cache; `None` if the loader would ignore it.
     pub fn read(bytes: &'b [u8], arch: Arch, abi: &'static Abi) -> Option<Cache<'b>> {
         let order = arch.facts().byte_order;
         let bytes = if bytes.starts_with(OLD_MAGIC) {
@@ -49,7 +49,7 @@ impl<'b> Cache<'b> {
         if !bytes.starts_with(MAGIC) {
             return None;
         }
-        // 0 is not set.
+        // 0 means that the byte order is not set.
         let flag = bytes.get(28)? & 3;
         if flag != 0 && flag != order_flag(order) {
             return None;
@@ -64,7 +64,7 @@ impl<'b> Cache<'b> {
         self.count
     }
 
-    /// Looks a name up for objects of the architecture, as the loader does: by halves, then back to the first equal name.
+    /// Looks a name up for objects of the architecture, as the loader does: by binary search, then back to the first equal name.
     pub fn find(&self, name: &[u8]) -> Hit<'b> {
         let mut hit = Hit::default();
         let (mut left, mut right) = (0, self.count);
@@ -82,7 +82,7 @@ impl<'b> Cache<'b> {
                     }
                     return hit;
                 }
-                // Sorted downwards.
+                // Entries are sorted in descending order.
                 Ordering::Less => left = middle + 1,
                 Ordering::Greater => right = middle,
             }
@@ -117,15 +117,15 @@ impl<'b> Cache<'b> {
     }
 }
 
-/// A cache that knows these names and paths, and nothing else.
+/// A cache with these names and paths only.
 pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     let facts = arch.facts();
     let order = facts.byte_order;
-    // What the loaders of all ABIs take: on ARM, a library without a mark.
+    // Flags that the loaders of all ABIs accept: on ARM, those of a library that has no mark of an ABI.
     let is_common = |flags: &&u32| facts.abis.iter().all(|abi| abi.cache_flags.contains(flags));
     let flags = facts.abi().cache_flags.iter().find(is_common).copied().unwrap_or_default();
     let mut entries: Vec<_> = entries.iter().collect();
-    // The loader looks for a name by halves, from the largest down.
+    // The loader uses a binary search over entries in descending order.
     entries.sort_by(|(a, _), (b, _)| compare(b, a));
     let mut strings = Vec::new();
     let mut table = Vec::new();
@@ -150,7 +150,7 @@ pub fn ld_cache(arch: Arch, entries: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
     [out, table, strings].concat()
 }
 
-/// How a cache says its byte order (`cache_file_new_flags`).
+/// The byte order in the flags of a cache (`cache_file_new_flags`).
 fn order_flag(order: ByteOrder) -> u8 {
     match order {
         ByteOrder::Little => 2,
@@ -162,7 +162,7 @@ fn number(bytes: &[u8], at: usize, order: ByteOrder) -> Option<u32> {
     Some(order.word_of(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?))
 }
 
-/// `_dl_cache_libcmp`: runs of digits are numbers.
+/// `_dl_cache_libcmp`: compares runs of digits as numbers.
 fn compare(mut a: &[u8], mut b: &[u8]) -> Ordering {
     loop {
         match (a.first(), b.first()) {
@@ -197,7 +197,7 @@ fn digits(bytes: &[u8]) -> (u64, &[u8]) {
 pub(crate) mod tests {
     use super::*;
 
-    /// A cache of these names, paths and flags, which must be sorted downwards.
+    /// A cache of these names, paths and flags, which must be in descending order.
     pub(crate) fn forged(entries: &[(&str, &str, u32)]) -> Vec<u8> {
         let mut strings = Vec::new();
         let mut table = Vec::new();

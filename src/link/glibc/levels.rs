@@ -1,5 +1,5 @@
-//! Newer CPUs: glibc prefers libraries below `glibc-hwcaps/LEVEL`, and `$PLATFORM` has another value there. A program that starts on
-//! the baseline may fail on them.
+//! Newer CPUs: on them, glibc prefers libraries below `glibc-hwcaps/LEVEL`, and `$PLATFORM` has another value. So a program that
+//! starts on the baseline may fail there.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::load::Glibc;
 pub const HWCAPS_BROKEN: Code = Code("hwcaps-broken");
 
 impl Glibc<'_> {
-    /// Loads a program on every level of CPUs, where the tree has anything for them, and adds what fails there only.
+    /// Loads a program on every level of CPUs for which the tree has files, and adds findings about what fails only there.
     pub fn load_everywhere<'p>(process: &'p Process<'p>, loader: &'p GlibcLoader) -> Glibc<'p> {
         let mut glibc = Glibc::load(process, loader, 0);
         glibc.check_versions();
@@ -37,7 +37,7 @@ impl Glibc<'_> {
         if !glibc.loaded.missing.is_empty()
             && let Some((level, loaded)) = newer.iter().find(|(_, loaded)| loaded.missing.is_empty())
         {
-            // `$PLATFORM` leads to them there only.
+            // `$PLATFORM` leads to these files on such CPUs only.
             glibc.loaded = loaded.clone();
             glibc.loaded.drafts.push(
                 Draft::warning(NEEDS_ISA_LEVEL, format!("finds its libraries on CPUs of {level} and newer only"))
@@ -77,7 +77,7 @@ impl Glibc<'_> {
         glibc
     }
 
-    /// Whether an object of the process has `$PLATFORM` in its search path or among what it needs.
+    /// Whether an object of the process has `$PLATFORM` in its search path or in a needed name.
     fn asks_for_platform(&self) -> bool {
         (0..self.loaded.objects.len()).filter_map(|index| self.dynamic(index)).any(|dynamic| {
             let paths = [&dynamic.rpath, &dynamic.runpath].into_iter().flatten();

@@ -1,7 +1,7 @@
 //! File capabilities of a program that an engine starts (`security/commoncap.c`, 6.12).
 //!
-//! A program whose effective bit is set expects to have all of its permitted capabilities. If the container may not have one of
-//! them (its bounding set), execve(2) refuses to start the program with `EPERM`, for root as for any other user.
+//! A program with the effective bit needs all of its permitted capabilities. If one of them is not in the bounding set of the
+//! container, execve(2) fails with `EPERM`, for root as for any other user.
 
 use crate::capability::{ATTRIBUTE, Capabilities};
 use crate::report::Code;
@@ -9,10 +9,10 @@ use crate::tree::Metadata;
 
 use crate::link::draft::Draft;
 
-/// An engine does not grant what a program has in effect.
+/// Engines do not grant the effective capabilities of a program.
 pub const CAPS_REFUSED: Code = Code("caps-refused");
 
-/// The capabilities that podman gives by default (4 and later, `containers/common`).
+/// The capabilities that podman grants by default (4 and later, `containers/common`).
 const PODMAN: &[&str] = &[
     "cap_chown",
     "cap_dac_override",
@@ -27,10 +27,10 @@ const PODMAN: &[&str] = &[
     "cap_sys_chroot",
 ];
 
-/// What docker and containerd give besides these (`moby/oci/caps`).
+/// Those that docker and containerd grant in addition (`moby/oci/caps`).
 const DOCKER_TOO: &[&str] = &["cap_audit_write", "cap_mknod", "cap_net_raw"];
 
-/// What an engine says about a program that the image names; `None` where every engine starts it.
+/// The finding about a program that the image config names; `None` if every engine starts it.
 pub(crate) fn refused(meta: &Metadata, spelled: &str) -> Option<Draft> {
     let capabilities = Capabilities::from_bytes(meta.xattrs.get(ATTRIBUTE)?).ok()?;
     let names = Capabilities::names(capabilities.permitted);
@@ -68,8 +68,8 @@ mod tests {
     use crate::report::Severity;
     use crate::tree::Mode;
 
-    /// What was seen with runc 1.1.5 on Linux 6.18, as root and as uid 1000: `EPERM` where the effective bit is set and a
-    /// permitted capability is outside the bounding set, and never without that bit.
+    /// Observed with runc 1.1.5 on Linux 6.18, as root and as uid 1000: `EPERM` if the effective bit is set and a permitted
+    /// capability is not in the bounding set; never if the bit is not set.
     #[test]
     fn what_is_in_effect_must_be_granted() {
         let of = |text: &str| {

@@ -1,5 +1,4 @@
-//! What Linux does with an ELF file that is to be executed (`fs/binfmt_elf.c`, 6.12 and 6.18), as far as the file and
-//! the tree around it decide.
+//! How Linux executes an ELF file (`fs/binfmt_elf.c`, 6.12 and 6.18), as far as that depends on the file and its tree.
 
 use crate::elf::{ElfFacts, HeaderFault, Interpreter, Linkage, headers_max, headers_max_before_6_17};
 use crate::path::{ImagePath, display_bytes};
@@ -15,9 +14,9 @@ use crate::link::user::ProcessUser;
 
 /// The loader that a program names does not exist.
 pub const INTERP_MISSING: Code = Code("interp-missing");
-/// The loader that a program names is a link to nothing.
+/// The loader that a program names is a dangling link.
 pub const INTERP_DANGLING: Code = Code("interp-dangling");
-/// The loader or interpreter cannot be executed.
+/// The loader or interpreter is not executable.
 pub const INTERP_NOT_EXECUTABLE: Code = Code("interp-not-executable");
 /// The loader is for another machine.
 pub const INTERP_WRONG_ARCH: Code = Code("interp-wrong-arch");
@@ -25,11 +24,11 @@ pub const INTERP_WRONG_ARCH: Code = Code("interp-wrong-arch");
 pub const INTERP_NOT_ELF: Code = Code("interp-not-elf");
 /// The file at the loader's path is shorter than an ELF header.
 pub const INTERP_EMPTY: Code = Code("interp-empty");
-/// The loader is named by a relative path.
+/// The path of the loader is relative.
 pub const INTERP_RELATIVE: Code = Code("interp-relative");
 /// PT_INTERP breaks the kernel's rules.
 pub const INTERP_MALFORMED: Code = Code("interp-malformed");
-/// The loader is not one that this program knows.
+/// sazare does not know the loader.
 pub const LOADER_UNKNOWN: Code = Code("loader-unknown");
 /// The loader is a different one from what its name suggests.
 pub const LOADER_FLAVOUR: Code = Code("loader-flavour");
@@ -41,15 +40,15 @@ pub const WRONG_ARCH_32: Code = Code("wrong-arch-32");
 pub const ANDROID_BINARY: Code = Code("android-binary");
 /// The file is shorter than its segments.
 pub const ELF_TRUNCATED: Code = Code("elf-truncated");
-/// The headers are not what the kernel accepts.
+/// The kernel does not accept the headers.
 pub const ELF_CORRUPT: Code = Code("elf-corrupt");
 /// More program headers than kernels accept.
 pub const ELF_PHNUM: Code = Code("elf-phnum");
-/// A library or an object is named as a program.
+/// A library or object file is configured as a program.
 pub const NOT_A_PROGRAM: Code = Code("not-a-program");
-/// The program is packed: what it needs is hidden.
+/// The program is packed, so it is unknown what it needs.
 pub const PACKED: Code = Code("packed");
-/// The program is in a file system that has to be mounted first.
+/// The program is in a file system that must be mounted first (AppImage).
 pub const APPIMAGE: Code = Code("appimage");
 /// Segments are aligned for small pages only.
 pub const PAGE_ALIGN: Code = Code("page-align");
@@ -65,16 +64,16 @@ const BIONIC_LOADERS: [&[u8]; 7] = [
     b"/apex/com.android.runtime/bin/linker",
 ];
 
-/// What decides about a start beside the program itself.
+/// What a start depends on, apart from the program itself.
 pub(crate) struct ExecContext<'a> {
     pub files: &'a Files<'a>,
     /// `the image`, `the initramfs` or `the tree`.
     pub whole: &'static str,
-    /// Where relative paths start.
+    /// The directory from which relative paths are resolved.
     pub cwd: &'a ImagePath,
     /// The user that starts it.
     pub user: &'a ProcessUser,
-    /// Whether the file must be a program: it is named by the image, not only found in it.
+    /// Whether the image config names the file, so that it must be a program.
     pub named: bool,
 }
 
@@ -103,9 +102,9 @@ impl<'a> ExecContext<'a> {
                 drafts.push(foreign(facts, self.files.arch));
                 return start;
             }
-            // A loader can be started like any program; and what a file with damaged headers was is unknown.
+            // A loader can be started like any program. What a file with damaged headers was is unknown.
             Linkage::SharedObject if self.named && (facts.fault.is_some() || self.is_loader(id)) => {}
-            // An old linker's program that offers symbols looks like this too.
+            // A program of an old linker that defines symbols for others looks like this too.
             Linkage::SharedObject
                 if self.named && self.files.linkage_by_headers(facts, true) == Linkage::StaticPieLikely =>
             {
@@ -169,7 +168,7 @@ impl<'a> ExecContext<'a> {
             ),
             Interpreter::Path(name) => self.interpreter(path, facts, arch, name, &mut start),
         }
-        // Segments are mapped last: what is wrong with them kills the program, and nothing is printed.
+        // Segments are mapped last: if they are wrong, the program is killed and prints nothing.
         let refused = start.drafts.iter().any(|draft| draft.severity == Severity::Error);
         if let Some(draft) = segments(facts).filter(|_| !refused) {
             start.drafts.push(draft);
@@ -178,7 +177,7 @@ impl<'a> ExecContext<'a> {
         start
     }
 
-    /// Whether the contents say that a library is a loader.
+    /// Whether the contents of a library show that it is a loader.
     pub fn is_loader(&self, id: InodeId) -> bool {
         !matches!(self.files.loader(id), None | Some(LoaderKind::Unknown))
     }
@@ -215,7 +214,7 @@ impl<'a> ExecContext<'a> {
         }
     }
 
-    /// The loader can be executed: which one is it?
+    /// The loader can be executed: checks which one it is.
     fn enter(&self, name: &[u8], found: Resolved, start: &mut Start<'a>) {
         let Some(kind) = self.files.loader(found.id) else { return };
         let shown = display_bytes(name);
@@ -295,7 +294,7 @@ impl<'a> ExecContext<'a> {
         let probe = self.files.probe_for(found.id, Expected::Loader)?;
         let replace =
             format!("{} is not a loader ({} bytes): replace it with the loader for {arch}", found.path, probe.size);
-        // With fewer bytes it is `EIO`: the kernel reads a whole header.
+        // The kernel reads a whole header; if there are fewer bytes, the error is `EIO`.
         if probe.size < wanted.facts().class.header_size() {
             let message = format!("needs {shown}, which has only {} bytes", probe.size);
             return Some(Draft::error(INTERP_EMPTY, message).refused(ExecError::InputOutput).fix(replace));
@@ -317,7 +316,7 @@ impl<'a> ExecContext<'a> {
             let message = format!("needs {shown}, whose program headers are corrupt");
             return Some(Draft::error(INTERP_NOT_ELF, message).refused(ExecError::BadLibrary).fix(replace));
         }
-        // EXEC and DYN; the kernel maps nothing else and jumps into nowhere.
+        // ET_EXEC and ET_DYN. The kernel maps nothing of other types, and jumps to an unmapped address.
         if !matches!(facts.kind, 2 | 3) {
             let message = format!("needs {shown}, which is not an executable ELF file");
             return Some(Draft::error(INTERP_NOT_ELF, message).killed("SIGSEGV", 139).fix(replace));
@@ -347,7 +346,7 @@ impl<'a> ExecContext<'a> {
     }
 }
 
-/// How to get a loader that is missing.
+/// The fix for a missing loader.
 fn how_to_get(arch: Arch, name: &[u8]) -> String {
     let (shown, facts) = (display_bytes(name), arch.facts());
     match libc_of_name(name) {
@@ -459,7 +458,7 @@ fn segments(facts: &ElfFacts) -> Option<Draft> {
     })
 }
 
-/// The note for a program that kernels with larger pages cannot map.
+/// The note about a program that kernels with larger pages cannot map.
 fn page_align(facts: &ElfFacts, arch: Arch) -> Option<Draft> {
     let align = facts.smallest_align()?;
     let larger: Vec<String> = arch.facts().pages_above(align).map(|size| (size >> 10).to_string()).collect();

@@ -1,4 +1,4 @@
-//! What Linux does with a file that is executed.
+//! How Linux executes a file, and which file capabilities it grants.
 
 pub mod caps;
 

@@ -1,4 +1,4 @@
-//! What the kernel and `env` do with a script of the tree.
+//! Checks a script of the tree as the kernel, `env` and the shells would read it.
 
 use crate::path::{ImagePath, display_bytes};
 use crate::tree::{Errno, InodeId, Resolved};
@@ -14,11 +14,11 @@ use crate::link::files::{Files, Probe, Refusal};
 use crate::link::kernel::exec::{ExecContext, INTERP_NOT_EXECUTABLE, INTERP_RELATIVE};
 use crate::link::lookup::{absolute, regular};
 
-/// Where programs are looked for.
+/// The directories in which programs are looked up.
 pub(crate) struct Search<'a> {
     /// The elements of PATH.
     pub path: &'a [Vec<u8>],
-    /// The working directory, as it is written.
+    /// The working directory, as written in the config.
     pub directory: &'a [u8],
 }
 
@@ -26,15 +26,15 @@ pub(crate) struct Search<'a> {
 #[derive(Debug)]
 pub(crate) struct Started {
     pub id: InodeId,
-    /// Its path without links.
+    /// Its path, with links resolved.
     pub path: ImagePath,
-    /// The path that is given to execve(2).
+    /// The path that is passed to execve(2).
     pub spelled: Vec<u8>,
-    /// Whether `env` starts it, and not the kernel.
+    /// Whether `env` starts it, instead of the kernel.
     pub by_env: bool,
 }
 
-/// What a script leads to.
+/// What a script starts, and what is wrong with it.
 #[derive(Debug, Default)]
 pub(crate) struct Script {
     /// The programs that it starts: they must start for it to run.
@@ -77,7 +77,7 @@ impl ExecContext<'_> {
                 .refused(ExecError::Format)
                 .fix("save it as UTF-8 without a byte order mark");
         }
-        // The mark of a file that is a program for several systems and a shell script as well (Cosmopolitan).
+        // A file of Cosmopolitan begins like this: it is a program for several systems, and a shell script.
         if probe.head.starts_with(b"MZqFpD='") || probe.head.starts_with(b"jartsr='") {
             return self
                 .formless(
@@ -90,7 +90,7 @@ impl ExecContext<'_> {
             .fix("write `#!/bin/sh` as its very first bytes, or remove its execute bit")
     }
 
-    /// An error for what the image names; elsewhere a shell may still run it.
+    /// An error if the image config names the file; otherwise a note, because a shell may still run it.
     fn formless(&self, code: crate::report::Code, message: &str) -> Draft {
         let draft = if self.named { Draft::error(code, message) } else { Draft::note(code, message) };
         draft.refused(ExecError::Format)
@@ -207,7 +207,7 @@ impl ExecContext<'_> {
         path.rsplit(|&byte| byte == b'/').next() == Some(b"env") && self.files.elf(found.id).is_some()
     }
 
-    /// What an interpreter makes of the rest of the line, where it is a shell; a carriage return does harm in any.
+    /// Checks the argument of an interpreter that is a shell. A carriage return is wrong for any interpreter.
     fn argument(&self, path: &[u8], argument: &[u8], found: &Resolved, file: &ImagePath, line: &str) -> Option<Draft> {
         let call = Shell::of(path, &found.path).map(|shell| shell.call(path, argument, file));
         let (shown, word) = (display_bytes(path), display_bytes(argument));
@@ -232,7 +232,7 @@ impl ExecContext<'_> {
                     .fix("remove -c from the first line"),
             ),
             Some(ShellCall::Runs) => None,
-            // What another interpreter makes of it is not known.
+            // How other interpreters read it is not known.
             None if argument.ends_with(b"\r") => Some(
                 Draft::warning(SCRIPT_CRLF, format!("ends its lines with CR LF, so the argument of {shown} is {word}"))
                     .because(line, "the carriage return is part of the argument")
@@ -242,7 +242,7 @@ impl ExecContext<'_> {
         }
     }
 
-    /// Words of `env`, which calls itself by the name that the kernel gives it: the path in the first line.
+    /// A message of `env`. It begins with the name that the kernel passes to `env`: the path in the first line.
     fn env(
         &self,
         path: &[u8],
@@ -364,7 +364,7 @@ impl ExecContext<'_> {
                 Err(reason) => evidence.push((display_bytes(&candidate), reason)),
             }
         }
-        // execvp(3) goes on to the next element, and says in the end that one was refused.
+        // execvp(3) continues with the next element, and in the end reports that one was refused.
         let denied =
             evidence.iter().any(|(_, reason)| reason.ends_with(" permission") || reason.contains("search permission"));
         let draft = if word.ends_with(b"\r") {
@@ -389,7 +389,7 @@ impl ExecContext<'_> {
         for _ in 0..SCRIPTS_MAX {
             here = interpreter_of(self.files, here, self)?;
         }
-        // Five scripts stand behind each other already; is this one more?
+        // There are five levels of scripts already: is this the sixth?
         interpreter_of(self.files, here, self)?;
         let mut message = "is interpreted by a chain of more than five scripts";
         if here == id || interpreter_of(self.files, id, self) == Some(id) {
@@ -405,7 +405,7 @@ fn interpreter_of(files: &Files<'_>, id: InodeId, context: &ExecContext<'_>) -> 
     Some(files.open_program(context.cwd, &path, context.user).ok()?.id)
 }
 
-/// What `env` says of a command that is absent, started by this path.
+/// The message of `env`, started with this path, about an absent command.
 fn env_says(path: &[u8], env: Env, word: &str, error: EnvError) -> String {
     let error = match error {
         EnvError::NotFound => "No such file or directory (exit code 127)",

@@ -1,10 +1,10 @@
-//! What `env` makes of its arguments: that of the GNU coreutils (9.1, 9.7) and that of BusyBox (1.35, 1.37), in their own words.
+//! How `env` reads its arguments: that of GNU coreutils (9.1, 9.7) and that of BusyBox (1.35, 1.37), with their messages.
 
-/// Whose `env` it is.
+/// Which implementation of `env` it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Env {
     Coreutils,
-    /// BusyBox's, and Toybox's as far as it is the same.
+    /// BusyBox, and Toybox as far as it does the same.
     BusyBox,
 }
 
@@ -15,15 +15,15 @@ pub(crate) enum EnvCall {
     Command(Command),
     /// Runs the script again.
     Itself,
-    /// Looks for a program with blanks in its name.
+    /// Looks up a program with blanks in its name.
     Blanks(Vec<u8>),
     /// Does not know the option `-S`.
     NoSplit,
-    /// Ends with these words and this exit code.
+    /// Ends with this message and exit code.
     Refused(String, u8),
-    /// Takes the script for the value of an option, prints and ends with 0.
+    /// Uses the path of the script as the value of an option, prints its variables and ends with 0.
     Prints,
-    /// Something that is not followed, such as variables.
+    /// Something that is not predicted, such as the values of variables.
     Other,
 }
 
@@ -31,18 +31,18 @@ pub(crate) enum EnvCall {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Command {
     pub word: Vec<u8>,
-    /// What comes before the script.
+    /// The arguments before the script.
     pub arguments: Vec<Vec<u8>>,
-    /// PATH, where `env` changes it.
+    /// PATH, if `env` changes it.
     pub path: Option<Vec<u8>>,
-    /// The directory that `env` changes to.
+    /// The directory that `env` changes to, if any.
     pub directory: Option<Vec<u8>>,
 }
 
-/// The path that execvp(3) searches when there is no PATH.
+/// The search path of execvp(3) if PATH is not set.
 const NO_PATH: &[u8] = b"/bin:/usr/bin";
 
-/// Long options without a value or with an optional one, and those that need one.
+/// Long options with no value or an optional one, and those that need a value.
 const LONG: [&[u8]; 9] = [
     b"ignore-environment",
     b"null",
@@ -64,7 +64,7 @@ struct Call {
     directory: Option<Vec<u8>>,
 }
 
-/// Why options end.
+/// Why the reading of options ends.
 enum End {
     Call(EnvCall),
     /// The arguments after a split, to be read from the beginning.
@@ -77,7 +77,7 @@ impl Env {
     pub fn call(self, arguments: &[Vec<u8>]) -> EnvCall {
         let mut arguments = arguments.to_vec();
         let mut call = Call::default();
-        // A split may split again; each takes an option away.
+        // The result of a split may contain another split. Each one removes an option, so this ends.
         for _ in 0..16 {
             match self.options(&arguments, &mut call) {
                 End::Call(end) => return end,
@@ -212,7 +212,7 @@ impl Env {
         }
     }
 
-    /// The exit code of a wrong option.
+    /// The exit code for a wrong option.
     fn usage(self) -> u8 {
         match self {
             Env::Coreutils => 125,
@@ -254,7 +254,7 @@ impl Env {
                         return End::Call(EnvCall::Refused("invalid backslash at end of string in -S".into(), 125));
                     }
                 },
-                // What the variable holds is not followed.
+                // The value of the variable is not known.
                 (b'$', None | Some(b'"')) if bytes.peek() == Some(&b'{') => return End::Call(EnvCall::Other),
                 (b'$', None | Some(b'"')) => {
                     let rest: Vec<u8> = std::iter::once(byte).chain(bytes).collect();

@@ -3,11 +3,11 @@
 use crate::link::files::HEAD;
 use crate::report::Code;
 
-/// The interpreter of a script is not there.
+/// The interpreter of a script does not exist.
 pub const SCRIPT_INTERP_MISSING: Code = Code("script-interp-missing");
 /// A carriage return belongs to the interpreter's name.
 pub const SCRIPT_CRLF: Code = Code("script-crlf");
-/// A byte order mark stands before `#!`.
+/// A byte order mark precedes `#!`.
 pub const SCRIPT_BOM: Code = Code("script-bom");
 /// An executable text does not start with `#!`.
 pub const SCRIPT_NO_SHEBANG: Code = Code("script-no-shebang");
@@ -15,13 +15,13 @@ pub const SCRIPT_NO_SHEBANG: Code = Code("script-no-shebang");
 pub const SCRIPT_EMPTY: Code = Code("script-empty");
 /// The interpreter's path does not end within the bytes that the kernel reads.
 pub const SCRIPT_LINE_TOO_LONG: Code = Code("script-line-too-long");
-/// The user may execute a script and not read it.
+/// The user may execute a script, but not read it.
 pub const SCRIPT_UNREADABLE: Code = Code("script-unreadable");
-/// Scripts that are interpreted by scripts, too many or in a circle.
+/// The interpreters of scripts are scripts themselves, at too many levels or in a cycle.
 pub const SCRIPT_DEPTH: Code = Code("script-depth");
-/// The program that `env` is asked for is not in PATH.
+/// The program that `env` starts is not in PATH.
 pub const ENV_COMMAND_MISSING: Code = Code("env-command-missing");
-/// `env` gets several words as one, or options with which it does not run the script.
+/// `env` gets several words as one argument, or options with which it does not run the script.
 pub const ENV_SPLIT: Code = Code("env-split");
 /// `env` runs the script itself again, forever.
 pub const ENV_LOOP: Code = Code("env-loop");
@@ -29,22 +29,22 @@ pub const ENV_LOOP: Code = Code("env-loop");
 /// The shell refuses the argument of the first line.
 pub const SCRIPT_ARGUMENT: Code = Code("script-argument");
 
-/// How many scripts may stand behind each other: five work, the sixth is `ELOOP`.
+/// The most levels of scripts: five work, the sixth is `ELOOP`.
 pub const SCRIPTS_MAX: usize = 5;
 
-/// What the kernel makes of the first 256 bytes.
+/// How the kernel reads the first 256 bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FirstLine {
     /// Does not start with `#!`.
     None,
-    /// An interpreter, perhaps of an empty name, and the rest of the line as one argument.
+    /// An interpreter, whose name may be empty, and the rest of the line as one argument.
     Interpreter {
-        /// The interpreter's path, as it is written.
+        /// The interpreter's path, as written in the line.
         path: Vec<u8>,
         /// The rest of the line, if there is one.
         argument: Option<Vec<u8>>,
     },
-    /// There is no name: `ENOEXEC`.
+    /// The line has no name: `ENOEXEC`.
     Nameless,
     /// The name does not end within the buffer: `ENOEXEC`.
     TooLong,

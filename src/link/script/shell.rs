@@ -1,8 +1,8 @@
-//! What shells make of the argument in a script's first line: dash 0.5.12, bash 5.2, BusyBox 1.35 and 1.37.
+//! How shells read the argument in a script's first line: dash 0.5.12, bash 5.2, BusyBox 1.35 and 1.37.
 
 use crate::path::{ImagePath, display_bytes};
 
-/// A shell whose options and words are known.
+/// A shell whose options and messages are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shell {
     BusyBox,
@@ -13,16 +13,17 @@ pub(crate) enum Shell {
 /// What a shell does with `SHELL ARGUMENT SCRIPT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ShellCall {
-    /// Runs the script, or something that is not followed.
+    /// Runs the script, or does something that is not predicted.
     Runs,
-    /// Refuses the argument in these words.
+    /// Refuses the argument with this message.
     Refused(String),
     /// Runs the script as a command, which runs it again.
     Itself,
 }
 
 impl Shell {
-    /// By the name of the file that it is called by leads to. BusyBox is a shell by some of its names only.
+    /// Recognises a shell by the name with which it is called and the name of the file that this leads to. BusyBox is a shell
+    /// under some of its names only.
     pub fn of(called: &[u8], found: &ImagePath) -> Option<Shell> {
         let name = found.file_name()?;
         match name.as_bytes() {
@@ -36,7 +37,7 @@ impl Shell {
         }
     }
 
-    /// The letters of its options that take no value.
+    /// The letters of its options that have no value.
     fn letters(self) -> &'static [u8] {
         match self {
             Shell::Dash => b"abefilmnpsuvxCEIV",
@@ -45,11 +46,11 @@ impl Shell {
         }
     }
 
-    /// What it does when it is called by this path with this argument before the script.
+    /// What the shell does if it is called with this path, and with this argument before the script.
     pub fn call(self, path: &[u8], argument: &[u8], script: &ImagePath) -> ShellCall {
         let shown = display_bytes(path);
         let Some((sign, letters)) = argument.split_first().filter(|(sign, _)| matches!(**sign, b'-' | b'+')) else {
-            // A name of a file that is run instead of the script.
+            // The name of a file, which the shell runs instead of the script.
             let file = display_bytes(argument);
             return ShellCall::Refused(match self {
                 Shell::Dash => format!("{shown}: 0: cannot open {file}: No such file (exit code 2)"),
@@ -62,7 +63,7 @@ impl Shell {
             return ShellCall::Runs;
         }
         if letters.starts_with(b"-") && self != Shell::Dash {
-            // BusyBox passes over what it does not know.
+            // BusyBox skips what it does not know.
             const LONG: [&[u8]; 9] = [
                 b"-login",
                 b"-posix",
@@ -99,7 +100,7 @@ impl Shell {
                 _ => {
                     return ShellCall::Refused(match self {
                         Shell::Dash => format!("{shown}: 0: Illegal option -{bad} (exit code 2)"),
-                        // With -e the shell ends by itself.
+                        // With -e the shell ends on its own.
                         Shell::Bash if sign == '-' && letters[..at].contains(&b'e') => {
                             format!("{shown}: {sign}{bad}: invalid option (exit code 1)")
                         }
