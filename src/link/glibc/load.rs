@@ -13,15 +13,15 @@ use crate::link::draft::Draft;
 use crate::link::loader::GlibcLoader;
 use crate::link::process::{Candidate, Loaded, OBJECTS_MAX, Object, OpenError, PRELOAD_BAD, Process, directory_of};
 
-/// glibc's words for files that it names as they are needed, not by their path.
+/// The messages of glibc that name a file by its needed name instead of its path.
 pub(crate) const NOT_DYNAMIC: &str = "object file has no dynamic section";
 pub(crate) const PROGRAM: &str = "cannot dynamically load position-independent executable";
 
-/// What is said of a look into the cache after which no file was opened.
+/// The evidence of a lookup in the cache after which no file was opened.
 pub(crate) const UNKNOWN: &str = "has no such name";
 pub(crate) const FORBIDDEN: &str = "in a system directory, which NODEFLIB forbids";
 
-/// One directory that is searched, with the rule that it comes from.
+/// One directory that is searched, with the rule that adds it.
 struct Place {
     rule: String,
     directory: Vec<u8>,
@@ -30,13 +30,13 @@ struct Place {
 /// How a search ended.
 pub(crate) enum Search {
     Found(Vec<u8>, Resolved, String),
-    /// Not here: go on with the next list.
+    /// Not in this list: continue with the next one.
     Nothing,
-    /// A file that ends the start: its path, what it is, and glibc's words.
+    /// A file that ends the start: its path, what it is, and glibc's message.
     Fatal(Vec<u8>, String, &'static str),
 }
 
-/// A process under glibc's loader.
+/// A process that glibc's loader starts.
 pub(crate) struct Glibc<'a> {
     pub process: &'a Process<'a>,
     pub loader: &'a GlibcLoader,
@@ -62,7 +62,7 @@ impl<'a> Glibc<'a> {
             is_loader,
             rule: "PT_INTERP".into(),
         };
-        // The loader is there from the beginning: its name never needs a search.
+        // The loader itself is loaded from the beginning, so its name never needs a search.
         glibc.loaded.objects.push(object(process.app, process.app_path.as_bytes(), false));
         glibc.loaded.objects.push(object(process.loader, process.interpreter, true));
         glibc.preload();
@@ -175,7 +175,7 @@ impl<'a> Glibc<'a> {
         Ok(self.loaded.objects.len() - 1)
     }
 
-    /// An object that is loaded already, by one of its names or its SONAME.
+    /// The index of a loaded object with this name or SONAME.
     pub fn known(&self, name: &[u8]) -> Option<usize> {
         self.loaded
             .objects
@@ -198,7 +198,7 @@ impl<'a> Glibc<'a> {
                         }
                     }
                     Some(end) => return end,
-                    // An error of another kind ends this list; the next one is still searched.
+                    // Another error ends this list, but the next one is still searched.
                     None => break,
                 }
             }
@@ -226,7 +226,7 @@ impl<'a> Glibc<'a> {
         }
     }
 
-    /// RPATH chain, LD_LIBRARY_PATH, RUNPATH: each a list.
+    /// The lists of RPATH (of each object in the chain), LD_LIBRARY_PATH and RUNPATH.
     fn lists(&self, by: usize) -> Vec<Vec<Place>> {
         let mut lists = Vec::new();
         let runpath = self.dynamic(by).and_then(|dynamic| dynamic.runpath.as_deref());
@@ -275,7 +275,7 @@ impl<'a> Glibc<'a> {
             .collect()
     }
 
-    /// Fills `$ORIGIN`, `$LIB` and `$PLATFORM` in; `None` when one of them has no value.
+    /// Replaces `$ORIGIN`, `$LIB` and `$PLATFORM`; `None` if one of them has no value.
     fn expand(&self, text: &[u8], index: usize) -> Option<Vec<u8>> {
         let mut out = Vec::with_capacity(text.len());
         let mut rest = text;
@@ -306,7 +306,7 @@ impl<'a> Glibc<'a> {
         Some(out)
     }
 
-    /// Tries one directory: first what is there for this CPU, the newest level first.
+    /// Tries one directory: first its subdirectories for this CPU, the newest level first.
     fn look_in(&self, directory: &[u8], name: &[u8], rule: &str, tried: &mut Vec<Evidence>) -> Option<Search> {
         for level in self.facts().hwcaps.iter().take(self.level).rev() {
             let path = [directory, b"/glibc-hwcaps/", level.as_bytes(), b"/", name].concat();
@@ -318,12 +318,12 @@ impl<'a> Glibc<'a> {
         self.look([directory, b"/", name].concat(), rule, tried)
     }
 
-    /// Tries one path; `None` when an error ends the list.
+    /// Tries one path; `None` if an error ends the list.
     fn look(&self, path: Vec<u8>, rule: &str, tried: &mut Vec<Evidence>) -> Option<Search> {
         let note = |words: &str| Evidence { subject: display_bytes(&path), detail: format!("{words}; {rule}") };
         let found = match self.process.open(&path) {
             Ok(found) => found,
-            // A directory that is none is passed over, whatever the error.
+            // A search directory that is not a directory is skipped, whatever the error.
             Err(error @ (OpenError::Loop(_) | OpenError::NameTooLong(_))) if self.is_directory(directory_of(&path)) => {
                 tried.push(note(&format!("{}, which ends this list", error.words())));
                 return None;
@@ -378,7 +378,7 @@ impl<'a> Glibc<'a> {
         }
     }
 
-    /// Whether the cache names libraries for newer CPUs, which may not exist any more.
+    /// Whether the cache lists libraries for newer CPUs. They may no longer exist.
     pub(crate) fn cache_knows_newer(&self) -> bool {
         *self.process.files.cached_hwcaps(|| crate::elf::contains(self.cache, b"/glibc-hwcaps/"))
     }
@@ -388,12 +388,12 @@ impl<'a> Glibc<'a> {
         self.level
     }
 
-    /// What glibc does on this architecture.
+    /// The facts about glibc on this architecture.
     pub(crate) fn facts(&self) -> &'static GlibcFacts {
         &self.process.arch.facts().glibc
     }
 
-    /// What a file of the other class is.
+    /// How reports call a file of the other class.
     pub(crate) fn other_class(&self) -> String {
         format!("for {}-bit machines", self.process.arch.facts().class.other().bits())
     }
@@ -403,7 +403,7 @@ impl<'a> Glibc<'a> {
         found.is_ok_and(|found| self.process.files.tree.inode(found.id).is_directory())
     }
 
-    /// A library that is there for newer CPUs only.
+    /// A library that exists for newer CPUs only.
     fn newer(&self, directory: &[u8], name: &[u8]) -> Option<(Vec<u8>, Resolved)> {
         self.facts().hwcaps.iter().find_map(|level| {
             let path = [directory, b"/glibc-hwcaps/", level.as_bytes(), b"/", name].concat();
@@ -421,7 +421,7 @@ impl<'a> Glibc<'a> {
             return None;
         };
         let hit = cache.find(name);
-        // What the CPU has no use for is not looked at; the baseline is verified as if there were nothing else to find.
+        // Entries for CPUs newer than this one are used only if there is no other entry.
         let of_level = |level: &str| {
             let part = [b"/glibc-hwcaps/", level.as_bytes(), b"/"].concat();
             hit.newer.iter().find(|path| crate::elf::contains(path, &part)).copied()
@@ -647,7 +647,7 @@ mod tests {
             let sample = base()
                 .elf("/lib/libx.so", &asking("gamma"))
                 .elf("/lib/liby.so", &Forge { defines: vec!["gamma".into()], ..library() });
-            // The first one finds all, by its libraries or by itself.
+            // The first one finds everything, in itself or through its libraries.
             let sample = sample.elf("/bin/a", &Forge { needed: app(libraries).needed, ..program });
             codes(&sample.elf("/bin/app", &app(&["libx.so"])), &[])
         };

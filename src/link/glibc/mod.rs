@@ -1,4 +1,4 @@
-//! glibc's loader: which files it loads, which symbols it binds, and the files that configure it.
+//! glibc's loader: which files it loads, which symbols it binds, and its configuration files.
 
 pub mod ident;
 pub mod ld_cache;

@@ -1,4 +1,4 @@
-//! What the notes of an ELF file say that a program under glibc needs: newer CPUs, and libraries that it opens at run time.
+//! The needs that an ELF file for glibc states in its notes: newer CPUs, and libraries that it opens at run time.
 
 use crate::elf::Priority;
 use crate::path::display_bytes;
@@ -9,11 +9,11 @@ use super::load::{Glibc, Search};
 use crate::link::draft::Draft;
 use crate::link::process::Process;
 
-/// A library that a program says it opens at run time does not exist.
+/// A library that a program opens at run time, according to its note, does not exist.
 pub const DLOPEN_MISSING: Code = Code("dlopen-missing");
 
 impl Glibc<'_> {
-    /// Looks at what every loaded object says about itself.
+    /// Checks the notes of every loaded object.
     pub fn look_ahead(&mut self) {
         for index in 0..self.loaded.objects.len() {
             let Some(facts) = self.process.facts(&self.loaded.objects[index]) else { continue };

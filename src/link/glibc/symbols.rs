@@ -14,24 +14,24 @@ use crate::link::process::{ELF_TABLES, Object, Process, SYMBOL_MISSING, listed, 
 use crate::link::subject::GlibcRequirement;
 use crate::link::version::Version;
 
-/// A library does not have a version that is needed of it.
+/// A library does not have a required symbol version.
 pub const VERSION_MISSING: Code = Code("version-missing");
-/// A library has no versions at all, and some are needed of it.
+/// A library has no symbol versions, but some are required.
 pub const VERSION_NO_INFO: Code = Code("version-no-info");
 
 /// The loader and the C library are of different releases of glibc.
 pub const GLIBC_MIX: Code = Code("glibc-mix");
 
-/// Packed relocations without the version that says that the loader knows them.
+/// Packed relocations in an object that does not require the version which marks them.
 pub const RELR_UNMARKED: Code = Code("relr-unmarked");
 
-/// The version that an object with packed relocations asks of the C library.
+/// The version that an object with packed relocations requires from the C library.
 const RELR_MARK: &[u8] = b"GLIBC_ABI_DT_RELR";
 
-/// The release that brought it, by its notes.
+/// The release that introduced it, according to its release notes.
 const RELR_SINCE: &[u8] = b"2.36";
 
-/// Whether a library is one of glibc's own: others define versions of the same names too.
+/// Whether a library belongs to glibc. Other libraries define versions with the same names too.
 fn is_of_glibc(name: &[u8]) -> bool {
     const LIBRARIES: [&[u8]; 13] = [
         b"libc.so.6",
@@ -54,12 +54,12 @@ fn is_of_glibc(name: &[u8]) -> bool {
 /// One object with what a lookup needs.
 struct Scope<'a> {
     tables: &'a Tables,
-    /// Version names by number: what it offers and what it needs, the base version left out.
+    /// The names of versions by their number: those that it defines and those that it needs, except the base version.
     versions: BTreeMap<u16, &'a [u8]>,
 }
 
 impl Glibc<'_> {
-    /// Checks that every version that is needed is there.
+    /// Checks that every required version is defined.
     pub fn check_versions(&mut self) {
         let objects = self.loaded.objects.clone();
         self.loaded.needs_glibc = self.needed_release(&objects);
@@ -84,14 +84,14 @@ impl Glibc<'_> {
         }
     }
 
-    /// The newest release of glibc whose versions are asked for, of any of its libraries.
+    /// The newest release of glibc whose versions are required, from any of its libraries.
     fn needed_release(&self, objects: &[Object]) -> Option<GlibcRequirement> {
         let mut newest: Option<Version> = None;
         let mut required: Option<GlibcRequirement> = None;
         let mut marks = BTreeSet::new();
         for object in objects.iter().filter(|object| !object.is_loader) {
             let Some(tables) = self.process.files.tables(object.id) else { continue };
-            // glibc's own libraries ask each other for what they have themselves.
+            // glibc's own libraries require versions from each other, which always come with the same release.
             let soname = self.process.facts(object).and_then(|facts| facts.dynamic.as_ref()?.soname.as_deref());
             if soname.is_some_and(is_of_glibc) || tables.versions.defines(b"GLIBC_PRIVATE") {
                 continue;
@@ -143,8 +143,8 @@ impl Glibc<'_> {
             .fix(format!("copy or link {path} again"))
     }
 
-    /// Since 2.36 glibc refuses packed relocations whose object does not ask for the version that marks them, but only
-    /// where it asks for versions of the C library at all.
+    /// Since 2.36 glibc refuses an object with packed relocations that requires versions of the C library, but not the version
+    /// that marks such relocations.
     fn relr_fault(
         &self,
         objects: &[Object],
@@ -221,8 +221,8 @@ impl Glibc<'_> {
         ))
     }
 
-    /// A version is needed of a file that no loaded object is, which no linker writes: something removed the file from what is
-    /// needed. glibc takes that for an error of its own.
+    /// A version is required from a file that is not among the loaded objects. No linker writes that: a tool removed the file from
+    /// DT_NEEDED. glibc reports it as an internal error.
     fn version_of_nothing(&self, objects: &[Object], index: usize, file: &[u8]) -> Option<Draft> {
         if !self.loaded.missing.is_empty() {
             return None;
@@ -249,7 +249,7 @@ impl Glibc<'_> {
         }
         let (loader, libc) = (display_bytes(self.process.interpreter), display_bytes(&object.path));
         let message = format!("is loaded by {loader} of glibc {ours}, but {libc} is of glibc {theirs}");
-        // An older loader lacks what the library asks of it, and then that is found; a newer one starts and fails.
+        // An older loader lacks symbols that the library needs, which is a finding of its own. A newer one starts and fails.
         let draft = if ours > theirs {
             Draft::error(GLIBC_MIX, message)
                 .says("an assertion of ld.so fails (exit code 127), or *** stack smashing detected *** (exit code 134)")
@@ -264,7 +264,7 @@ impl Glibc<'_> {
         );
     }
 
-    /// Looks up what is bound when the program starts, and what is bound later.
+    /// Looks up the symbols that are bound at start, and those that are bound later.
     pub fn bind(&mut self) {
         let types = &self.process.arch.facts().relocations;
         let objects = self.loaded.objects.clone();
@@ -284,8 +284,8 @@ impl Glibc<'_> {
                 self.loaded.drafts.push(draft);
                 continue;
             }
-            // Nearly every program loads the C library: what that asks for is looked up once, not for each of them. More
-            // objects in a scope never make a lookup fail.
+            // Nearly every program loads the C library, so its symbols are looked up once, not for each program. More objects in a
+            // scope never make a lookup fail.
             let is_there = |id: &InodeId| objects.iter().any(|object| object.id == *id);
             if self.process.files.providers(object.id).is_some_and(|providers| providers.iter().all(is_there)) {
                 continue;
@@ -321,15 +321,15 @@ impl Glibc<'_> {
                     };
                 }
             }
-            // Of the program there is one in each process: what it answers, the next may not. And what is copied is looked for
-            // behind it.
+            // Each process has another program, so a symbol that this one defines may be missing in the next. The lookup for a copy
+            // relocation begins after the program.
             let answers = known.into_iter().map(|((_, copy, _), found)| found.filter(|_| !copy));
             let providers: Option<BTreeSet<usize>> = answers.collect();
             if let Some(providers) = providers.filter(|providers| !providers.contains(&0)) {
                 let providers = providers.into_iter().filter_map(|index| objects.get(index));
                 self.process.files.remember_providers(object.id, providers.map(|object| object.id));
             }
-            // Where a library is missing the loader ends before it binds: this would only be a consequence.
+            // If a library is missing, the loader ends before it binds symbols: these findings would be only a consequence.
             if self.loaded.missing.is_empty() {
                 if let Some(number) = nameless {
                     let path = display_bytes(&object.path);
@@ -376,7 +376,7 @@ impl Glibc<'_> {
     }
 }
 
-/// `_dl_lookup_symbol_x`: the first object of the scope that answers.
+/// `_dl_lookup_symbol_x`: the first object of the scope that defines the symbol.
 fn provider(
     scopes: &[Option<Scope<'_>>],
     asking: &Scope<'_>,
@@ -402,7 +402,7 @@ fn provider(
                     Some(own) => *own == version,
                     None => !candidate.is_hidden(),
                 },
-                // Without a version the base one is taken, or the only other one.
+                // A reference that has no version gets the base version, or the only other one.
                 None if number >= 3 => {
                     newer += u32::from(!candidate.is_hidden());
                     false

@@ -1,6 +1,6 @@
 //! Dynamic string tokens of glibc's loader: `$ORIGIN`, `${LIB}`, `$PLATFORM`.
 
-/// Whether `$NAME` or `${NAME}` stands at the beginning, and how long it is.
+/// The length of `$NAME` or `${NAME}` at the beginning, if it is there.
 pub(crate) fn token(text: &[u8], name: &[u8]) -> Option<usize> {
     let rest = text.strip_prefix(b"$".as_slice())?;
     if let Some(inner) = rest.strip_prefix(b"{".as_slice()) {

@@ -70,7 +70,7 @@ impl Musl<'_> {
         let ours = self.process.arch.facts().oci;
         let draft =
             Draft::error(LIB_WRONG_ARCH, format!("needs the library {name}, which is found for {theirs}: {path}"));
-        // Its relocations are read by the rules of this machine.
+        // musl reads its relocations as if they were for this machine.
         let draft = match self.unknown_relocations(id).first() {
             Some(kind) => draft.says(Musl::unsupported(&path, *kind)),
             None => draft.killed("SIGILL", 132),

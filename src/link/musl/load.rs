@@ -12,15 +12,15 @@ use crate::link::process::{
     directory_of,
 };
 
-/// The search path has a `$` that musl does not know, so it ignores all of it.
+/// The search path contains a `$` that musl does not know, so musl ignores all of it.
 pub const RPATH_DST_MUSL: Code = Code("rpath-dst-musl");
-/// musl's `.path` file makes a loader search fewer directories.
+/// musl's `.path` file disables directories.
 pub const MUSL_PATH_FILE: Code = Code("musl-path-file");
 
-/// Names that are the loader itself, whatever follows.
+/// The library names that musl reserves, after `lib`: the loader itself answers every name that begins like this.
 const RESERVED: [&[u8]; 7] = [b"c.", b"pthread.", b"rt.", b"m.", b"dl.", b"util.", b"xnet."];
 
-/// Whether a name is the loader itself.
+/// Whether the loader itself answers a name.
 pub(crate) fn is_reserved(name: &[u8]) -> bool {
     let rest = name.strip_prefix(b"lib".as_slice());
     rest.is_some_and(|rest| RESERVED.iter().any(|word| rest.starts_with(word)))
@@ -32,10 +32,10 @@ const PATH_ROOM: usize = 512;
 /// The largest `.path` file that is read, in bytes.
 const PATH_FILE_MAX: u64 = 1 << 20;
 
-/// How many directories of it are searched.
+/// The most directories of it that are searched.
 const DIRECTORIES_MAX: usize = 4096;
 
-/// One list of directories that is searched, with the rule that it comes from.
+/// One list of directories that is searched, with the rule that adds it.
 #[derive(Clone, Debug)]
 pub(crate) struct List {
     rule: String,
@@ -45,21 +45,21 @@ pub(crate) struct List {
 /// How a search ended.
 enum Search {
     Found(Vec<u8>, Resolved),
-    /// Not in these lists: go on with the next.
+    /// Not in these lists: continue with the next ones.
     Nothing,
-    /// An error that stops all further searching.
+    /// An error that stops the whole search.
     Stopped,
 }
 
-/// A process under musl's loader.
+/// A process that musl's loader starts.
 pub(crate) struct Musl<'a> {
     pub process: &'a Process<'a>,
     pub loader: &'a MuslLoader,
     pub loaded: Loaded,
     pub system: List,
-    /// How the `.path` file failed to open, until the first search comes to the system's directories.
+    /// The error with which the `.path` file could not be opened, until the first search reaches the system's directories.
     path_file: Option<&'static str>,
-    /// What strerror(3) says of the last call that failed: musl names it when a library is not found.
+    /// The text of the last error (strerror(3)): musl prints it when it does not find a library.
     pub errno: &'static str,
 }
 
@@ -88,7 +88,7 @@ impl<'a> Musl<'a> {
         while at < musl.loaded.objects.len() && musl.loaded.objects.len() <= OBJECTS_MAX {
             musl.check_search_path(at);
             let needed = match process.facts(&musl.loaded.objects[at]).and_then(|facts| facts.dynamic.as_ref()) {
-                // The loader needs nothing.
+                // The loader itself needs no library.
                 Some(dynamic) if !musl.loaded.objects[at].is_loader => dynamic.needed.clone(),
                 Some(_) | None => Vec::new(),
             };
@@ -106,7 +106,7 @@ impl<'a> Musl<'a> {
     }
 
     fn preload(&mut self) {
-        // A setuid program could preload from system directories; this is not used in practice.
+        // A setuid program could preload from system directories, but nobody does that in practice.
         let Some(list) = self.process.environment.preload.clone().filter(|_| !self.process.secure) else { return };
         for name in list.split(|byte| byte.is_ascii_whitespace() || *byte == b':').filter(|name| !name.is_empty()) {
             let before = self.loaded.drafts.len();
@@ -239,7 +239,7 @@ impl<'a> Musl<'a> {
         self.loaded.objects.len() - 1
     }
 
-    /// A file that defines these two is a C library, and there is one already.
+    /// Whether a file defines these two symbols: then it is a C library, and the process already has one.
     fn is_libc(&self, id: crate::tree::InodeId) -> bool {
         let Some(tables) = self.process.files.tables(id) else { return false };
         [&b"__libc_start_main"[..], b"stdin"].iter().all(|name| {
@@ -297,7 +297,7 @@ impl<'a> Musl<'a> {
         Search::Nothing
     }
 
-    /// The directories that an object brings, `$ORIGIN` filled in.
+    /// The search path of an object, with `$ORIGIN` replaced.
     fn rpath(&self, index: usize) -> Option<List> {
         let object = &self.loaded.objects[index];
         let dynamic = self.process.facts(object)?.dynamic.as_ref()?;
@@ -312,7 +312,7 @@ impl<'a> Musl<'a> {
         Some(List { rule: format!("{word} of {}", display_bytes(&object.path)), directories })
     }
 
-    /// What is wrong with an object's own search path.
+    /// Reports what is wrong with the search path of an object.
     fn check_search_path(&mut self, index: usize) {
         let object = &self.loaded.objects[index];
         if object.is_loader {
@@ -342,7 +342,7 @@ impl<'a> Musl<'a> {
         }
     }
 
-    /// The directories that every search ends with.
+    /// The directories at the end of every search.
     fn system_path(&mut self) -> List {
         let arch = self.loader.arch.as_slice();
         let interpreter = self.process.interpreter;
@@ -401,7 +401,7 @@ fn elements(list: &[u8]) -> impl Iterator<Item = &[u8]> {
     list.split(|&byte| byte == b':' || byte == b'\n').filter(|element| !element.is_empty())
 }
 
-/// As much of a list as is searched, and whether there is more.
+/// The part of a list that is searched, and whether there is more.
 fn first_elements(list: &[u8]) -> (Vec<u8>, bool) {
     let mut rest = elements(list);
     let first: Vec<&[u8]> = rest.by_ref().take(DIRECTORIES_MAX).collect();
@@ -411,7 +411,7 @@ fn first_elements(list: &[u8]) -> (Vec<u8>, bool) {
     }
 }
 
-/// A path without its last two components: `/lib/ld-musl-x86_64.so.1` has none left.
+/// A path with its last two components removed: nothing is left of `/lib/ld-musl-x86_64.so.1`.
 fn prefix_of(interpreter: &[u8]) -> &[u8] {
     if !interpreter.starts_with(b"/") {
         return b"";
@@ -421,7 +421,7 @@ fn prefix_of(interpreter: &[u8]) -> &[u8] {
     &interpreter[..before]
 }
 
-/// musl's words for an error number.
+/// The text of musl's strerror(3) for an error number.
 fn strerror(error: &OpenError) -> &'static str {
     match error {
         OpenError::NotFound(_) => "No such file or directory",
@@ -439,7 +439,7 @@ fn directory_and_name(path: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Fills `$ORIGIN` in; `None` when musl would drop the whole text.
+/// Replaces `$ORIGIN`; `None` if musl would drop the whole text.
 fn expand(text: &[u8], origin: Option<&[u8]>) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,5 +1,5 @@
-//! musl's loader: symbols and relocations. musl binds everything when the program starts, so one missing function kills
-//! the start even if it is never called.
+//! musl's loader: symbols and relocations. musl binds everything at start, so the start fails if one function is missing, even if
+//! it is never called.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,14 +13,14 @@ use super::load::Musl;
 use crate::link::draft::Draft;
 use crate::link::process::{Object, Process, SYMBOL_MISSING, listed_symbols};
 
-/// A library is built for another C library than the one that loads it.
+/// A library is built for another C library than that of the process.
 pub const LIBC_MIX: Code = Code("libc-mix");
 /// A relocation of a type that musl does not know.
 pub const RELOC_UNSUPPORTED: Code = Code("reloc-unsupported");
 /// Packed relative relocations, and a musl that ignores them.
 pub const RELR_OLD_MUSL: Code = Code("relr-old-musl");
 
-/// The functions that had a twin with `64` at the end before musl 1.2.4.
+/// The functions that also existed with `64` at the end of their name before musl 1.2.4 (LFS64).
 const LFS64: &[&str] = &[
     "aio_cancel",
     "aio_error",
@@ -83,7 +83,7 @@ const LFS64: &[&str] = &[
     "__xstat",
 ];
 
-/// The longest name that 1.2.4 and 1.2.5 look at.
+/// The longest name with `64` at its end that 1.2.4 and 1.2.5 recognise.
 const LFS64_NAME: usize = 16;
 
 impl Musl<'_> {
@@ -91,12 +91,12 @@ impl Musl<'_> {
         self.process.arch.facts()
     }
 
-    /// musl's words for a relocation of a type that it does not know.
+    /// musl's message about a relocation of a type that it does not know.
     pub fn unsupported(path: &str, kind: u32) -> String {
         format!("Error relocating {path}: unsupported relocation type {kind} (exit code 127)")
     }
 
-    /// The types among a file's relocations that the loader does not know, each once.
+    /// The relocation types of a file that the loader does not know, each once.
     pub fn unknown_relocations(&self, id: InodeId) -> Vec<u32> {
         let Some(tables) = self.process.files.tables(id) else { return Vec::new() };
         let known = self.arch().musl_relocations;
@@ -156,7 +156,7 @@ impl Musl<'_> {
         }
     }
 
-    /// The symbols that no object offers, and the number of one that has no name.
+    /// The symbols that no object defines, and the number of one that has no name.
     fn missing_symbols<'s>(
         &self,
         objects: &[Object],
@@ -164,7 +164,7 @@ impl Musl<'_> {
         types: &Relocations,
     ) -> (BTreeSet<SymbolName<'s>>, Option<u32>) {
         let (mut missing, mut nameless) = (BTreeSet::new(), None);
-        // Several relocations may ask for one symbol: what was found is not looked for again.
+        // Several relocations may refer to one symbol, which is looked up once.
         let mut known: BTreeMap<(u32, bool, bool), bool> = BTreeMap::new();
         for relocation in &symbols.bound {
             let Some(symbol) = symbols.all.get(relocation.symbol as usize) else { continue };
@@ -179,7 +179,8 @@ impl Musl<'_> {
             let found = *known.entry((relocation.symbol, copy, plt)).or_insert_with(|| {
                 self.finds(objects, name.as_bytes(), usize::from(copy), plt) || self.finds_lfs64(name.as_bytes())
             });
-            // A weak definition of its own that musl does not accept is an error as well: only undefined weak symbols may be missing.
+            // Only undefined weak symbols may be missing. If musl does not accept a weak definition of the object itself, that is an
+            // error too.
             if !found {
                 missing.insert(name);
             }
@@ -187,7 +188,7 @@ impl Musl<'_> {
         (missing, nameless)
     }
 
-    /// `find_sym`: the first object that offers the name.
+    /// `find_sym`: the first object that defines the name.
     fn finds(&self, objects: &[Object], name: &[u8], from: usize, needs_definition: bool) -> bool {
         objects.iter().skip(from).any(|object| {
             let Some(tables) = self.process.files.tables(object.id) else { return false };
@@ -195,7 +196,7 @@ impl Musl<'_> {
         })
     }
 
-    /// Since 1.2.4 the twins with `64` are found by their plain names.
+    /// Since 1.2.4 the names with `64` find the functions with the plain names.
     fn finds_lfs64(&self, name: &[u8]) -> bool {
         let old_limit = !self.loader.number().is_some_and(|version| version.is_at_least(&[1, 2, 6]));
         if !self.loader.since_1_2_4 || (old_limit && name.len() > LFS64_NAME) {
@@ -223,7 +224,7 @@ impl Musl<'_> {
         let names = listed_symbols(missing);
         let draft = match (missing.first(), foreign) {
             (None, None) => return,
-            // What an absent library would define is a consequence, not a fault of its own.
+            // If a library is missing, missing symbols are only a consequence.
             (Some(_), None) if !self.loaded.missing.is_empty() => return,
             (None, Some(reason)) => Draft::warning(LIBC_MIX, format!("loads {path}, which is built for glibc, into a musl process"))
                 .because(Process::chain(objects, index), reason)
@@ -251,8 +252,8 @@ impl Musl<'_> {
         self.loaded.drafts.push(draft);
     }
 
-    /// Why an object counts as built for glibc. A version name alone does not say so: musl's compilers put `GLIBC_2.0`
-    /// of libgcc_s into their output.
+    /// Why an object counts as built for glibc. A version name alone is not enough: compilers for musl write `GLIBC_2.0` of
+    /// libgcc_s into their output.
     fn is_for_glibc(&self, object: &Object) -> Option<String> {
         const FILES: [&[u8]; 6] =
             [b"libc.so.6", b"libm.so.6", b"libpthread.so.0", b"libdl.so.2", b"librt.so.1", b"libresolv.so.2"];

@@ -1,5 +1,5 @@
-//! The paths that a search tried: the first of them, and how many more. A list of directories may be long, and a report of all
-//! missing libraries would repeat it for each.
+//! The paths that a search tried: the first ones, and how many more there are. A list of directories may be long, and a report
+//! would repeat it for each missing library.
 
 use crate::path::display_bytes;
 use crate::report::Evidence;
@@ -15,7 +15,7 @@ pub(crate) struct Tried {
 }
 
 impl Tried {
-    /// Adds a path, and what was found there.
+    /// Adds a path, and what is there.
     pub fn add(&mut self, path: &[u8], detail: impl FnOnce() -> String) {
         if self.first.len() < KEPT {
             self.first.push(Evidence { subject: display_bytes(path), detail: detail() });
@@ -24,7 +24,7 @@ impl Tried {
         }
     }
 
-    /// All as evidence.
+    /// The paths as evidence.
     pub fn into_evidence(self) -> Vec<Evidence> {
         let Tried { first: mut evidence, more } = self;
         if more > 0 {

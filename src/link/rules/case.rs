@@ -10,17 +10,17 @@ pub(super) const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 /// glibc's loader, as programs name it.
 pub(super) const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
 
-/// Where Debian has its libraries.
+/// The library directory of Debian.
 pub(super) const DEBIAN: &str = "/lib/x86_64-linux-gnu";
 
-/// One rule, to be tried. The program is `/app` unless the case says otherwise.
+/// One rule that can be tried. The program is `/app` unless the case names another one.
 pub(super) struct Case {
     pub name: &'static str,
     pub sample: Sample,
     pub settings: Settings,
-    /// Files that the recording replaces by real ones: the path, and what is to be there.
+    /// Files that the recording replaces with real ones: the path, and which file it gets.
     pub real: Vec<(&'static str, &'static str)>,
-    /// Why the verifier refuses what starts here, where it does so on purpose.
+    /// Why the verifier refuses a program that starts here, if it does so on purpose.
     pub stricter: Option<&'static str>,
 }
 

@@ -12,14 +12,14 @@ const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
 
 const CACHE: &str = "/etc/ld.so.cache";
 
-/// A cache behind one of the old form that knows nothing.
+/// A cache that follows an empty one of the old format.
 fn behind_the_old_form(cache: &[u8]) -> Vec<u8> {
     let mut old = b"ld.so-1.7.0\0\0\0\0\0".to_vec();
     old.extend_from_slice(cache);
     old
 }
 
-/// A program that needs these libraries, and the C library behind them.
+/// A program that needs these libraries, and after them the C library.
 fn app(needed: &[&str]) -> Forge {
     let mut needed: Vec<Vec<u8>> = needed.iter().map(|name| name.as_bytes().to_vec()).collect();
     needed.push("libc.so.6".into());
@@ -48,7 +48,7 @@ fn changed(forge: &Forge, at: usize, bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// A version definition of `liba.so`, for all that it defines.
+/// A version definition of `liba.so`, for all of its symbols.
 fn versioned(version: &str) -> Forge {
     Forge {
         defines: vec!["a".into()],
@@ -63,7 +63,7 @@ fn asking(version: &str) -> Forge {
     Forge { version_needs: vec![("liba.so".into(), vec![version.into()])], ..app(&["liba.so"]) }
 }
 
-/// The cases; the forged loader is of this release.
+/// The cases. The forged loader is of this release.
 pub(super) fn cases(minor: u32) -> Vec<Case> {
     let loader = Forge::glibc();
     let text = String::from_utf8(loader.text.clone()).unwrap().replace("2.36", &format!("2.{minor}"));
@@ -86,8 +86,7 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
     let asks_libc =
         |version: &str| tree(&Forge { version_needs: vec![("libc.so.6".into(), vec![version.into()])], ..app(&[]) });
     let now = |forge: Forge| Forge { flags_1: 1, ..forge };
-    // At fixed addresses, where `patchelf` puts tables before the program. What it defines itself must not answer for what is
-    // absent.
+    // A program at fixed addresses: `patchelf` puts tables before it. Its own symbols must not be found in place of missing ones.
     let split = |table: Table, called: &str| {
         let needs = vec![("libc.so.6".into(), vec!["GLIBC_2.2.5".into(), "GLIBC_2.34".into()])];
         let program = Forge {
@@ -369,7 +368,7 @@ pub(super) fn cases(minor: u32) -> Vec<Case> {
             let needs = vec![("libm.so.6".into(), vec!["GLIBC_2.29".into()])];
             tree(&Forge { version_needs: needs, weak_versions: true, ..app(&[]) })
         }),
-        // An empty table, whose tags say all that the loader asks for.
+        // An empty table: the loader reads only the tags.
         case("DT_RELR without any version of the C library", {
             tree(&Forge { tags: vec![(0x24, 0), (0x23, 0), (0x25, 8)], ..app(&[]) })
         }),

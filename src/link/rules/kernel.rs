@@ -143,7 +143,7 @@ fn change(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The loader behind this many links.
+/// A tree in which this many links lead to the loader.
 fn chain(links: usize) -> Sample {
     let mut sample = app().elf("/loader", &Forge::program());
     for link in 1..links {
@@ -152,7 +152,7 @@ fn chain(links: usize) -> Sample {
     sample.link(&format!("/link{links}"), "loader").link("/ld", "link2")
 }
 
-/// A PT_INTERP of this size that names `/ld` by many slashes, so far as names may be long.
+/// A PT_INTERP of this size that names `/ld` after many slashes, if paths may be that long.
 fn interpreter_of(size: usize) -> Sample {
     let name = [vec![b'/'; size - 3], b"ld\0".to_vec()].concat();
     Sample::new().app(&names(&name)).elf("/ld", &Forge::program())

@@ -1,9 +1,9 @@
-//! The rules of the kernel and of the loaders, one named case each, against what really happened.
+//! The rules of the kernel and of the loaders, one named case each, compared with what really happens.
 //!
-//! A case is a small tree of forged files and the way in which one of them is started. `tests/rules/*.txt` holds, under
-//! the name of each case, what a real kernel and real loaders made of it; `tests/rules/record` writes these files anew
-//! on a machine that can. The tests here ask the verifier about the same trees and compare the words. The loaders of
-//! the cases are forged too, but the recording puts the real ones in their places.
+//! A case is a small tree of forged files, and the way in which one of them is started. `tests/rules/*.txt` contains, for each
+//! case, what a real kernel and real loaders did with it; `tests/rules/record` writes these files anew (as root, on amd64). The
+//! tests here verify the same trees and compare the messages. The loaders in the cases are forged too; the recording replaces
+//! them with the real ones.
 
 mod case;
 

@@ -30,7 +30,7 @@ fn changed(forge: &Forge, at: usize, bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The cases; the forged loader is one since 1.2.4, or before it.
+/// The cases. The forged loader is 1.2.4 or newer, or an older one.
 pub(super) fn cases(new: bool) -> Vec<Case> {
     let tree = |forge: &Forge| Sample::new().app(forge).elf(MUSL, &Forge::musl(new));
     let one = || tree(&app(&["liba.so"]));
@@ -40,8 +40,7 @@ pub(super) fn cases(new: bool) -> Vec<Case> {
         |library: Forge| tree(&Forge { calls: vec!["a".into()], ..app(&["liba.so"]) }).elf("/lib/liba.so", &library);
     let defines = || Forge { defines: vec!["a".into()], ..library() };
     let in_opt = |forge: &Forge| tree(forge).elf("/opt/liba.so", &library());
-    // At fixed addresses, where `patchelf` puts tables before the program. What it defines itself must not answer for what is
-    // absent.
+    // A program at fixed addresses: `patchelf` puts tables before it. Its own symbols must not be found in place of missing ones.
     let split = |table: Table, called: &str| {
         let program = Forge {
             kind: ET_EXEC,

@@ -14,12 +14,12 @@ fn bytes(bytes: &[u8]) -> Sample {
     Sample::new().bytes("/app", 0o755, bytes).elf("/run", &Forge::program())
 }
 
-/// `#!` and a path of this length that leads to a program, and what follows.
+/// `#!`, a path of this length that leads to a program, and the rest of the line.
 fn path_of(length: usize, rest: &str) -> Sample {
     text(&format!("#!{}run{rest}", "/".repeat(length - 3)))
 }
 
-/// A script that runs a script, so many in all; the last one runs a program.
+/// A chain of this many scripts: each names the next as its interpreter, and the last one names a program.
 fn levels(count: usize) -> Sample {
     let mut sample = Sample::new().elf("/run", &Forge::program());
     for level in 1..=count {

@@ -1,4 +1,4 @@
-//! Compares what the verifier says with what is recorded, and writes the trees that are recorded.
+//! Compares the findings of the verifier with the recorded results, and writes the trees for the recording.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,10 +11,10 @@ use crate::tree::{Content, InodeId, Kind, Tree};
 
 use super::case::Case;
 
-/// What is recorded when a program came to its own code.
+/// The recorded result of a program that reached its own code.
 const STARTS: &str = "starts";
 
-/// What was seen, by the name of the case and by who decided (`linux`, `musl 1.2.3`).
+/// The recorded results, by the name of the case and by the kernel or loader (`linux`, `musl 1.2.3`).
 type Truths = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
 fn recorded(group: &str) -> Truths {
@@ -39,7 +39,7 @@ fn judge(case: &Case) -> Verification {
     case.sample.verified_image(&case.settings)
 }
 
-/// The words of every error; those of execve(2) without the path, which differs where a script is followed.
+/// The messages of all errors. Those of execve(2) have no path, because it differs if a script is followed.
 fn predicted(judgement: &Verification) -> BTreeSet<String> {
     let errors = || judgement.report.findings.iter().filter(|finding| finding.severity == Severity::Error);
     let mut words: BTreeSet<String> = errors().filter_map(|finding| finding.run_time.as_deref()).map(plain).collect();
@@ -52,14 +52,14 @@ fn predicted(judgement: &Verification) -> BTreeSet<String> {
     words
 }
 
-/// `exec /app: permission denied`, and runc's `exec: "/app": permission denied: unknown (exit code 126)`, without the path.
+/// Removes the path from `exec /app: permission denied`, and from runc's `exec: "/app": permission denied: unknown (exit code 126)`.
 fn plain(words: &str) -> String {
     let own = words.strip_prefix("exec: ").and_then(|rest| rest.split_once(": unknown")).map(|(words, _)| words);
     let errno = own.or(words.strip_prefix("exec ")).and_then(|rest| rest.rsplit_once(": "));
     errno.map_or_else(|| words.to_string(), |(_, errno)| format!("exec: {errno}"))
 }
 
-/// Whether one line of ours is among the lines that were seen. A death without words may be by one signal or another.
+/// Whether a predicted line is among the recorded ones. If a program is killed and prints nothing, the signal may differ.
 fn is_seen(ours: &str, seen: &BTreeSet<String>) -> bool {
     seen.contains(ours)
         || (ours.starts_with("nothing is printed: SIG")

@@ -14,16 +14,16 @@ use crate::link::policy::{Libc, Policy};
 use crate::link::process::{LIB_BLOCKED, LIB_MISSING, LIB_TRUNCATED, LIB_WRONG_ARCH, SYMBOL_MISSING};
 use crate::link::subject::Subject;
 
-/// A program is dynamically linked, and the policy asks for static ones.
+/// A program is dynamically linked, and the policy allows only static ones.
 pub const POLICY_STATIC: Code = Code("policy-static");
-/// A program needs another C library than the policy allows.
+/// A program needs a C library that the policy does not allow.
 pub const POLICY_LIBC: Code = Code("policy-libc");
-/// The tree is larger than it may be.
+/// The tree is larger than the policy allows.
 pub const POLICY_SIZE: Code = Code("policy-size");
-/// An allowance that accepts nothing that was found.
+/// An allowance that matches no finding.
 pub const ALLOW_UNUSED: Code = Code("allow-unused");
 
-/// What a program breaks of the policy.
+/// The rules of the policy that a program breaks.
 pub(crate) fn policy_drafts(policy: &Policy, linkage: Linkage, libc: Option<Libc>) -> Vec<Draft> {
     let mut drafts = Vec::new();
     if policy.static_only && linkage == Linkage::Dynamic {
@@ -52,7 +52,8 @@ pub(crate) fn size_draft(policy: &Policy, size: u64) -> Option<Draft> {
     )
 }
 
-/// Findings that say the same of several programs, such as those that share one broken library, as one with the list.
+/// Merges findings that are the same for several programs, for example because they share a broken library, into one that lists
+/// the programs.
 fn together(findings: Vec<Finding>) -> Vec<Finding> {
     let mut places: BTreeMap<(Code, Severity, String), usize> = BTreeMap::new();
     let mut kept: Vec<(Finding, Vec<String>)> = Vec::new();
@@ -92,7 +93,7 @@ fn together(findings: Vec<Finding>) -> Vec<Finding> {
     kept.into_iter().map(with_list).collect()
 }
 
-/// Codes of findings about what several programs may share.
+/// The codes of findings that several programs may share.
 const SHARED: [Code; 11] = [
     GLIBC_MIX,
     INTERP_MISSING,
@@ -107,10 +108,10 @@ const SHARED: [Code; 11] = [
     SYMBOL_MISSING,
 ];
 
-/// How many other programs are listed.
+/// The most other programs that are listed.
 const SHOWN: usize = 12;
 
-/// Removes and counts the findings that are accepted, and reports allowances that nothing needs.
+/// Removes and counts the findings that are accepted, and reports allowances that match none.
 pub(crate) fn accept(subject: &Subject<'_>, findings: Vec<(ImagePath, Finding)>) -> (Report, usize) {
     let policy = subject.policy;
     let mut used = vec![false; policy.allow.len()];

@@ -1,4 +1,4 @@
-//! The second step: what kernel and loader would do with each target.
+//! The second step: checks each target with the rules of the kernel and its loader.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -23,14 +23,14 @@ use super::programs::Weight;
 /// The user who runs sazare may not read a file of the tree.
 pub const UNREADABLE: Code = Code("unreadable");
 
-/// How many findings of one kind are listed for one program. A file of a few kB can name thousands of libraries.
+/// The most findings of one kind that are listed for one program: a file of a few kB can name thousands of libraries.
 const ALIKE_MAX: usize = 100;
 
-/// How many findings are listed for all programs before there is only one of each kind for a program. A file can have as many names,
-/// and start differently under each, as an archive has entries.
+/// If there are more findings than this, only one of each kind is listed for each further program. A file can have as many names as
+/// an archive has entries, and start differently under each of them.
 const FINDINGS_MAX: usize = 100_000;
 
-/// What was found about all targets, in their order.
+/// The results for all targets, in their order.
 pub(crate) struct Checked {
     pub targets: Vec<(InodeId, Target, Vec<Draft>)>,
     /// The ELF programs, by path.
@@ -39,7 +39,7 @@ pub(crate) struct Checked {
     pub loaded: BTreeSet<InodeId>,
 }
 
-/// What was found about one target.
+/// The result for one target.
 #[derive(Debug, Default)]
 struct Result {
     drafts: Vec<Draft>,
@@ -71,7 +71,7 @@ impl Checked {
     }
 }
 
-/// Keeps so many of the drafts with one code and severity, and says how many more there are.
+/// Keeps at most `max` drafts with the same code and severity, and adds one that says how many more there are.
 fn listed(drafts: Vec<Draft>, max: usize) -> Vec<Draft> {
     let mut counts: BTreeMap<(Code, Severity), usize> = BTreeMap::new();
     let mut kept = drafts;
@@ -135,7 +135,7 @@ fn not_executable(context: &Context<'_>, id: InodeId, weight: Weight) -> Draft {
         .fix("give it an execute bit for that user, or run the image as its owner")
 }
 
-/// The row of an ELF program; `None` for a library or an object.
+/// The table row of an ELF program; `None` for a library or object file.
 fn program(
     target: &Target,
     start: &Start<'_>,

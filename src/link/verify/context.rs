@@ -1,4 +1,4 @@
-//! What every step of a verification looks at and none changes.
+//! The data that every step of a verification reads and no step changes.
 
 use std::sync::OnceLock;
 
@@ -17,19 +17,19 @@ use crate::tree::{ContentError, InodeId};
 use super::finding::Target;
 use super::programs::{Names, Weight, expected};
 
-/// A tree with its settings, ready to be checked.
+/// A tree with its settings, prepared for the checks.
 pub(crate) struct Context<'a> {
     pub subject: &'a Subject<'a>,
     pub files: &'a Files<'a>,
     pub names: Names<'a>,
     /// The entries of PATH.
     pub path: Vec<Vec<u8>>,
-    /// The working directory, as it is written.
+    /// The working directory, as written in the config.
     pub directory: Vec<u8>,
-    /// The working directory, as the kernel finds it.
+    /// The working directory, with links resolved.
     cwd: ImagePath,
     environment: Environment,
-    /// The user that starts what the image names; root where it is unknown.
+    /// The user that starts the programs that the image config names; root if it is unknown.
     user: ProcessUser,
     /// Why the image's user is unknown.
     pub unknown_user: Option<UnknownUser>,
@@ -38,7 +38,7 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// Looks at the settings.
+    /// Prepares the checks from the settings.
     ///
     /// # Errors
     /// When the accounts cannot be read.
@@ -72,7 +72,7 @@ impl<'a> Context<'a> {
         Ok(context)
     }
 
-    /// For the kernel's rules.
+    /// The input for the kernel's rules.
     pub fn exec(&self, weight: Weight) -> ExecContext<'_> {
         ExecContext {
             files: self.files,
@@ -83,13 +83,13 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// For the rules of a script's interpreter.
+    /// The input for the rules of a script's interpreter.
     pub fn search(&self) -> Search<'_> {
         Search { path: &self.path, directory: &self.directory }
     }
 
-    /// The names of a file, those together under which it starts alike: in one directory where its search path, or that of the
-    /// environment, depends on `$ORIGIN`, else all.
+    /// The names of a file, in groups under which it starts alike: one group for each directory if its search path, or that of the
+    /// environment, depends on `$ORIGIN`; otherwise one group with all names.
     pub fn names_alike(&self, id: InodeId) -> Vec<Vec<ImagePath>> {
         let names = self.names.of_inode(id);
         if names.len() > 1 && self.depends_on_origin(id, names) {
@@ -109,7 +109,7 @@ impl<'a> Context<'a> {
         paths.chain(needed).any(|text| asks(text)) || environment.into_iter().any(|text| asks(text))
     }
 
-    /// For the rules of a program's loader.
+    /// The input for the rules of a program's loader.
     pub fn loading(&self, id: InodeId, target: &Target) -> Loading<'_> {
         Loading {
             files: self.files,
@@ -121,7 +121,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The user that starts a program: the image's for what it names, root for the rest.
+    /// The user that starts a program: the configured user for programs that the image config names, root for all others.
     pub fn user(&self, weight: Weight) -> &ProcessUser {
         static ROOT: OnceLock<ProcessUser> = OnceLock::new();
         match weight {
@@ -130,8 +130,8 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The rights that a program gets. File capabilities give root nothing that it does not have; and who starts what the image
-    /// names is known, so a program that is set to that very user or group gives nothing more either.
+    /// Whether a program gets more rights than its caller. For root, file capabilities add nothing. For a program that the image
+    /// config names, the caller is known, so a setuid or setgid bit for that very user or group adds nothing either.
     pub fn rights(&self, id: InodeId, weight: Weight) -> Rights {
         let meta = &self.subject.tree.inode(id).meta;
         let other_user = weight != Weight::Named || meta.uid != self.user.uid;

@@ -1,4 +1,4 @@
-//! Findings: what is wrong with a file, with its names and roles.
+//! Makes findings from drafts: adds the names and roles of the file, and the severity that follows from them.
 
 use crate::path::ImagePath;
 use crate::report::{CommandUse, Finding, FindingSubject};
@@ -14,16 +14,16 @@ pub(crate) struct Target {
     pub weight: Weight,
     /// The first of its names.
     pub path: ImagePath,
-    /// The names under which it starts alike: all of the file, or those with one `$ORIGIN` where that decides.
+    /// The names under which it starts alike: all names of the file, or those with the same `$ORIGIN` if that matters.
     pub names: Vec<ImagePath>,
-    /// What the image calls it, with the path that it spells.
+    /// Its role in the image config, with the path as written there.
     pub roles: Vec<CommandUse>,
-    /// How many scripts it runs.
+    /// The number of scripts that it interprets.
     pub scripts: usize,
 }
 
 impl Target {
-    /// The path by which it is started, for display.
+    /// The path with which it is started, for display.
     pub(crate) fn spelled(&self) -> String {
         self.roles.first().map_or_else(|| self.path.to_string(), |called| called.path.clone())
     }
@@ -48,7 +48,7 @@ impl Subject<'_> {
         }
     }
 
-    /// A finding about something that is not a program: a path that leads nowhere, a setting.
+    /// A finding about something that is not a program: a path that does not exist, or a setting.
     pub(crate) fn plain_finding(&self, plain: PlainDraft) -> Finding {
         let PlainDraft { subject, draft, called } = plain;
         Finding {
@@ -62,7 +62,7 @@ impl Subject<'_> {
     }
 }
 
-/// What the user of an engine sees.
+/// The message that the user of an engine sees.
 fn run_time(ending: &Ending, spelled: &str) -> Option<String> {
     match ending {
         Ending::Silent => None,

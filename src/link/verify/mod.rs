@@ -1,4 +1,4 @@
-//! The verdict on a whole tree.
+//! The verification of a whole tree, in steps: targets, checks, findings. `tree.rs` runs them.
 
 pub mod programs;
 

@@ -1,4 +1,4 @@
-//! Files for other systems, as packages of prebuilt files bring them: one line, not one finding each.
+//! Files for other systems in packages of prebuilt files: one finding about all of them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,16 +12,16 @@ use crate::report::Code;
 use super::finding::Target;
 use super::programs::Weight;
 
-/// Files that are for another system, in packages that bring them for several.
+/// Packages contain files for other systems.
 pub const OTHER_SYSTEM: Code = Code("other-system");
 
-/// Directories of packages that bring prebuilt files for several systems.
+/// Directories whose packages contain prebuilt files for several systems.
 const PACKAGES: [&[u8]; 6] = [b"node_modules", b"site-packages", b"dist-packages", b"prebuilds", b"prebuilt", b"gems"];
 
-/// How many files are listed.
+/// The most files that are listed.
 const SHOWN: usize = 12;
 
-/// What a file is for.
+/// The system that a file is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum System {
     Android,
@@ -51,7 +51,7 @@ impl Others {
         self.0.entry(system).or_default().push(path);
     }
 
-    /// The line about all of them.
+    /// The finding about all of them.
     pub fn draft(self) -> Option<Draft> {
         let count: usize = self.0.values().map(Vec::len).sum();
         if count == 0 {
@@ -76,7 +76,7 @@ impl Others {
     }
 }
 
-/// The other system that a program of a package is for, if that is all that is wrong with it.
+/// The other system that a program of a package is for, if nothing else is wrong with it.
 pub(crate) fn system_of(
     target: &Target,
     machine: Option<String>,
@@ -88,7 +88,7 @@ pub(crate) fn system_of(
     if target.weight != Weight::Elsewhere || target.scripts > 0 || !target.names.iter().all(in_package) {
         return None;
     }
-    // Whatever else a 32-bit program lacks: its package brings one for this system too.
+    // A 32-bit program may lack other things too; its package also contains one for this system.
     if drafts.iter().any(|draft| draft.code == WRONG_ARCH_32) {
         return Some(System::Machine(machine?));
     }

@@ -1,4 +1,4 @@
-//! Libraries that no program needs by itself: plugins, as far as one can see.
+//! Libraries that no program loads at start, which are probably plugins.
 
 use std::collections::BTreeSet;
 
@@ -17,10 +17,10 @@ use crate::link::process::listed;
 use super::others::{Others, System};
 use super::programs::is_library_name;
 
-/// A library that no program loads by itself needs one that is nowhere.
+/// A plugin needs a library that does not exist in the tree.
 pub const PLUGIN_LIB_MISSING: Code = Code("plugin-lib-missing");
 
-/// A library that no program loads by itself asks for an executable stack, and this glibc refuses that to dlopen(3).
+/// A plugin asks for an executable stack, with which this glibc refuses to open it (dlopen(3)).
 pub const EXEC_STACK: Code = Code("exec-stack");
 
 /// Names that only Android has.
@@ -36,16 +36,16 @@ const OSABI_FREEBSD: u8 = 9;
 /// The search for plugins in one tree.
 pub(crate) struct Plugins<'a> {
     files: &'a Files<'a>,
-    /// Every file that some program loads or that is one.
+    /// Every file that is a program or that some program loads.
     known: &'a BTreeSet<InodeId>,
     musl: bool,
     glibc: bool,
-    /// Whether a loader of the tree is glibc's since 2.41.
+    /// Whether the tree has a loader of glibc 2.41 or newer.
     refuses_stack: bool,
 }
 
 impl<'a> Plugins<'a> {
-    /// For a tree whose loaders have been found.
+    /// The search in a tree whose loaders are known.
     pub fn of(files: &'a Files<'a>, known: &'a BTreeSet<InodeId>) -> Plugins<'a> {
         let has = |libc| files.known_loaders().any(|loader| loader.libc() == Some(libc));
         let glibc = has(Libc::Glibc) || !files.by_name(b"libc.so.6").is_empty();
@@ -56,8 +56,8 @@ impl<'a> Plugins<'a> {
         Plugins { files, known, musl: has(Libc::Musl), glibc, refuses_stack }
     }
 
-    /// What opens them may have loaded what they need already, so only a name that is nowhere in the tree is reported. One for
-    /// another system is left to `others`.
+    /// The program that opens a plugin may already have loaded the libraries that it needs. So only a name that does not exist anywhere
+    /// in the tree is reported. A plugin for another system is left to `others`.
     pub fn check(&self, others: &mut Others) -> Vec<(ImagePath, Draft)> {
         let mut seen = BTreeSet::new();
         let mut drafts = Vec::new();
@@ -100,14 +100,15 @@ impl<'a> Plugins<'a> {
         drafts
     }
 
-    /// The loaders answer their own names, and musl's those of all libraries that it is.
+    /// Whether a name exists nowhere in the tree. Loaders answer their own names themselves, and musl also those of all libraries
+    /// that it replaces.
     fn is_nowhere(&self, name: &[u8]) -> bool {
         let base = name.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
         let answered = base.starts_with(b"libc.") || base.starts_with(b"ld-") || (self.musl && is_reserved(base));
         !answered && self.files.by_name(base).is_empty()
     }
 
-    /// The other system that a library is for, by what it needs.
+    /// The other system that a library is for, according to what it needs.
     fn system(&self, facts: &ElfFacts, dynamic: &Dynamic) -> Option<System> {
         let needs = |names: &[&[u8]]| dynamic.needed.iter().any(|needed| names.contains(&&**needed));
         let starts = |start: &[u8]| dynamic.needed.iter().any(|needed| needed.starts_with(start));
@@ -125,7 +126,7 @@ impl<'a> Plugins<'a> {
     }
 }
 
-/// What a program needs at its start may have such a stack; what it opens later may not, since 2.41.
+/// Libraries that a program loads at start may ask for such a stack; since 2.41, libraries that it opens later may not.
 fn executable_stack(path: &ImagePath) -> Draft {
     let message = "asks for an executable stack, which glibc refuses to a library that is opened by dlopen; no program here loads it directly";
     Draft::warning(EXEC_STACK, message)
@@ -145,7 +146,7 @@ mod tests {
     const GLIBC: &str = "/lib64/ld-linux-x86-64.so.2";
     const MUSL: &str = "/lib/ld-musl-x86_64.so.1";
 
-    /// Code, path and message of everything found.
+    /// Code, path and message of all findings.
     fn found(sample: &Sample) -> Vec<(&'static str, String, String)> {
         let findings = sample.verified(Purpose::Plain).report.findings;
         findings.into_iter().map(|one| (one.code.0, one.subject.to_string(), one.message)).collect()
@@ -180,14 +181,14 @@ mod tests {
         let plain = plugin(&["libx.so.1", "libc.so.6"]);
         assert_eq!(codes(&with(&plain)), missing);
         assert_eq!(codes(&with(&plain).elf("/opt/libx.so.1", &Forge::library("libx.so.1"))), []);
-        // With a PT_INTERP too, as Debian's pam_cap.so and Qt's libraries have it, whatever the mode.
+        // The same if it has a PT_INTERP, like Debian's pam_cap.so and Qt's libraries, with any mode.
         let printing = Forge { soname: Some("mod.so".into()), needed: plain.needed.clone(), ..Forge::dynamic(GLIBC) };
         assert_eq!(codes(&with(&printing)), missing);
         assert_eq!(codes(&glibc().bytes(path, 0o644, &printing.build())), missing);
         assert_eq!(codes(&glibc().bytes(path, 0o644, &Forge { soname: None, ..printing }.build())), missing);
     }
 
-    /// Seen with `dlopen` under Debian's 2.36 (opens it) and 2.41 (`cannot enable executable stack as shared object requires`).
+    /// Observed with `dlopen` under Debian's glibc 2.36 (opens it) and 2.41 (`cannot enable executable stack as shared object requires`).
     #[test]
     fn an_executable_stack_is_refused_to_plugins_since_2_41() {
         let with = |release: &str, plugin: &Forge| {

@@ -1,4 +1,4 @@
-//! Which files of a tree are programs that must start, and by how many names each is known.
+//! Which files of a tree are programs that must start, and which names each of them has.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,27 +9,27 @@ use crate::tree::{Follow, Inode, InodeId, InodeSet, Kind, Tree, WalkEntry};
 
 use crate::link::files::{Expected, Files, Probe};
 
-/// How much it matters that a file starts.
+/// How important it is that a file starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Weight {
-    /// A program outside the places for programs: findings are one step less severe.
+    /// A program outside the program directories: findings are one step less severe.
     Elsewhere,
-    /// A program in a place for programs.
+    /// A program in a program directory.
     Found,
-    /// The image names it: entry point, health check, init.
+    /// The image config names it: entry point, health check, init.
     Named,
 }
 
 /// All names of the regular files of a tree.
 pub(crate) struct Names<'t> {
     tree: &'t Tree,
-    /// The names of everything that could be executed.
+    /// The names of all files that could be executed.
     programs: Known,
-    /// The names of everything, once those of anything else are needed.
+    /// The names of all files; filled when those of another file are needed.
     all: OnceLock<Known>,
 }
 
-/// By inode: directory entries, then links that lead there; each sorted.
+/// For each inode: its directory entries, then the links to it; both sorted.
 type Known = BTreeMap<InodeId, Vec<ImagePath>>;
 
 impl<'t> Names<'t> {
@@ -37,7 +37,7 @@ impl<'t> Names<'t> {
         Names { tree, programs: names(tree, may_be_executed), all: OnceLock::new() }
     }
 
-    /// The names of one inode, directory entries first; empty for what is not a regular file.
+    /// The names of one inode, directory entries first; empty if it is not a regular file.
     pub fn of_inode(&self, id: InodeId) -> &[ImagePath] {
         // Most files of most trees are not programs, and their names are not needed.
         let known = match may_be_executed(self.tree.inode(id)) {
@@ -47,8 +47,8 @@ impl<'t> Names<'t> {
         known.get(&id).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The names of one inode, those together whose directory entries are in one directory: of these `$ORIGIN` is the same.
-    /// Links are with the entry that they lead to, because `/proc/self/exe` shows that.
+    /// The names of one inode, in groups whose directory entries are in the same directory and so have the same `$ORIGIN`. A link is
+    /// in the group of the entry that it leads to, because `/proc/self/exe` shows that entry.
     pub fn by_origin(&self, id: InodeId) -> Vec<Vec<ImagePath>> {
         let mut groups: Vec<Vec<ImagePath>> = Vec::new();
         let mut known: BTreeMap<ImagePath, usize> = BTreeMap::new();
@@ -69,7 +69,7 @@ fn may_be_executed(inode: &Inode) -> bool {
     inode.meta.mode.any_execute()
 }
 
-/// The names of the regular files that are wanted.
+/// The names of the regular files that are needed.
 fn names(tree: &Tree, wanted: fn(&Inode) -> bool) -> Known {
     let (mut names, mut links) = (Known::new(), Vec::new());
     let mut inodes = tree.ids().map(|id| tree.inode(id));
@@ -100,7 +100,7 @@ pub(crate) fn files(tree: &Tree) -> impl Iterator<Item = InodeId> + '_ {
     tree.walk_ids().filter(move |id| matches!(tree.inode(*id).kind, Kind::File(_)) && seen.is_new(*id))
 }
 
-/// How much names of a program matter, by where they are.
+/// How important a program with these names is, which depends on their directories.
 pub(crate) fn weight(names: &[ImagePath], path: &[Vec<u8>]) -> Weight {
     let in_place = names.iter().any(|name| is_place_for_programs(name, path));
     if in_place { Weight::Found } else { Weight::Elsewhere }
@@ -116,19 +116,19 @@ pub(crate) fn is_program(files: &Files<'_>, id: InodeId, names: &Names<'_>, path
     let Some(probe) = files.probe_for(id, expected(names)) else { return false };
     match &probe.elf {
         Some(facts) => !is_library(facts, names) && is_elf_program(files, id, facts, in_place),
-        // Text without `#!` in a place for programs is worth a note: a shell would run it, a runtime would not.
+        // A text with no `#!` in a program directory gets a note: a shell would run it, a runtime would not.
         None => probe.head.starts_with(b"#!") || (in_place && looks_like_a_script(probe)),
     }
 }
 
-/// What a file with these names will be asked for later. It decides what is read now, never what is found.
+/// Which parts of a file with these names will be needed later. This decides what is read now, never the findings.
 pub(crate) fn expected(names: &[ImagePath]) -> Expected {
     let is_loader = |name: &ImagePath| {
         name.components()
             .next_back()
             .is_some_and(|name| [&b"ld-"[..], b"ld.so", b"ld64.so"].iter().any(|start| name.starts_with(start)))
     };
-    // `/lib/x`, `/usr/lib64/x`, `/usr/lib/aarch64-linux-gnu/x`: some program loads nearly all of these.
+    // `/lib/x`, `/usr/lib64/x`, `/usr/lib/aarch64-linux-gnu/x`: nearly all of these are loaded by some program.
     let is_in_library_directory = |name: &ImagePath| {
         let parts: Vec<&[u8]> = name.components().filter(|part| *part != b"usr").collect();
         parts.len() <= 3 && parts.first().is_some_and(|part| part.starts_with(b"lib") && *part != b"libexec")
@@ -142,15 +142,15 @@ pub(crate) fn expected(names: &[ImagePath]) -> Expected {
     }
 }
 
-/// Whether a file that a kernel could start is there for others to load: it has a SONAME, or it is called like a library, and
-/// its linker did not mark it as a program. glibc's `libc.so.6` and Qt's libraries have a PT_INTERP to print their version.
+/// Whether a file that a kernel could start is a library: it has a SONAME or the name of a library, and its linker did not mark it
+/// as a program. glibc's `libc.so.6` and Qt's libraries have a PT_INTERP only to print their version.
 pub(crate) fn is_library(facts: &ElfFacts, names: &[ImagePath]) -> bool {
     let named = || {
         !names.is_empty()
             && names.iter().all(|name| name.file_name().is_some_and(|name| is_library_name(name.as_bytes())))
     };
     match facts.kind {
-        // klibc's library is a program at fixed addresses that others name as their loader.
+        // klibc's library is a program at fixed addresses; other programs name it as their loader.
         2 => facts.interpreter == Interpreter::Absent && named(),
         3 => {
             let dynamic = facts.dynamic.as_ref();
@@ -161,10 +161,10 @@ pub(crate) fn is_library(facts: &ElfFacts, names: &[ImagePath]) -> bool {
     }
 }
 
-/// Files of the loader in `/etc` that have a name as libraries have.
+/// Configuration files of loaders in `/etc` whose names look like those of libraries.
 const SETTINGS_OF_LOADER: [&[u8]; 3] = [b"ld.so.cache", b"ld.so.conf", b"ld.so.preload"];
 
-/// `libz.so.1`, `mod.so`, `addon.node`.
+/// Whether a name looks like that of a library: `libz.so.1`, `mod.so`, `addon.node`.
 pub(crate) fn is_library_name(name: &[u8]) -> bool {
     if SETTINGS_OF_LOADER.contains(&name) {
         return false;
@@ -176,7 +176,7 @@ fn is_elf_program(files: &Files<'_>, id: InodeId, facts: &ElfFacts, in_place: bo
     match files.linkage(id).unwrap_or(Linkage::Object) {
         Linkage::Dynamic | Linkage::Static | Linkage::StaticPie | Linkage::StaticPieLikely => true,
         Linkage::Object | Linkage::SharedObject => false,
-        // A library for another machine is as normal as any other; a program is recognised by what can be seen of it.
+        // A library for another machine is as normal as any other library. Its headers show whether a file is a program.
         Linkage::Foreign => {
             let pie = facts.dynamic.as_ref().is_some_and(Dynamic::is_pie);
             facts.kind == 2
@@ -190,8 +190,9 @@ fn looks_like_a_script(probe: &Probe) -> bool {
     !probe.head.contains(&0)
 }
 
-/// PATH, the default PATH, `/opt/bin`, `/opt/*/bin` and their `sbin`, and what is below `libexec` of the system. Directories of
-/// these names deeper in `/opt`, or in a package of Node.js or Python, are of that package: nobody starts what is there.
+/// Whether a directory is a program directory: those of PATH and of the default PATH, `/opt/bin`, `/opt/*/bin` and their `sbin`, and
+/// everything below the `libexec` directories of the system. A directory with such a name deeper in `/opt`, or in a package of
+/// Node.js or Python, belongs to that package, and nobody starts programs there.
 fn is_place_for_programs(name: &ImagePath, path: &[Vec<u8>]) -> bool {
     let Some(directory) = name.parent() else { return false };
     let parts: Vec<&[u8]> = directory.components().collect();
@@ -260,7 +261,7 @@ mod tests {
             .text("/srv/notes", 0o755, "text")
             .elf("/usr/lib/arm/libx.so", &Forge { machine: 183, ..Forge::library("libx.so") })
             .text("/bin/notes", 0o755, "text")
-            // Libraries with an execute bit, as wheels install them, and those that print something when they are started.
+            // Libraries with an execute bit, as wheels install them, and libraries that print something when started.
             .elf("/opt/a/mod.cpython-311-x86_64-linux-gnu.so", &Forge { calls: vec!["a".into()], ..unmarked() })
             .elf("/opt/a/mod", &Forge { defines: vec!["a".into()], ..unmarked() })
             .elf("/opt/a/other", &Forge { needed: vec!["libc.so".into()], ..unmarked() })
@@ -288,7 +289,7 @@ mod tests {
         assert_eq!(weight_of(&sample, "/bin/notes"), Some(Weight::Found));
     }
 
-    /// A position independent file with an entry point that nothing marks as a program.
+    /// A position independent file that has an entry point, but no mark of a program.
     fn unmarked() -> Forge {
         Forge { soname: None, ..Forge::library("") }
     }

@@ -19,15 +19,15 @@ use super::context::Context;
 use super::finding::Target;
 use super::programs::{self, Weight, is_program, weight};
 
-/// The files that must start, and what was found while they were looked for.
+/// The files that must start, and the findings of the search for them.
 pub(crate) struct Targets {
-    /// What the image names first, then by path.
+    /// First those that the image config names, then the others by path.
     pub files: Vec<(InodeId, Target)>,
     pub drafts: Vec<PlainDraft>,
 }
 
 impl Targets {
-    /// Looks for all of them.
+    /// Finds all of them.
     pub fn of(context: &Context<'_>) -> Targets {
         let mut search = Found { context, files: BTreeMap::new(), drafts: Vec::new() };
         search.initramfs();
@@ -43,10 +43,10 @@ impl Targets {
     }
 }
 
-/// The files by their number and that of the names under which they start alike.
+/// The files, by inode and by the group of names under which they start alike.
 type Known = BTreeMap<(InodeId, usize), Target>;
 
-/// What was found so far.
+/// The targets and findings so far.
 struct Found<'a> {
     context: &'a Context<'a>,
     files: Known,
@@ -54,7 +54,7 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// What matters for an initramfs only.
+    /// Checks that matter for an initramfs only.
     fn initramfs(&mut self) {
         let subject = self.context.subject;
         let missing = match &subject.purpose {
@@ -67,7 +67,7 @@ impl Found<'_> {
         }
     }
 
-    /// What the image, the caller or the policy names.
+    /// Adds what the image config, the caller or the policy names.
     fn named(&mut self) {
         let subject = self.context.subject;
         match &subject.purpose {
@@ -153,7 +153,7 @@ impl Found<'_> {
         Ok(())
     }
 
-    /// Every program of the tree. Each file is opened and read here, in several threads.
+    /// Adds every program of the tree. Each file is opened and read here, in several threads.
     fn programs(&mut self) {
         let Context { subject, files, names, path, .. } = self.context;
         if matches!(subject.purpose, Purpose::Programs(_)) {
@@ -180,11 +180,11 @@ impl Found<'_> {
     }
 }
 
-/// How many files may be read ahead.
+/// The most files that are read ahead.
 const UNDER_WAY: usize = 1024;
 
-/// Adds a file that must start by the name at this path, or what is new about one that is known. Returns its key, and whether
-/// it matters more than before.
+/// Adds a file that must start under the name at this path, or updates the known one. Returns its key, and whether it matters more
+/// than before.
 fn add(
     context: &Context<'_>,
     files: &mut Known,
@@ -213,7 +213,7 @@ fn add_names(files: &mut Known, key: (InodeId, usize), names: Vec<ImagePath>, we
     }
 }
 
-/// Adds the interpreters of scripts: they matter as much as the script itself.
+/// Adds the interpreters of scripts, which matter as much as the script itself.
 fn follow_scripts(context: &Context<'_>, files: &mut Known) {
     let mut pending: Vec<(InodeId, usize)> = files.keys().copied().collect();
     let mut counted = BTreeSet::new();

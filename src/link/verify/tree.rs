@@ -1,5 +1,5 @@
-//! The verification of a tree: settings, then targets, then what is checked of each, then findings; no step changes what an
-//! earlier one made.
+//! The verification of a tree, in this order: settings, targets, the check of each target, findings. No step changes the result of
+//! an earlier one.
 
 use std::collections::BTreeSet;
 
@@ -30,8 +30,8 @@ pub const NOT_VERIFIED: Code = Code("not-verified");
 /// Verifies a tree.
 ///
 /// # Errors
-/// When a file that matters cannot be read or changes meanwhile: then nothing is known about the tree. A file that this user may
-/// not read is a finding.
+/// When a file that matters cannot be read, or changes meanwhile: then nothing is known about the tree. A file for which this user
+/// has no read permission is a finding instead.
 pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
     let files = Files::new(subject.tree, subject.platform.arch());
     if files.arch.is_none() {
@@ -62,7 +62,7 @@ pub fn verify(subject: &Subject<'_>) -> Result<Verification, ContentError> {
     Ok(Verification { report, programs, accepted })
 }
 
-/// What is said about a tree whose programs start in a way that is not known.
+/// The result for a tree of a platform whose way to start programs is not known.
 fn not_verified(subject: &Subject<'_>) -> Verification {
     let message = format!("the programs for {} are not verified: it is not known how they start", subject.platform);
     let draft = Draft::note(NOT_VERIFIED, message).fix("start the image once where it is to run");
@@ -72,7 +72,7 @@ fn not_verified(subject: &Subject<'_>) -> Verification {
     Verification { report, programs: Vec::new(), accepted }
 }
 
-/// Takes out the programs for other systems that packages of prebuilt files bring.
+/// Removes the programs for other systems that packages of prebuilt files contain.
 fn leave_out_others(context: &Context<'_>, checked: &mut Checked) -> Others {
     let mut others = Others::default();
     let mut left_out = BTreeSet::new();
@@ -80,7 +80,7 @@ fn leave_out_others(context: &Context<'_>, checked: &mut Checked) -> Others {
         let facts = context.files.elf(*id);
         let machine = facts.map(ElfFacts::machine_name);
         let libc = facts.and_then(|facts| facts.interpreter.path()).and_then(libc_of_name);
-        // A libc that some other program here has is missing, not foreign.
+        // If the tree has this libc, the program is not for another system.
         let libc = libc.filter(|libc| context.files.known_loaders().all(|loader| loader.libc() != Some(*libc)));
         let Some(system) = system_of(target, machine, libc, drafts) else { return true };
         left_out.insert(target.path.to_string());
@@ -91,7 +91,7 @@ fn leave_out_others(context: &Context<'_>, checked: &mut Checked) -> Others {
     others
 }
 
-/// What is found once for the tree, not for one program.
+/// The findings about the tree as a whole.
 fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> Vec<PlainDraft> {
     let subject = context.subject;
     let mut drafts = Vec::new();
@@ -100,7 +100,7 @@ fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> V
             LoaderKind::Glibc(loader) => Some(loader),
             LoaderKind::Musl(_) | LoaderKind::Bionic | LoaderKind::Gcompat | LoaderKind::Unknown => None,
         });
-        // The numbers of files depend on their order in an archive, so what is in them decides.
+        // Inode numbers depend on the order of files in an archive, so the contents decide.
         let glibc = glibc.max_by_key(|loader| (&loader.version, &loader.directories));
         drafts.extend(WholeTree { files: context.files, glibc, loaded: &checked.loaded }.check());
         let known = checked.loaded.iter().chain(checked.targets.iter().map(|(id, _, _)| id)).copied().collect();
@@ -113,7 +113,7 @@ fn whole_tree(context: &Context<'_>, checked: &Checked, mut others: Others) -> V
     drafts.into_iter().map(|(path, draft)| PlainDraft::new(FindingSubject::Path(path.to_string()), draft)).collect()
 }
 
-/// The finding about a target. Where the first program of an initramfs fails, the kernel has its own words.
+/// The finding about a target. If the first program of an initramfs fails, the message is that of the kernel.
 fn finding(context: &Context<'_>, id: InodeId, target: &Target, draft: Draft) -> Finding {
     let fails = draft.severity == Severity::Error;
     let first = context.first.as_ref().filter(|first| fails && first.needs(id, &target.names));
@@ -252,7 +252,7 @@ mod tests {
             )
         );
         assert_eq!(result.programs.len(), 1, "no rows for them");
-        // What the image names, and what a script starts, is not passed over.
+        // Programs that the image config names or that a script starts are not left out.
         let path = "/app/node_modules/protoc/bin/protoc-linux-aarch_64";
         assert_eq!(codes(&verified(&sample, path)), ["wrong-arch", "other-system"]);
         let run = verified(&sample.text("/app/run", 0o755, &format!("#!{path}\n")), "/app/app");
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(as_user("web"), ["user-missing"]);
     }
 
-    /// A tree in a folder of this machine, and what of it is left when what must start was looked for.
+    /// The directory with the tree is removed after the targets were found: by then, everything that the checks need was read.
     #[test]
     fn what_must_start_is_opened_and_read_once() {
         let folder = tempfile::tempdir().unwrap();
@@ -376,7 +376,7 @@ mod tests {
         let files = Files::new(&tree, Some(Arch::Amd64));
         let context = Context::new(&subject, &files).unwrap();
         let targets = Targets::of(&context).files;
-        // What is opened now cannot be read.
+        // Any file that is opened from here on cannot be read.
         std::fs::remove_dir_all(folder.path()).unwrap();
         let checked = Checked::of(&context, targets);
         let found = checked.targets.into_iter().flat_map(|(_, _, drafts)| drafts).map(|draft| draft.message);
@@ -409,7 +409,7 @@ mod tests {
             let tree = crate::codec::dir::scan(folder.path(), &crate::codec::dir::ScanOptions::ALL).unwrap().tree;
             match broken.map(|(name, gone)| (folder.path().join(name), gone)) {
                 Some((path, true)) => std::fs::remove_file(path).unwrap(),
-                // As long as before.
+                // The size is the same as before.
                 Some((path, false)) => {
                     std::fs::write(&path, vec![b' '; std::fs::metadata(&path).unwrap().len() as usize]).unwrap()
                 }
@@ -508,14 +508,14 @@ mod tests {
             let findings = vec!["error /usr/bin/app /bin/bad".to_string()];
             assert_eq!(seen(&tree(&app), entrypoint), (rows.clone(), findings), "{entrypoint}");
         }
-        // Outside the program directories it is no error, and the good name starts.
+        // Outside the program directories it is not an error, and the program starts under the good name.
         let moved = Sample::new()
             .elf(LOADER, &Forge::musl(true))
             .elf("/opt/app/lib/liba.so", &Forge::library("liba.so"))
             .elf("/aaa/app", &app)
             .hardlink("/opt/app/bin/app", "/aaa/app");
         assert_eq!(seen(&moved, "/opt/app/bin/app").1, ["warning /aaa/app "]);
-        // Where the search path is absolute all names are one program.
+        // If the search path is absolute, all names are one program.
         let absolute = Forge { runpath: Some("/opt/app/lib".into()), ..app.clone() };
         let (rows, found) = seen(&tree(&absolute), "/bin/good");
         assert_eq!((rows, found), (vec!["/opt/app/bin/app 5 Starts".to_string()], Vec::new()));
@@ -572,7 +572,7 @@ mod tests {
             )
         };
         assert_eq!(codes(&verified(&tree(0o755), "/bin/app")), Vec::<&str>::new());
-        // Set to the user who starts it: nothing is gained.
+        // Setuid to the user who starts it: the program gets no more rights.
         assert_eq!(codes(&verified(&tree(0o4755), "/bin/app")), Vec::<&str>::new());
         let set = |user: &str, mode: u32| {
             let settings = Settings { user: user.into(), ..entry("/bin/app") };

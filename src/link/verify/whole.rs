@@ -1,4 +1,4 @@
-//! Checks that are not about one program: configuration that names libraries, an empty `ld.so.cache`, plugins.
+//! Checks that are not about one program: configuration files that name libraries, an empty `ld.so.cache`, missing gconv tables.
 
 use std::collections::BTreeSet;
 
@@ -15,33 +15,33 @@ use crate::link::process::listed;
 
 use super::programs::is_library_name;
 
-/// `/etc/nsswitch.conf` names a service whose library is absent.
+/// `/etc/nsswitch.conf` names a service whose library does not exist.
 pub const NSS_MISSING: Code = Code("nss-missing");
-/// glibc looks for libraries in a cache that does not know them.
+/// glibc looks libraries up in a cache that does not list them.
 pub const LD_CACHE_EMPTY: Code = Code("ld-cache-empty");
-/// glibc's iconv has no tables.
+/// The tables of glibc's iconv do not exist.
 pub const GCONV_MISSING: Code = Code("gconv-missing");
 
-/// The largest file of configuration that is read, in bytes.
+/// The largest configuration file that is read, in bytes.
 const TEXT_MAX: u64 = 1 << 20;
 
-/// Services that glibc has inside since 2.34.
+/// Services that are part of glibc since 2.34.
 const BUILT_IN: [&str; 2] = ["files", "dns"];
 
-/// Databases that logins and name lookups in the network need.
+/// Databases that logins and lookups of host names need.
 const VITAL: [&str; 3] = ["passwd", "group", "hosts"];
 
-/// What is checked once for a tree.
+/// The input for the checks that are made once for a tree.
 pub(crate) struct WholeTree<'a> {
     pub files: &'a Files<'a>,
-    /// The loader of the programs, when it is glibc's.
+    /// The loader of the programs, if it is glibc's.
     pub glibc: Option<&'a GlibcLoader>,
     /// Every file that some program loads.
     pub loaded: &'a BTreeSet<InodeId>,
 }
 
 impl WholeTree<'_> {
-    /// What is wrong, each with the file that it is about.
+    /// All findings, each with the file that it is about.
     pub fn check(&self) -> Vec<(ImagePath, Draft)> {
         let mut drafts = Vec::new();
         if let Some(glibc) = self.glibc {
@@ -58,8 +58,8 @@ impl WholeTree<'_> {
         Some((found.path, String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// `/etc/nsswitch.conf`. A service without library is passed over: that changes an answer where it is the last one, and where
-    /// the file asks to stop at it.
+    /// Checks `/etc/nsswitch.conf`. glibc skips a service that has no library. This changes answers if it is the only service of a
+    /// database, or if the file says to stop there.
     fn services(&self) -> Option<(ImagePath, Draft)> {
         let (path, text) = self.text("/etc/nsswitch.conf")?;
         let mut faults: Vec<(String, &'static str)> = Vec::new();
@@ -108,8 +108,8 @@ impl WholeTree<'_> {
         Some((path, draft.fix("add their packages (Debian: libnss-…), or remove the services from the file")))
     }
 
-    /// A cache without entries, or none at all, although `ld.so.conf` names directories that hold libraries. glibc never
-    /// reads that file itself.
+    /// Reports a cache that is empty or missing although `ld.so.conf` names directories with libraries. glibc never reads
+    /// `ld.so.conf` itself.
     fn cache(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
         let listed_directories = self.conf_directories("/etc/ld.so.conf", 0);
         let holding: Vec<&String> = listed_directories
@@ -159,7 +159,7 @@ impl WholeTree<'_> {
         directories
     }
 
-    /// The files that `/etc/ld.so.conf.d/*.conf` names.
+    /// The paths that match a pattern such as `/etc/ld.so.conf.d/*.conf`.
     fn matching(&self, pattern: &str) -> Vec<String> {
         let pattern = if pattern.starts_with('/') { pattern.to_string() } else { format!("/etc/{pattern}") };
         let Some((directory, name)) = pattern.rsplit_once('/') else { return Vec::new() };
@@ -181,8 +181,8 @@ impl WholeTree<'_> {
         self.entries(directory).iter().any(|name| is_library_name(name))
     }
 
-    /// iconv(3) needs tables for all but a few encodings. What uses it is not known before it runs: only programs that load a
-    /// library which calls it are reported.
+    /// Reports missing tables of iconv(3), which it needs for all but a few encodings. It is not known before a run whether a program
+    /// uses it, so only programs that load a library which calls it count.
     fn conversions(&self, glibc: &GlibcLoader) -> Option<(ImagePath, Draft)> {
         let asks = |id: &InodeId| {
             let iconv = SymbolName::new(b"iconv_open");
@@ -202,7 +202,7 @@ impl WholeTree<'_> {
         if there {
             return None;
         }
-        // The first by its path: the numbers of files depend on their order in an archive.
+        // The first one by path, because inode numbers depend on the order of files in an archive.
         let path = self.files.tree.walk().into_iter().find(|entry| asking.contains(&entry.id))?.path;
         let draft =
             Draft::note(GCONV_MISSING, "uses iconv, but glibc's tables for encodings other than UTF-8 are missing")
@@ -224,7 +224,7 @@ mod tests {
         sample.verified(Purpose::Plain)
     }
 
-    /// Code, severity, path and the subjects of the evidence of everything found.
+    /// Code, severity, path and the subjects of the evidence of all findings.
     fn found(sample: &Sample) -> Vec<String> {
         let findings = verified(sample).report.findings;
         let line = |finding: &crate::report::Finding| {
@@ -246,7 +246,7 @@ mod tests {
     fn services_without_library_matter_where_no_other_is_left() {
         let conf = |text: &str| base().text("/etc/nsswitch.conf", 0o644, text);
         assert_eq!(found(&conf("passwd: files\nhosts: files [!UNAVAIL=return] dns # x\n")), Vec::<String>::new());
-        // They are passed over, and nothing changes.
+        // glibc skips them, and no answer changes.
         assert_eq!(
             found(&conf("passwd: files sss\nnetgroup: nis\nhosts: mdns4 [NOTFOUND=return] dns\n")),
             Vec::<String>::new()
@@ -261,7 +261,7 @@ mod tests {
         );
         let library = Forge::library("libnss_ldap.so.2");
         assert_eq!(found(&conf("passwd: ldap\n").elf("/usr/lib/libnss_ldap.so.2", &library)), Vec::<String>::new());
-        // Nothing but glibc reads the file.
+        // Only glibc reads the file.
         assert_eq!(found(&Sample::new().text("/etc/nsswitch.conf", 0o644, "passwd: ldap\n")), Vec::<String>::new());
     }
 
