@@ -15,7 +15,7 @@ use super::registries::RegistryFlags;
     version,
     long_version = super::version::LONG_VERSION,
     max_term_width = 110,
-    after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 invalid recipe,\n4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
+    after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 invalid recipe, 4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
     after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  docker://HOST/NAME[:TAG][@DIGEST]   image in a registry (read only)\n  rootfs:DIR                 root file system as a directory; when writing, it must be empty or not exist\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
 )]
 pub struct Args {
@@ -79,7 +79,7 @@ pub enum Verb {
     Inspect(InspectArgs),
     /// Run a command inside a place, using the strongest method that this machine allows
     #[command(
-        after_help = "Methods, the strongest first: namespace (new namespaces with the tree as the root), chroot (root only), loader (the\ntree's own loader, run directly). Only namespace confines the command; the others need --trust or --method. If\nqemu-user is installed, each runs programs of another architecture.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
+        after_help = "Methods, the strongest first: namespace (new namespaces with the tree as the root), chroot (root only), loader (the tree's own loader, run directly). Only namespace confines the command; the others need --trust or --method. If qemu-user is installed, each method also runs programs of other architectures.\n\nExamples:\n  sazare try app.tar -- /bin/app --version\n  sazare try rescue.cpio.gz --platform linux/arm64 --expect-stdout hello -- /bin/sh -c 'echo hello'"
     )]
     Try(Box<TryArgs>),
     /// Test which features of this machine sazare can use
@@ -243,7 +243,7 @@ pub struct VerifyArgs {
     /// First program of an initramfs (the kernel's rdinit= parameter)
     #[arg(long, value_name = "PATH", default_value = "/init")]
     pub init: String,
-    /// Root file system of a program [default: /, so that the loader is looked up on this machine]
+    /// Root file system in which the program finds its loader and libraries [default: /, that of this machine]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Explain a code, such as interp-missing
@@ -301,7 +301,7 @@ pub struct TryArgs {
     /// Working directory. Default: the image's
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
-    /// Use only this method, also if it confines nothing (repeatable). Default: namespace; with --trust all, strongest first
+    /// Use only this method, even if it confines nothing (repeatable). Default: namespace; with --trust all methods, the strongest first
     #[arg(long, alias = "way", value_name = "METHOD")]
     pub method: Vec<MethodWord>,
     /// Trust the tree as you trust your own programs: if namespaces are not available, use a method that confines nothing
