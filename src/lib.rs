@@ -29,9 +29,8 @@
 //!
 //! # Two waists
 //!
-//! Everything is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and
-//! blobs). Whatever comes in becomes one of them, whatever goes out is made from one of them, and nothing goes around
-//! them. [`pipeline::build`] reads as the whole program.
+//! All data is either a [`tree`] (files with their metadata) or an [`image`] (JSON documents and blobs). Every input becomes one of
+//! them, and every output is made from one of them. [`pipeline::build`] reads as the whole program.
 //!
 //! ```text
 //! recipe.toml ─ recipe ─► Recipe ─┐                                        ┌─► oci:DIR
@@ -49,17 +48,17 @@
 //!
 //! # Floors
 //!
-//! The modules below are in groups; a group is a floor, the ground floor first. **A module imports only from floors
-//! below its own**: never sideways, never back up. Inside a folder the same holds for the list in its `mod.rs`.
-//! `tests/house.rs` reads these lists and every path in the code, and keeps the rule. The binary (`main.rs`, `cli/`)
-//! is its own crate root, so the compiler keeps the library from knowing the command line.
+//! The modules below are in groups. Each group is a floor; the lowest one comes first. **A module imports only from floors below its
+//! own**, never from its own floor or a higher one. The same holds inside each folder, for the list in its `mod.rs`.
+//! `tests/house.rs` reads these lists and every path in the code, and checks the rule. The binary (`main.rs`, `cli/`) is a crate
+//! of its own, so the library cannot use the command line.
 //!
-//! `image` has the one exception to "nothing is kept": `image::cache` lies between builds. Only `image::reuse` asks it, and
-//! what it answers changes the time a layer takes, never its bytes.
+//! The library keeps nothing between builds, with one exception: `image::cache`. Only `image::reuse` reads it. It changes the time
+//! that a layer takes, never its bytes.
 //!
-//! Three floors exist because of single modules: `registry` knows registries and no images, and can be left out (feature `registry`);
-//! [`elf`] reads the contents of a tree, so it is above the other types, and
-//! [`render`] makes text of what [`pipeline`] returns, so it is above that.
+//! Three floors have only one module, for these reasons. `registry` speaks to registries, does not depend on images, and can be left
+//! out (feature `registry`). [`elf`] reads the contents of a tree, so it is above the other types. [`render`] makes text of what
+//! [`pipeline`] returns, so it is above that.
 
 // Basic types, which all modules use.
 pub mod capability;
@@ -72,14 +71,14 @@ pub(crate) mod parallel;
 pub mod path;
 pub mod platform;
 
-// What the library reports while it works.
+// Progress: what the library reports while it works.
 pub mod progress;
 
-// What must end with the process: other processes, and temporary files.
+// What must end with the process: child processes and temporary files.
 pub mod children;
 pub mod private;
 
-// How a file gets its name only when it is complete.
+// Outputs: a file gets its name only when it is complete.
 pub mod replace;
 
 // The types of the two waists.
@@ -88,14 +87,14 @@ pub mod reference;
 pub mod report;
 pub mod tree;
 
-// What is in ELF files.
+// Facts about ELF files.
 pub mod elf;
 
-// How registries are spoken to.
+// The protocol of registries.
 #[cfg(feature = "registry")]
 pub mod registry;
 
-// Formats: one form of text or bytes each, and the verifier.
+// Formats (one form of text or bytes each), and the verifier.
 pub mod codec;
 pub mod link;
 pub mod recipe;
@@ -105,15 +104,15 @@ pub mod bundle;
 pub mod image;
 pub mod trial;
 
-// Where trees and images come in and go out.
+// Inputs and outputs: the places that trees and images are read from and written to.
 pub mod inspect;
 pub mod stage;
 pub mod transport;
 
-// The whole.
+// The whole program.
 pub mod pipeline;
 
-// The whole, in a few calls.
+// The whole program, in a few calls.
 pub mod api;
 
 // Results as text.

@@ -1,4 +1,4 @@
-//! The platform that the programs of a root are for: asked for where nobody names one.
+//! The platform that the programs of a root are for. It is used if nobody names a platform.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use crate::tree::{ContentError, Tree};
 
 use super::programs::{self, Names, Weight, is_program, weight};
 
-/// What the ELF programs of a tree say about its platform.
+/// What the ELF programs of a tree show about its platform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Agreement {
-    /// All are for this one. Programs in the program directories decide; where there are none, all others do. 32-bit programs beside
-    /// those of their 64-bit architecture do not count.
+    /// All are for this platform. The programs in the program directories decide; if there are none, all others do. 32-bit programs
+    /// next to those of their 64-bit architecture do not count.
     One(Platform),
-    /// There is no program, or none of a platform that OCI has a word for.
+    /// There is no program, or none for a platform that OCI has a name for.
     Unknown,
-    /// They are for several: each with the number of its programs and the first of them.
+    /// They are for several platforms: each with the number of its programs and the path of the first.
     Several(Vec<(Platform, usize, ImagePath)>),
 }
 
-/// Asks the programs of a tree for its platform.
+/// Finds the platform of a tree from its programs.
 ///
 /// # Errors
 /// When a file that matters cannot be read.
