@@ -1,7 +1,7 @@
-//! The only clock there is: a moment that the recipe or `SOURCE_DATE_EPOCH` names, never the machine's.
+//! The date of a build: the recipe or `SOURCE_DATE_EPOCH` names it; the clock of the machine is never read.
 //!
-//! Decision, where the specs are silent: without either, everything is dated 1980-01-01T00:00:00Z. It is the earliest
-//! date that every archive form in use can carry, and nobody takes it for a real build time.
+//! Decision: if neither names a date, it is 1980-01-01T00:00:00Z. This is the earliest date that every archive format in use can
+//! store, and nobody takes it for a real build time.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,8 +1,8 @@
-//! What an error says besides its text.
+//! The exit code and the hint of an error.
 //!
-//! Every module owns its error type beside its code. The ground floor has only this trait, so that one place in the
-//! binary can turn any of them into a message, a hint and an exit code. Messages are lower-case fragments that name
-//! the file, digest or line they speak of, the value last; the hint says what to do.
+//! Each module has its own error type, in the same file as its code. This trait is on the lowest floor, so that one place in the
+//! binary can turn any error into a message, a hint and an exit code. Messages are lower-case fragments that name the file, digest
+//! or line that they are about, the value last; the hint says what to do.
 
 use std::error::Error;
 use std::io;

@@ -1,7 +1,7 @@
-//! What is at a path of this machine, without hiding that nobody knows.
+//! What is at a path of this machine. An error of the machine never counts as "does not exist".
 //!
-//! `Path::exists` and its kin answer "no" when a disk or a server does not answer. Here only the answers that mean "nothing is
-//! there" do; every other error is an error.
+//! `Path::exists` and similar functions return false if a disk or a server does not respond. Here only the errors that mean "there
+//! is no such file" do; every other error is returned.
 
 use std::ffi::OsString;
 use std::fs::Metadata;

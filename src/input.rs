@@ -1,8 +1,8 @@
-//! Files that others made: opened so that nothing waits, and read so that nothing goes on without end.
+//! Opens and reads input files so that nothing waits forever and nothing is read endlessly.
 //!
 //! A FIFO in the place of a file would block `open` until somebody writes to it, and `/dev/zero` never ends. So every file that
-//! sazare did not make itself is opened here: without blocking, and only if it is a regular file. What is small by nature is
-//! read up to a bound that the error names.
+//! sazare did not make itself is opened here, with O_NONBLOCK, and only if it is a regular file. Files that should be small are read
+//! up to a limit, which the error names.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
-//! A file or folder that gets its name only when it is complete, in the place of what was there.
+//! A file or folder that gets its name only when it is complete, and then replaces the previous one.
 //!
-//! Links are followed here and not by the kernel, so that what is replaced is what a link leads to, also where nothing is there yet; and
-//! in a sticky folder such as `/tmp` only links are followed that this user or the folder's owner made, as the kernel does it for
-//! files that are opened there (`protected_symlinks`): a link of somebody else would choose what is overwritten.
+//! Links are followed here, not by the kernel, so that the target of a link is replaced, even if it does not exist yet. In a sticky
+//! folder such as `/tmp`, only links that this user or the folder's owner made are followed, because another user's link would choose
+//! which file is overwritten. The kernel has the same rule for opening files (`protected_symlinks`).
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};

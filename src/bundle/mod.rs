@@ -1,7 +1,7 @@
 //! A smaller root: programs of a root with what they need, and nothing else.
 //!
-//! What a program needs is found with the verifier's own lookup, so a bundle is verified like the root that it comes from.
-//! Nothing is run for it and nothing depends on this machine: the root may be of another architecture.
+//! The verifier's own lookup finds what a program needs, so a bundle is verified like the root that it comes from. Nothing is run
+//! and nothing depends on this machine, so the root may be of another architecture.
 //!
 //! Decisions:
 //! - A file stays at its path, and every link that the kernel or the loader follows on the way to it is included as it is:
@@ -9,9 +9,9 @@
 //! - `ld.so.cache` is left out if the loader finds the same files without it, as it does in its own directories. Otherwise
 //!   a new one is made, with the names that only the old one had. musl's `.path` file is included in the same case.
 //! - A link to a directory that only a search passed through is left out if the same files are found without it.
-//! - What else a program opens when it runs (modules, data) is not known before: globs name it, a kind
-//!   ([`crate::recipe::Extra`]) stands for it, or a trace sees it.
-//! - The reasons for every name are kept, so an image can be asked years later.
+//! - Other files that a program opens at run time (modules, data) cannot be detected: they are named by globs, selected by kind
+//!   ([`crate::recipe::Extra`]), or found by a trace.
+//! - The reasons for every name are kept in the image, so that `inspect --why` can show them later.
 
 pub(crate) mod root_parts;
 

@@ -1,4 +1,4 @@
-//! Names of one tree, put into another as they are.
+//! Copies names of one tree into another, unchanged.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! What may be used of earlier builds: the flags, and where it lies.
+//! The build cache: its flags and its directory.
 
 #![expect(clippy::disallowed_methods, reason = "this is the part of the program that reads the environment")]
 

@@ -1,4 +1,4 @@
-//! Every error that can end the program, and what the user is told.
+//! Every error that can end the program, with its message for the user.
 
 use std::error::Error;
 use std::io;

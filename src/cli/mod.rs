@@ -1,7 +1,7 @@
 //! The command line: the only part of sazare that knows a terminal, the environment and the working directory.
 //!
-//! A verb is short: arguments become values, the library does the work, `render` makes text of the result, and the
-//! result has an exit code. One place, [`CliError`], turns an error into message, hint and exit code.
+//! Each verb is short: it converts arguments to values and calls the library; `render` makes text of the result. Only
+//! [`CliError`] turns an error into a message, a hint and an exit code.
 
 mod bug;
 mod error;

@@ -1,12 +1,12 @@
-//! Ctrl-C and its kin: the work ends at once, and what it made goes.
+//! SIGINT, SIGTERM and SIGHUP: they end the work at once and remove its temporary files.
 //!
 //! The signals are blocked in every thread, and one thread waits for them. It ends the processes that this one has started, removes
 //! its private folders, and ends it with the signal itself, as the system would have: a shell says 130, 143 or 129. A second
 //! signal ends it with what is there. A process that was forked has only the thread that forked it, and what it executes blocks no
 //! signal.
 //!
-//! What is put in its place by then is finished first: that are a few renames. A signal that was ignored when the program started
-//! (`nohup`) stays so. Where no thread can be started, the system ends the process, and the next run removes what is left.
+//! If outputs are being put in place, that is finished first: it takes only a few renames. A signal that was ignored when the program
+//! started (`nohup`) stays ignored. If no thread can be started, the system ends the process, and the next run removes the files.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Builder;

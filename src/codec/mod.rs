@@ -1,7 +1,7 @@
-//! Each form of bytes, read and written in one place.
+//! The formats of bytes. Each one is read and written in one place.
 //!
-//! What is read ends in a [`crate::tree::Tree`] whose contents are slices of the file that was read: a compressed
-//! archive is first unpacked into a scratch file, so that memory does not grow with what is in it.
+//! Reading makes a [`crate::tree::Tree`] whose contents are slices of the file. A compressed archive is first unpacked into a
+//! temporary file, so that memory does not grow with its contents.
 
 mod budget;
 mod scratch;

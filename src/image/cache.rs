@@ -1,20 +1,20 @@
-//! What earlier builds made, kept on the disk for later ones.
+//! The build cache on the disk: results of earlier builds for later ones.
 //!
-//! Each thing that is kept is a file, named by a digest of what it is for, and begins with the digest of that name and all that
-//! follows: so a file that was cut off, damaged or put under another's name is distinguished from a whole one, and goes. A file gets
-//! its name when it is complete, so any number of builds can share a cache, and deleting it at any moment is safe.
+//! Each entry is a file. Its name is a digest of what it is for, and it begins with the digest of that name and its contents. So a file
+//! that is truncated, damaged or has the wrong name is detected and removed. A file gets its name when it is complete, so any number
+//! of builds can share a cache, and it can be deleted at any time.
 //!
-//! A file that is being written has no name at all (`O_TMPFILE`), so a killed build leaves nothing. Where the file system has no such
-//! files, it lies in a private folder, which the next build removes; and where that cannot know whether the folder's build still
-//! runs, because there are no locks either, nothing is kept.
+//! A file that is being written has no name (`O_TMPFILE`), so a killed build leaves nothing. If the file system does not support this,
+//! the file is in a private folder, which the next build removes. If the file system has no locks either, it is unknown whether that
+//! folder's build still runs; then nothing is added to the cache.
 //!
-//! Nothing here is ever an error: what cannot be read is not there, and what cannot be written is not kept.
+//! No function here returns an error: an entry that cannot be read does not exist, and one that cannot be written is dropped.
 //!
 //! # How it stays small
 //!
-//! A build that added something looks at what there is: when that is more than the limit, the files that were used the longest
-//! time ago go, until three quarters of the limit are left. A file's date says when it was used, to the hour. The files lie in
-//! sixteen folders by the first digit of their names, so that none gets too long.
+//! After a build has added files, it checks the size of the cache. If that is over the limit, the least recently used files are
+//! deleted, until three quarters of the limit are left. The mtime of a file is the time of its last use, to the hour. The files are in
+//! sixteen folders, by the first digit of their names, so that no folder gets too large.
 
 use crate::host;
 use std::fs::{self, File, FileTimes};

@@ -1,6 +1,6 @@
 //! The second waist: images as documents and blobs.
 //!
-//! A blob is opened in one place only ([`Blobs`]), and whoever reads it to the end knows that it is the right one.
+//! Blobs are opened in one place only ([`Blobs`]), with a reader that checks size and digest at the end.
 
 mod error;
 mod model;

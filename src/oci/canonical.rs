@@ -1,4 +1,4 @@
-//! One value, one byte string.
+//! Canonical JSON: equal values always become the same bytes.
 
 use serde::Serialize;
 

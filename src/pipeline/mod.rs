@@ -1,7 +1,7 @@
 //! The whole program. Start with [`build()`], which reads from top to bottom.
 //!
-//! What comes in becomes a tree, the tree is verified, the tree becomes an image, an initramfs or a folder, and these go to
-//! their places. Comments say what is true from there on.
+//! Inputs become a tree, the tree is verified and becomes an image, an initramfs or a directory, and these are written to their
+//! places. Comments say what holds from there on.
 
 mod error;
 

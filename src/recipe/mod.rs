@@ -1,8 +1,8 @@
 //! Recipes: TOML text on one side, a [`Recipe`] that only exists when it is valid on the other.
 //!
-//! There is one definition of every key (its name, its type, what it does) in `keys.rs`; the parser, the hints for
-//! unknown keys, the JSON schema and the reference in `docs/recipe.md` all come from it. Everything that is wrong with
-//! a recipe is reported at once, each fault with its place.
+//! Every key is defined once, in `keys.rs`: its name, its type and what it does. The parser, the hints for unknown keys, the JSON
+//! schema and the reference in `docs/recipe.md` all use this definition. All faults of a recipe are reported at once, each with
+//! its line.
 
 mod choice;
 

@@ -1,4 +1,4 @@
-//! Pure functions that turn what was found, seen and made into text: for a person or for a program.
+//! Pure functions that make text of findings and results, for people or for programs.
 
 mod text;
 mod uses;

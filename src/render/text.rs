@@ -1,8 +1,8 @@
-//! Text for people: lines that nothing foreign can leave.
+//! Text for people, in which foreign text can add neither lines nor terminal escapes.
 //!
-//! What comes out of an image, an archive or a recipe (dates, users, tags, media types, names) may hold escapes for a terminal, line
-//! breaks, or letters that turn the direction of what follows, and the logs of GitHub's runner read commands from it. So text for
-//! people is a [`Text`], and the only way into it is a line at a time: in a line, all of these are written as `\xNN`.
+//! Text from an image, an archive or a recipe (dates, users, tags, media types, names) may contain terminal escapes, line breaks, or
+//! characters that change the direction of the text; GitHub's runner even reads commands from logs. So all text for people is a
+//! [`Text`], to which only whole lines can be added. In a line, all of these characters are written as `\xNN`.
 
 use std::fmt::{self, Display};
 use std::ops::Deref;

@@ -1,4 +1,4 @@
-//! The whole of it, in order.
+//! All steps of staging, in order.
 
 use super::accounts;
 use super::builder::TreeBuilder;

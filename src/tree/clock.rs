@@ -1,9 +1,9 @@
-//! File systems whose times can be believed.
+//! Which file systems record reliable times of changes.
 //!
-//! A write through a shared mapping changes the times only when it is the first one to its page since the page was last written to the
-//! disk. So a file can change without another time for as long as the kernel leaves the page in memory: on tmpfs for ever, since
-//! there is no disk (nor below an overlayfs on one), and elsewhere until the kernel has written it, by default after half a minute.
-//! [`written_back`] makes sure of that for files that changed lately.
+//! A write through a shared mapping changes the times only if it is the first write to its page since the page was last written to
+//! the disk. So a file can change while its times stay the same, as long as the page is only in memory: on tmpfs (and an overlayfs
+//! over one) for ever, because there is no disk; elsewhere until the kernel has written the page, by default after half a minute.
+//! [`written_back`] makes sure that this has happened for files that changed recently.
 
 use std::os::fd::AsFd;
 use std::path::Path;

@@ -1,10 +1,10 @@
 //! The first waist: a root file system as a value.
 //!
-//! Order and hard links are properties of the type, not of discipline: a directory is sorted, and one inode table
-//! holds the files, so a hard link is simply two names of one inode. Contents are named, not held: bytes, a host file
-//! with the stamp it had when it was seen, or a slice of an archive.
+//! The type guarantees order and hard links: directories are sorted, and files are in one inode table, so a hard link is simply
+//! a second name of an inode. The contents of a file are a few bytes in memory (a text of the
+//! recipe), a file of this machine with the stamp that it had when it was first seen, or a slice of an archive.
 //!
-//! Sockets have no place in an archive, so they have none here.
+//! Archives cannot store sockets, so a tree has none.
 
 mod clock;
 mod metadata;

@@ -1,15 +1,16 @@
-//! Compression: found by content when read, made on all cores when written.
+//! Compression. The form is detected by content when reading; writing uses all cores.
 //!
-//! The bytes written depend on what is written only, not on threads or on how `write` was called. Decisions:
+//! The bytes written depend only on the input, not on the number of threads or on how `write` was called. Decisions:
 //!
-//! - Layers are packed in parts ([`Packer`]), each a gzip member of its own (RFC 1952 §2.2: "a gzip file consists of a series of
-//!   members") or a zstd frame of its own (RFC 8878 §3: frames may be concatenated). Every container engine reads that, and a part that is
-//!   the same as before need not be packed again. Members have no name and no time, and hold noise as it is; frames have their size and a checksum.
-//! - A kernel wants an initramfs in one piece ([`FileCompression`]): one gzip member, made of blocks that are compressed side by side,
-//!   or one zstd frame, made by libzstd's own workers, which cut the stream the same way for any number of workers of one or more.
+//! - Layers are compressed in parts ([`Packer`]). Each part is a gzip member (RFC 1952 §2.2: "a gzip file consists of a series of
+//!   members") or a zstd frame (RFC 8878 §3: frames may be concatenated). Every container engine reads that, and a part that has not
+//!   changed need not be compressed again. Members have no name and no time, and store incompressible blocks as they are; frames have
+//!   their size and a checksum.
+//! - Kernels need an initramfs in one piece ([`FileCompression`]). It is one gzip member, made of blocks that are compressed in
+//!   parallel, or one zstd frame, made by libzstd's own workers, which cut the stream in the same way for any number of workers.
 //!
-//! With the feature `native`, gzip is made by libdeflate, which is smaller and faster at once; without it by zlib-rs,
-//! with other digests. `writer_id` names it. The versions of all libraries are pinned (`library.rs`).
+//! With the feature `native`, libdeflate makes gzip, which is smaller and faster. Otherwise zlib-rs makes it, with other digests.
+//! `writer_id` names the library. The versions of all libraries are pinned (`library.rs`).
 
 mod coder;
 mod deflate;

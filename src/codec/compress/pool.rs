@@ -1,4 +1,4 @@
-//! Buffers that are used again.
+//! Buffers that are reused.
 
 use std::sync::{Arc, Mutex};
 

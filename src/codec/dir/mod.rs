@@ -1,11 +1,11 @@
 //! A directory of this machine, read as a root file system.
 //!
-//! Only what lstat(2) shows is read: no link is followed, no file is opened (contents are opened when they are
-//! needed, and checked to be still what was seen). Two names are a hard link when device and inode agree; the inode alone
-//! would not do, since a root can span file systems.
+//! Only the metadata of lstat(2) is read: no link is followed and no file is opened. Contents are opened when they are needed,
+//! and then checked for changes. Two names are hard links if device and inode are equal; the inode alone is not enough, because
+//! a root can span several file systems.
 //!
-//! Nearly all of the time goes into system calls, so several threads read directories. What comes out depends on names
-//! only: the results are put together in one order, whoever had them first.
+//! Nearly all of the time goes into system calls, so several threads read directories. The result depends only on names: it is
+//! put together in one order, whichever thread was first.
 
 mod error;
 

@@ -5,8 +5,8 @@
 //!
 //! - Names are relative, directories end with `/`, the root is `./`. Every parent stands before its children, in the
 //!   order of [`crate::tree::Tree::walk`].
-//! - User and group names are empty: engines ignore them, and they would tell who built.
-//! - A hard link repeats owner, mode and time of its inode: engines give the shared inode what the last name says.
+//! - User and group names are empty: engines ignore them, and they would show who built the image.
+//! - A hard link repeats owner, mode and time of its inode, because engines apply those of the last name to the inode.
 //! - No global headers (umoci stops at one) and no sparse entries (no engine reads them).
 //! - The end is two zero blocks, nothing more.
 
