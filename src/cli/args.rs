@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, Args as ClapArgs, Command, CommandFactory, Parser, Subcommand, ValueEnum};
 
-use super::flags::ImageFlags;
+use super::flags::{ImageFlags, PlatformWord};
 use super::registries::RegistryFlags;
 
 /// Builds OCI images from root file systems, without daemon or root, and refuses programs that could not start
@@ -102,7 +102,7 @@ pub struct BuildArgs {
     pub example: bool,
     /// Platforms to build (comma-separated or repeated) [default: those of the recipe, or of the programs in ROOTFS].
     /// PLATFORM=DIR sets the root file system of one platform
-    #[arg(long, value_name = "PLATFORM[=DIR]", value_delimiter = ',')]
+    #[arg(long, value_name = "PLATFORM[=DIR]", value_delimiter = ',', value_parser = PlatformWord, hide_possible_values = true)]
     pub platform: Vec<String>,
     #[command(flatten)]
     pub image: ImageFlags,
@@ -121,7 +121,7 @@ pub struct BundleArgs {
     #[arg(long, value_name = "PLACE")]
     pub root: Option<String>,
     /// Platforms [default: those of the --root image, otherwise that of the first program]
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',', value_parser = PlatformWord, hide_possible_values = true)]
     pub platform: Vec<String>,
     /// Also include matching paths, with the libraries that they need (repeatable)
     #[arg(short, long, value_name = "GLOB")]
@@ -229,7 +229,7 @@ pub struct VerifyArgs {
     #[arg(value_name = "PLACE", required_unless_present = "explain")]
     pub place: Vec<String>,
     /// Platforms to check [default: all of an image; of a root or an initramfs the one that its programs are for]
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',', value_parser = PlatformWord, hide_possible_values = true)]
     pub platform: Vec<String>,
     /// Accept findings with this code on the paths that match (repeatable)
     #[arg(long, value_name = "CODE[:GLOB]")]
@@ -258,7 +258,7 @@ pub struct InspectArgs {
     #[arg(value_name = "PLACE")]
     pub place: String,
     /// Show only these platforms
-    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',', value_parser = PlatformWord, hide_possible_values = true)]
     pub platform: Vec<String>,
     /// List every file, with mode, owner, size and date
     #[arg(long)]
@@ -278,7 +278,7 @@ pub struct TryArgs {
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
     /// The platform to run [default: this machine's if the image has it, otherwise its first; of a root its programs']
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", value_parser = PlatformWord, hide_possible_values = true)]
     pub platform: Vec<String>,
     /// Standard input of the command: a text, or @FILE
     #[arg(long, value_name = "TEXT")]

@@ -1,8 +1,11 @@
 //! The groups of flags that `build` and `bundle` share, each under its own heading.
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, Args as ClapArgs, Command, ValueEnum};
+use sazare::platform::Platform;
 
 /// What `build` and `bundle` share. Each group sets its own heading.
 #[derive(Debug, ClapArgs)]
@@ -58,7 +61,7 @@ pub struct LayoutFlags {
     #[arg(long)]
     pub flat_index: bool,
     /// Platform that docker's classic store loads from an archive [default: linux/amd64, otherwise the first]
-    #[arg(long, value_name = "PLATFORM")]
+    #[arg(long, value_name = "PLATFORM", value_parser = PlatformWord, hide_possible_values = true)]
     pub docker_platform: Option<String>,
 }
 
@@ -128,4 +131,20 @@ pub enum CompressionForm {
     Zstd,
     /// No compression.
     None,
+}
+
+/// A platform on the command line. It is read later, with its message; here a shell learns which it may offer.
+#[derive(Clone, Copy, Debug)]
+pub struct PlatformWord;
+
+impl TypedValueParser for PlatformWord {
+    type Value = String;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, argument, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(Platform::verified().into_iter().map(|platform| PossibleValue::new(platform.to_string()))))
+    }
 }

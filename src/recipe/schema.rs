@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::platform::Platform;
+
 use super::keys::{Key, PATH, PATH_KEYS, PATH_TYPES, RECIPE, Shape, Table};
 
 /// The schema (JSON Schema 2020-12) that editors complete and check recipes with.
@@ -46,6 +48,8 @@ fn property(key: &'static Key) -> Value {
         Shape::Number(max) => number(max),
         Shape::NumberOrText(max) => json!({"anyOf": [number(max), text()]}),
         Shape::Flag => json!({"type": "boolean"}),
+        // Those that are verified are offered; any other of OCI's is right too.
+        Shape::Texts if key.name == "platforms" => list(json!({"anyOf": [{"enum": Platform::verified()}, text()]})),
         Shape::Texts => list(text()),
         Shape::Choices(words) => list(json!({"type": "string", "enum": words})),
         Shape::NumbersOrTexts => list(json!({"anyOf": [number(u64::MAX), text()]})),
@@ -102,6 +106,8 @@ mod tests {
         assert_eq!(schema["required"], json!([]));
         assert_eq!(schema["properties"]["user"]["items"]["required"], json!(["name", "uid"]));
         assert_eq!(schema["properties"]["source"]["items"]["properties"]["modes"]["enum"], json!(["keep", "normal"]));
+        let offered = schema["properties"]["platforms"]["items"]["anyOf"][0]["enum"].as_array().unwrap();
+        assert!(offered.contains(&json!("linux/s390x")) && offered.len() == Platform::verified().len());
         let link = &schema["properties"]["path"]["items"]["allOf"][3];
         assert_eq!(link["if"]["properties"]["type"]["const"], "symlink");
         assert_eq!(link["then"]["required"], json!(["target"]));

@@ -67,8 +67,17 @@ impl Ready {
             }
         }
         let arch = platform.arch().ok_or_else(|| TrialError::Platform(platform.clone()))?;
-        let foreign = Some(arch).filter(|arch| Machine::arch() != Some(*arch));
+        let mut foreign = Some(arch).filter(|arch| Machine::arch() != Some(*arch));
+        if let Some(other) = foreign {
+            // A 32-bit program of a 64-bit image has an emulator of its own.
+            let own = tree.resolve(&folder, &start.program, Follow::Yes).ok();
+            let own = own.and_then(|found| Closures::new(tree, platform).arch_of(&found.path));
+            foreign = own.filter(|own| other.compat() == Some(*own)).or(foreign);
+        }
         let emulator = foreign.and_then(|arch| machine.emulator(arch));
+        // What this machine's kernel may run itself needs none.
+        let runs_here = |arch: Arch| Machine::arch().and_then(Arch::compat) == Some(arch);
+        foreign = foreign.filter(|arch| emulator.is_some() || !runs_here(*arch));
         let mut ready = Ready {
             command,
             network,

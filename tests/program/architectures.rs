@@ -12,7 +12,7 @@ use sazare::platform::{Abi, Arch};
 use sazare::report::Severity;
 
 use crate::conformance::{FINDINGS, Root, Trace, glibc, musl};
-use crate::outside::{checkout, command, missing, run, sazare};
+use crate::outside::{checkout, command, install, missing, run, sazare};
 
 /// How many differences of one root are printed.
 const SHOWN: usize = 5;
@@ -150,10 +150,40 @@ fn run_sample(debian: &str) {
     }
 }
 
+/// A program for armhf beside one for arm64 is verified by its own loader, and runs under its own emulator.
+fn run_beside_64_bits() {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join("architectures/glibc-bookworm-armhf");
+    if missing(&["root", root.to_str().unwrap(), "qemu-arm-static"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let place = format!("rootfs:{}", bundle.display());
+    let built = sazare(["bundle", "/usr/bin/dash", "--root", root.to_str().unwrap(), "-o", &place]);
+    assert_eq!(built.code, 0, "{}", built.text());
+    install(checkout().join("images/hello/arm64/bin/hello"), bundle.join("usr/bin/hello"));
+    let verified = sazare(["verify", &place]);
+    assert!(
+        verified.code == 0 && verified.text().contains("warning[wrong-arch-32] linux/arm64 /usr/bin/dash"),
+        "{}",
+        verified.text()
+    );
+    let tried = sazare(["try", "-q", &place, "--trust", "--", "/usr/bin/dash", "-c", "echo it runs"]);
+    assert_eq!((tried.code, tried.out.as_str()), (0, "it runs\n"), "{}", tried.text());
+    std::fs::remove_file(bundle.join("lib/arm-linux-gnueabihf/libc.so.6")).unwrap();
+    let verified = sazare(["verify", &place]);
+    let tried = sazare(["try", "-q", &place, "--trust", "--", "/usr/bin/dash", "-c", "echo it runs"]);
+    let words =
+        "error while loading shared libraries: libc.so.6: cannot open shared object file: No such file or directory";
+    assert!(verified.code == 1 && verified.text().contains(words), "{}", verified.text());
+    assert!(tried.text().contains(words), "{}", tried.text());
+}
+
 #[test]
 fn programs_of_32_bits_are_loaded_as_their_loaders_load_them() {
     compare_sample("armhf");
     run_sample("armhf");
+    run_beside_64_bits();
 }
 
 #[test]

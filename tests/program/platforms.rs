@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use sazare::platform::Platform;
+
 use crate::outside::{checkout, sazare};
 
 /// A root with the programs of the example for these architectures.
@@ -69,6 +71,53 @@ fn programs_that_disagree_or_do_not_exist_say_none() {
         }
         let seen = sazare(["inspect", &place]);
         assert!(seen.code == 0 && !seen.out.contains("linux/"), "{}", seen.text());
+    }
+}
+
+#[test]
+fn shells_offer_every_platform_that_is_verified() {
+    for shell in ["bash", "zsh", "fish"] {
+        let answer = sazare(["generate", "completions", shell]);
+        for platform in Platform::verified() {
+            assert!(answer.out.contains(&platform.to_string()), "{shell}: {platform}");
+        }
+    }
+}
+
+/// As containerd's `platforms.Only` orders them.
+#[test]
+fn the_nearest_variant_of_an_image_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = format!("oci:{}", folder.path().join("out").display());
+    let source = folder.path().join("root");
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("file"), "text").unwrap();
+    let source = source.to_str().unwrap();
+    let variants = ["--platform", "linux/arm/v5", "--platform", "linux/arm/v6", "--platform", "linux/arm64/v8"];
+    let built = sazare(
+        [
+            &["build", source, "-t", "x", "--cmd", "/file", "--allow", "cmd-not-executable", "-o", &output],
+            &variants[..],
+        ]
+        .concat(),
+    );
+    assert_eq!(built.code, 0, "{}", built.text());
+    for (wanted, taken) in [
+        ("linux/arm", Some("linux/arm/v6")),
+        ("linux/arm/v7", Some("linux/arm/v6")),
+        ("linux/arm/v5", Some("linux/arm/v5")),
+        ("linux/arm64", Some("linux/arm64/v8")),
+        ("linux/amd64", None),
+    ] {
+        let seen = sazare(["inspect", "--platform", wanted, &output]);
+        match taken {
+            Some(taken) => assert!(
+                seen.out.contains(&format!("\n{taken}\n")) && seen.out.matches("\nlinux/").count() == 1,
+                "{wanted}: {}",
+                seen.text()
+            ),
+            None => assert_eq!(seen.code, 4, "{wanted}: {}", seen.text()),
+        }
     }
 }
 
