@@ -402,6 +402,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn help_names_the_default_levels() {
+        use sazare::codec::compress::Compression;
+        let Compression::Gzip(gzip) = Compression::DEFAULT else { panic!("gzip is the default") };
+        let mut command = command();
+        command.build();
+        let level =
+            command.find_subcommand("build").unwrap().get_arguments().find(|arg| arg.get_id() == "compression_level");
+        let help = level.unwrap().get_help().unwrap().to_string();
+        let zstd = Compression::ZSTD_LEVEL;
+        assert_eq!(help, format!("Level: 1 to 12 for gzip [default: {gzip}], 1 to 19 for zstd [default: {zstd}]"));
+    }
+
     /// The heading of each flag of a verb, by its long name.
     fn headings(verb: &str) -> BTreeMap<String, Option<String>> {
         let mut command = command();
