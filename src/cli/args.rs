@@ -427,7 +427,7 @@ mod tests {
     #[test]
     fn each_flag_stands_under_the_heading_of_its_group() {
         let build = headings("build");
-        let groups: [(Option<&str>, &[&str]); 8] = [
+        let groups: [(Option<&str>, &[&str]); 9] = [
             (None, &["output", "example", "platform", "help"]),
             (Some("Image name and date (override the recipe)"), &["tag", "created"]),
             (
@@ -450,6 +450,7 @@ mod tests {
             (Some("Accepted findings"), &["allow", "baseline"]),
             (Some("Result"), &["metadata-file"]),
             (Some("Cache"), &["cache-dir", "cache-size", "no-cache"]),
+            (Some("Registries"), &["authfile", "offline", "plain-http"]),
         ];
         let global = ["format", "quiet", "verbose", "color", "progress", "directory", "temporary-size"];
         let mut expected: BTreeMap<String, Option<String>> = BTreeMap::new();
