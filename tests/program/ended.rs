@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -16,6 +16,13 @@ use crate::outside::{SAZARE, checkout, command, missing, must, run};
 
 /// How many signals each output gets.
 const ROUNDS: u32 = 15;
+
+/// A run that ends by signals, also where the tests were started with some of them ignored (`nohup`).
+fn listening(args: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Command {
+    let mut run = command("env", ["--default-signal=INT,TERM,HUP", SAZARE]);
+    run.args(args);
+    run
+}
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "how long a build takes decides when the signal comes")]
@@ -29,7 +36,7 @@ fn sixty_signals_end_the_build_with_their_code_and_leave_nothing_behind() {
         let build = |out: &std::path::Path| {
             let _ = fs::remove_dir_all(out);
             fs::create_dir(out).unwrap();
-            let mut build = command(SAZARE, ["build", "slow", "--no-cache", "--allow", "cmd-not-found", "-o", place]);
+            let mut build = listening(["build", "slow", "--no-cache", "--allow", "cmd-not-found", "-o", place]);
             build.current_dir(folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
             build
         };
@@ -129,7 +136,7 @@ fn signals_end_verbs_that_run_programs_with_all_that_they_started() {
             let word = number.to_string();
             let _ = fs::remove_dir_all(at("tmp"));
             fs::create_dir(at("tmp")).unwrap();
-            let mut child = command(SAZARE, line(&word))
+            let mut child = listening(line(&word))
                 .current_dir(folder.path())
                 .env("TMPDIR", at("tmp"))
                 .env("UPX_SLEEPS", &word)
@@ -163,7 +170,7 @@ fn signals_end_verbs_that_run_programs_with_all_that_they_started() {
 fn signals_end_doctor_at_any_moment() {
     let folder = tempfile::tempdir().unwrap();
     let doctor = || {
-        let mut doctor = command(SAZARE, ["doctor"]);
+        let mut doctor = listening(["doctor"]);
         doctor.env("TMPDIR", folder.path()).stdout(Stdio::null()).stderr(Stdio::null());
         doctor
     };
