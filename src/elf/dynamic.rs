@@ -1,6 +1,6 @@
 //! The dynamic section: what the file needs from its loader.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use goblin::elf::dynamic::{
     DF_1_NODEFLIB, DF_1_NOW, DF_1_PIE, DF_BIND_NOW, DT_BIND_NOW, DT_FLAGS, DT_FLAGS_1, DT_NEEDED, DT_NULL, DT_RPATH,
@@ -69,6 +69,7 @@ impl Dynamic {
             return Ok(dynamic);
         }
         let mut strings: Vec<(u64, u64)> = Vec::new();
+        let mut known = BTreeSet::new();
         let mut ended = false;
         'section: for first in (0..count).step_by(256) {
             let entries = 256.min(count - first) as usize;
@@ -82,7 +83,12 @@ impl Dynamic {
                         ended = true;
                         break 'section;
                     }
-                    DT_NEEDED | DT_AUXILIARY | DT_FILTER if strings.len() < NEEDED_MAX => strings.push((tag, value)),
+                    // To load a library a second time changes nothing.
+                    DT_NEEDED | DT_AUXILIARY | DT_FILTER if known.contains(&(tag, value)) => {}
+                    DT_NEEDED | DT_AUXILIARY | DT_FILTER if strings.len() < NEEDED_MAX => {
+                        known.insert((tag, value));
+                        strings.push((tag, value));
+                    }
                     DT_NEEDED | DT_AUXILIARY | DT_FILTER => dynamic.beyond += 1,
                     _ => {
                         dynamic.values.insert(tag, value);
@@ -203,8 +209,11 @@ mod tests {
     #[test]
     fn entries_that_are_not_read_are_counted() {
         let beyond = |tags: Vec<(u64, u64)>| dynamic(&Forge { tags, ..Forge::library("a") }).beyond;
-        assert_eq!(beyond(vec![(super::DT_NEEDED, 0); super::NEEDED_MAX]), 0);
-        assert_eq!(beyond(vec![(super::DT_NEEDED, 0); super::NEEDED_MAX + 3]), 3);
+        let names = |count: usize| (0..count as u64).map(|name| (super::DT_NEEDED, name)).collect();
+        assert_eq!(beyond(names(super::NEEDED_MAX)), 0);
+        assert_eq!(beyond(names(super::NEEDED_MAX + 3)), 3);
+        // The same name again is nothing that is left out.
+        assert_eq!(beyond(vec![(super::DT_NEEDED, 0); super::NEEDED_MAX + 3]), 0);
         assert_eq!(beyond(vec![(21, 0); 60_000]), 0);
         assert_eq!(beyond(vec![(21, 0); 70_000]), 1);
     }
