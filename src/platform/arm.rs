@@ -32,6 +32,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
             musl_loader: "/lib/ld-musl-armhf.so.1",
             cache_flags: &[0x0903, 0x0003],
             flags: 0x0500_0400,
+            // EF_ARM_ABI_FLOAT_SOFT; in the other ABI EF_ARM_ABI_FLOAT_HARD.
             refused: RefusedFlags::Any(0x200),
         },
         Abi {

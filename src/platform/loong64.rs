@@ -31,6 +31,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         musl_loader: "/lib/ld-musl-loongarch64.so.1",
         cache_flags: &[0x1203],
         flags: 0x43,
+        // EF_LARCH_ABI_MODIFIER: double float.
         refused: RefusedFlags::Unless { mask: 7, value: 3 },
     }],
     glibc: GlibcFacts {

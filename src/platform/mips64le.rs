@@ -31,6 +31,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         musl_loader: "/lib/ld-musl-mips64el.so.1",
         cache_flags: &[0x0703],
         flags: 0x8000_0007,
+        // EF_MIPS_NAN2008: another encoding of NaN.
         refused: RefusedFlags::Any(0x400),
     }],
     glibc: GlibcFacts { directories: &[b"/lib64/", b"/usr/lib64/"], platforms: &[], hwcaps: &[], definition: &[127] },

@@ -31,6 +31,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         musl_loader: "/lib/ld-musl-powerpc64le.so.1",
         cache_flags: &[0x0503],
         flags: 2,
+        // 1 is ELFv1, and 3 is unknown; 0 says nothing.
         refused: RefusedFlags::Any(1),
     }],
     glibc: GlibcFacts {

@@ -31,6 +31,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         musl_loader: "/lib/ld-musl-riscv64.so.1",
         cache_flags: &[0x1003],
         flags: 5,
+        // EF_RISCV_FLOAT_ABI: double.
         refused: RefusedFlags::Unless { mask: 6, value: 4 },
     }],
     glibc: GlibcFacts {

@@ -29,6 +29,7 @@ pub(super) const FACTS: ArchFacts = ArchFacts {
         triplet: "i386-linux-gnu",
         glibc_loader: "/lib/ld-linux.so.2",
         musl_loader: "/lib/ld-musl-i386.so.1",
+        // 0x0001 marks a library that needs no C library; other architectures pass it over.
         cache_flags: &[0x0003, 0x0001],
         flags: 0,
         refused: RefusedFlags::None,
