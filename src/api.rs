@@ -189,9 +189,10 @@ impl ImageBuilder {
         self
     }
 
-    /// Speaks to registries, for a base image that is there. Default: to none.
+    /// Speaks to registries, for a base image and for outputs that are there. Default: to none.
     #[cfg(feature = "registry")]
     pub fn registries(mut self, registries: Arc<Registries>) -> Self {
+        self.write.registries = Some(registries.clone());
         self.registries = Some(registries);
         self
     }

@@ -57,7 +57,7 @@ fn image(store: &BlobStore, name: Option<&str>, tags: &[&str], text: &str) -> Re
     let index = oci::canonical(&oci::index(children, &Annotations::new()));
     let root = store.put(&index)?.descriptor(MediaType::ImageIndex);
     Ok(Finished {
-        image: Image { root, index_annotations: Annotations::new(), platforms },
+        image: Image { root, index_annotations: Annotations::new(), platforms, others: Vec::new() },
         name: name.map(|name| name.parse().unwrap()),
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
     })
@@ -226,8 +226,6 @@ fn a_folder_of_somebody_else_is_left_alone() {
     assert!(error.to_string().ends_with("oci-layout: the layout version is not 1.0.0: 2.0.0"), "{error}");
     let error = write("oci-archive:/", &["v1"], "one").unwrap_err();
     assert_eq!(error.to_string(), "cannot write /: is a directory");
-    let error = transport::check(&Place::for_writing("docker://ghcr.io/a/b:v1").unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), "cannot write to a registry yet: docker://ghcr.io/a/b:v1");
 }
 
 #[test]

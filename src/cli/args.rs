@@ -16,7 +16,7 @@ use super::registries::RegistryFlags;
     long_version = super::version::LONG_VERSION,
     max_term_width = 110,
     after_help = "Exit codes: 0 success, 1 refused (findings of severity error), 2 invalid command line, 3 invalid recipe, 4 an input is missing, unreadable or corrupt, 5 could not write an output, 70 a bug in sazare.",
-    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  docker://HOST/NAME[:TAG][@DIGEST]   image in a registry (read only)\n  rootfs:DIR                 root file system as a directory; when writing, it must be empty or not exist\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
+    after_long_help = "Exit codes:\n  0   success\n  1   refused: findings of severity error\n  2   invalid command line\n  3   invalid recipe\n  4   an input is missing, unreadable or corrupt\n  5   could not write an output\n  70  a bug in sazare\n\nPlaces:\n  oci:DIR[:TAG]              OCI image layout\n  oci-archive:FILE[:REF]     archive: OCI layout and docker's manifest.json in one tar\n  docker-archive:FILE[:REF]  the same when writing\n  docker://HOST/NAME[:TAG][@DIGEST]   image in a registry; when writing, without a digest\n  rootfs:DIR                 root file system as a directory; when writing, it must be empty or not exist\n  tar:FILE                   root file system as a tar (read only)\n  cpio:FILE                  initramfs; the extension selects the compression\n  DIR/  FILE.tar  -          a layout, an archive, an archive on standard output\n  FILE.cpio[.gz|.zst|.xz]  FILE.img   an initramfs; {arch} in the name writes one per platform"
 )]
 pub struct Args {
     #[command(subcommand)]
@@ -94,7 +94,7 @@ pub struct BuildArgs {
     /// A recipe (a .toml file, or a directory with recipe.toml), or the directory of a root file system
     #[arg(value_name = "RECIPE|ROOTFS", required_unless_present_any = ["example", "platform"])]
     pub what: Option<PathBuf>,
-    /// Where to write: oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, rootfs:DIR or -; for an initramfs cpio:FILE, FILE.cpio.gz or FILE.img (repeatable)
+    /// Where to write: oci:DIR[:TAG], docker://HOST/NAME[:TAG], FILE.tar, oci-archive:FILE, DIR/, rootfs:DIR or -; for an initramfs cpio:FILE, FILE.cpio.gz or FILE.img (repeatable)
     #[arg(short, long = "output", value_name = "PLACE", required = true)]
     pub output: Vec<String>,
     /// Build the built-in example: a greeting for linux/amd64 and linux/arm64
@@ -114,7 +114,7 @@ pub struct BundleArgs {
     /// Programs: paths, or names to look up in PATH. Without --output, the last one is the directory to write
     #[arg(value_name = "PROGRAM", required = true)]
     pub programs: Vec<String>,
-    /// Where to write: rootfs:DIR, oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
+    /// Where to write: rootfs:DIR, oci:DIR[:TAG], docker://HOST/NAME[:TAG], FILE.tar, oci-archive:FILE, DIR/, cpio:FILE or - (repeatable)
     #[arg(short, long = "output", value_name = "PLACE")]
     pub output: Vec<String>,
     /// Root file system that has the programs: rootfs:DIR, oci:DIR[:TAG], docker://HOST/NAME[:TAG], an archive, tar:FILE, or a path [default: /]

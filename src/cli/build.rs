@@ -106,6 +106,7 @@ impl Job<'_> {
         #[cfg(feature = "registry")]
         {
             order.registries = Some(&reach.registries);
+            order.write.registries = Some(reach.registries.clone());
         }
         order.write.flat_index = layout.flat_index;
         order.write.docker_platform = docker_platform;
@@ -265,7 +266,11 @@ fn next_step(place: &Place, reference: Option<&str>, names: &[&str], flat: bool)
             }
             Some(text)
         }
-        Place::Stdio | Place::Registry(_) | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => None,
+        Place::Registry(image) => {
+            let name = names.first()?;
+            Some(Text::of(format_args!("run it: docker run --rm {}:{name}", image.repository())))
+        }
+        Place::Stdio | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => None,
     }
 }
 

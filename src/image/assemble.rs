@@ -90,7 +90,7 @@ pub fn combine(
     let children = platforms.iter().map(|image| image.manifest_descriptor.clone()).collect();
     let index = oci::index(children, annotations);
     let root = store.put(&oci::canonical(&index))?.descriptor(MediaType::ImageIndex);
-    Ok(Image { root, index_annotations: annotations.clone(), platforms })
+    Ok(Image { root, index_annotations: annotations.clone(), platforms, others: Vec::new() })
 }
 
 #[cfg(test)]

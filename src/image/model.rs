@@ -13,6 +13,8 @@ pub struct Image {
     pub index_annotations: Annotations,
     /// The image of each platform, in the order of the index.
     pub platforms: Vec<PlatformImage>,
+    /// What else the index leads to, children before what names them: attestations, other artifacts, indexes in it.
+    pub others: Vec<Descriptor>,
 }
 
 /// The image of one platform.
@@ -67,6 +69,7 @@ impl Image {
             add(image.manifest.config());
         }
         self.platforms.iter().for_each(|image| add(&image.manifest_descriptor));
+        self.others.iter().for_each(&mut add);
         add(&self.root);
         all
     }

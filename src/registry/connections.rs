@@ -1,5 +1,6 @@
 //! Requests and answers, one at a time: no credentials, no redirects, no second try.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -204,7 +205,7 @@ impl Connections {
         }
         let failed = |fault: String| Broken::Other(RegistryError::Network { host: origin.authority(), fault });
         let is_sending = matches!(ask.method, Method::POST | Method::PUT | Method::PATCH);
-        let (length, mut reader): (_, Box<dyn Read + Send + '_>) = match ask.payload {
+        let (length, reader): (_, Box<dyn Read + Send + '_>) = match ask.payload {
             Payload::Nothing => (is_sending.then_some(0), Box::new(io::empty())),
             Payload::Bytes(bytes) => (Some(bytes.len() as u64), Box::new(bytes)),
             Payload::Stream(length, open) => {
@@ -213,6 +214,8 @@ impl Connections {
             }
         };
         let invalid = |error: ureq::http::Error| failed(error.to_string());
+        let fault = Cell::new(None);
+        let mut reader = Source { inner: reader, fault: &fault };
         let result = match length {
             Some(length) => {
                 let request = request.header(header::CONTENT_LENGTH, length.to_string());
@@ -228,7 +231,7 @@ impl Connections {
                 let (parts, body) = response.into_parts();
                 Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body, url: ask.url.clone() })
             }
-            Err(error) => Err(match broken(origin, error) {
+            Err(error) => Err(match fault.take().map_or_else(|| broken(origin, error), Broken::source) {
                 // Who never answered is not there, or its name is wrong: waiting would not help.
                 Broken::Absent(error) if self.answered(origin) => Broken::Connection(error),
                 Broken::Absent(error) => Broken::Other(error),
@@ -239,6 +242,22 @@ impl Connections {
 
     fn answered(&self, origin: &Origin) -> bool {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).get(origin).is_some_and(|known| known.answered)
+    }
+}
+
+/// What is sent. It remembers why it cannot be read.
+struct Source<'a> {
+    inner: Box<dyn Read + Send + 'a>,
+    fault: &'a Cell<Option<String>>,
+}
+
+impl Read for Source<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let result = self.inner.read(buffer);
+        if let Err(error) = &result {
+            self.fault.set(Some(words(error)));
+        }
+        result
     }
 }
 
@@ -255,6 +274,11 @@ pub(super) enum Broken {
 }
 
 impl Broken {
+    /// That what is sent cannot be read is not a fault of the connection.
+    fn source(fault: String) -> Broken {
+        Broken::Other(RegistryError::Source(fault))
+    }
+
     pub fn into_error(self) -> RegistryError {
         match self {
             Broken::NotTls(error) | Broken::Absent(error) | Broken::Connection(error) | Broken::Other(error) => error,

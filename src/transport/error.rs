@@ -98,9 +98,10 @@ pub enum TransportError {
     /// Who called has no registries to open it with, or they are not part of this build.
     #[error("no access to registries: {0}")]
     NoRegistries(String),
-    /// Images are not written to registries yet.
-    #[error("cannot write to a registry yet: docker://{0}")]
-    Registry(String),
+    /// A registry does not take what is sent to it.
+    #[cfg(feature = "registry")]
+    #[error(transparent)]
+    Push(RegistryError),
 }
 
 /// Names for a sentence: `a, b and 3 more`.
@@ -125,9 +126,11 @@ impl Failure for TransportError {
             | TransportError::Malformed { .. }
             | TransportError::NoSuchImage { .. }
             | TransportError::Several { .. } => FailureKind::Input,
-            TransportError::Usage(_) | TransportError::NoRegistries(_) | TransportError::Registry(_) => FailureKind::Usage,
+            TransportError::Usage(_) | TransportError::NoRegistries(_) => FailureKind::Usage,
             #[cfg(feature = "registry")]
             TransportError::Pull(error) => error.kind(),
+            #[cfg(feature = "registry")]
+            TransportError::Push(_) => FailureKind::Output,
         )
     }
 
@@ -148,10 +151,7 @@ impl Failure for TransportError {
             TransportError::Layout { .. } => Some("write to a new directory, or repair this layout".into()),
             TransportError::NoRegistries(_) => Some("this build of sazare or its caller cannot speak to registries".into()),
             #[cfg(feature = "registry")]
-            TransportError::Pull(error) => error.hint(),
-            TransportError::Registry(reference) => Some(format!(
-                "use a layout: `skopeo copy --all oci:DIR:TAG docker://{reference}` pushes"
-            )),
+            TransportError::Pull(error) | TransportError::Push(error) => error.hint(),
             TransportError::Read(..) | TransportError::Malformed { .. } | TransportError::Usage(_) => None,
         )
     }

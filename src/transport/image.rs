@@ -1,6 +1,8 @@
 //! An image prepared for a place.
 
 use std::fs;
+#[cfg(feature = "registry")]
+use std::sync::Arc;
 
 use super::archive::{self, Contents};
 use super::error::TransportError;
@@ -8,10 +10,18 @@ use super::layout;
 use super::naming::Names;
 use super::pending::{LastStep, Pending, Renamed, Written, WrittenImage, is_stream, new_file};
 use super::place::Place;
+#[cfg(feature = "registry")]
+use super::upload::Untagged;
+#[cfg(feature = "registry")]
+use crate::image::Blobs;
 use crate::image::{Blob, BlobStore, Finished, PlatformImage};
 use crate::oci::{MediaType, REF_NAME};
 use crate::platform::{Arch, Platform};
 use crate::progress::{Action, Progress, Step};
+#[cfg(feature = "registry")]
+use crate::reference::ImageReference;
+#[cfg(feature = "registry")]
+use crate::registry::Registries;
 
 /// How an image is written.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +31,9 @@ pub struct WriteOptions {
     pub flat_index: bool,
     /// The platform that docker's classic store gets from an archive: `linux/amd64`, else the first, when `None`.
     pub docker_platform: Option<Platform>,
+    /// How registries are spoken to, for places that are there.
+    #[cfg(feature = "registry")]
+    pub registries: Option<Arc<Registries>>,
 }
 
 /// Says before the work begins whether an image could be written to a place at all.
@@ -37,7 +50,10 @@ pub fn check(place: &Place) -> Result<(), TransportError> {
             _ => Ok(()),
         },
         Place::Stdio => Ok(()),
-        Place::Registry(reference) => Err(TransportError::Registry(reference.to_string())),
+        #[cfg(feature = "registry")]
+        Place::Registry(_) => Ok(()),
+        #[cfg(not(feature = "registry"))]
+        Place::Registry(_) => Err(TransportError::NoRegistries(place.to_string())),
         Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => {
             Err(TransportError::Usage(format!("not a place for images: {place}")))
         }
@@ -56,6 +72,10 @@ pub fn prepare_image<'a>(
     progress: &dyn Progress,
 ) -> Result<Pending<'a>, TransportError> {
     check(place)?;
+    #[cfg(feature = "registry")]
+    if let Place::Registry(reference) = place {
+        return prepare_remote(image, store, reference, options, progress);
+    }
     let reference = match place {
         Place::Layout { reference, .. } | Place::Archive { reference, .. } => reference.as_deref(),
         Place::Stdio | Place::Registry(_) | Place::Rootfs(_) | Place::Cpio(_) | Place::Tar(_) => None,
@@ -103,6 +123,36 @@ pub fn prepare_image<'a>(
         }
     };
     Ok(Pending { step, written: Written::Image(written) })
+}
+
+/// Sends an image to a registry, all but its tags. Its blobs may lie anywhere.
+///
+/// # Errors
+/// When it cannot be read, or the registry does not take it.
+#[cfg(feature = "registry")]
+pub fn prepare_remote<'a>(
+    image: &Finished,
+    blobs: &dyn Blobs,
+    reference: &ImageReference,
+    options: &WriteOptions,
+    progress: &dyn Progress,
+) -> Result<Pending<'a>, TransportError> {
+    let place = format!("docker://{reference}");
+    if options.flat_index {
+        return Err(TransportError::Usage(format!("a flat index is for layouts and archives, not for {place}")));
+    }
+    let registries = options.registries.as_ref().ok_or_else(|| TransportError::NoRegistries(place.clone()))?;
+    let names = Names::remote(image, reference)?;
+    progress.step(Step::new(Action::Write(place.clone())));
+    let mut untagged = Untagged::prepare(&image.image, blobs, reference, &names, registries, progress)?;
+    let digest = Blob::of(&image.image.root)?.digest;
+    let written = WrittenImage {
+        place,
+        names: names.tags().into_iter().map(|tag| (tag, digest)).collect(),
+        references: names.full(),
+        notes: std::mem::take(&mut untagged.notes),
+    };
+    Ok(Pending { step: LastStep::Registry(Box::new(untagged)), written: Written::Image(written) })
 }
 
 /// The image that docker's classic store gets.

@@ -27,16 +27,17 @@ pub(super) fn load(place: &str, blobs: &dyn Blobs, root: Descriptor) -> Result<(
         seen: BTreeSet::new(),
         annotations: Annotations::new(),
         platforms: Vec::new(),
+        others: Vec::new(),
         notes: Vec::new(),
     };
     loader.enter(&root, 0)?;
-    let Loader { annotations, platforms, notes, .. } = loader;
+    let Loader { annotations, platforms, others, notes, .. } = loader;
     if platforms.is_empty() {
         let mut fault = format!("no container image in {}", root.digest());
         notes.iter().for_each(|note| fault += &format!("; {note}"));
         return Err(TransportError::Malformed { place: place.to_string(), fault });
     }
-    Ok((Image { root, index_annotations: annotations, platforms }, notes))
+    Ok((Image { root, index_annotations: annotations, platforms, others }, notes))
 }
 
 struct Loader<'a> {
@@ -46,6 +47,7 @@ struct Loader<'a> {
     seen: BTreeSet<String>,
     annotations: Annotations,
     platforms: Vec<PlatformImage>,
+    others: Vec<Descriptor>,
     notes: Vec<String>,
 }
 
@@ -73,17 +75,23 @@ impl Loader<'_> {
                     entered => entered?,
                 }
             }
+            if depth > 0 {
+                self.others.push(descriptor.clone());
+            }
             return Ok(());
         }
         if !is_manifest(descriptor.media_type()) {
+            self.others.push(descriptor.clone());
             return self.leave_out(descriptor, descriptor.media_type().as_ref());
         }
         let manifest: ImageManifest = self.document("manifest", descriptor)?;
         if !is_config(manifest.config().media_type()) {
+            self.keep_other(&manifest, descriptor);
             let kind = manifest.artifact_type().as_ref().unwrap_or(manifest.config().media_type()).to_string();
             return self.leave_out(descriptor, &kind);
         }
         if descriptor.platform().as_ref().is_some_and(|platform| platform.os().to_string() == "unknown") {
+            self.keep_other(&manifest, descriptor);
             return self.leave_out(descriptor, "an attestation");
         }
         let bytes = self.bytes(manifest.config())?;
@@ -105,6 +113,12 @@ impl Loader<'_> {
         let platform = ImagePlatform::new(&platform);
         self.platforms.push(PlatformImage { platform, manifest_descriptor, manifest, configuration });
         Ok(())
+    }
+
+    /// Remembers what is not an image, for who copies all of it.
+    fn keep_other(&mut self, manifest: &ImageManifest, descriptor: &Descriptor) {
+        self.others.extend(manifest.layers().iter().cloned());
+        self.others.extend([manifest.config().clone(), descriptor.clone()]);
     }
 
     fn leave_out(&mut self, descriptor: &Descriptor, kind: &str) -> Result<(), TransportError> {
@@ -149,6 +163,12 @@ fn platform_words(platform: &str) -> String {
 fn is_index(media_type: &MediaType) -> bool {
     matches!(media_type, MediaType::ImageIndex)
         || media_type.to_string() == "application/vnd.docker.distribution.manifest.list.v2+json"
+}
+
+/// Whether a media type is that of a manifest or an index, which registries keep apart from blobs.
+#[cfg(feature = "registry")]
+pub(super) fn is_document(media_type: &MediaType) -> bool {
+    is_index(media_type) || is_manifest(media_type)
 }
 
 /// Whether a media type is an image manifest: OCI's, or docker's.

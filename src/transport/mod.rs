@@ -36,6 +36,9 @@ mod load;
 mod remote;
 
 mod docker;
+#[cfg(feature = "registry")]
+mod upload;
+
 mod pending;
 
 mod image;
@@ -45,6 +48,8 @@ mod rootfs;
 
 pub use access::Access;
 pub use error::TransportError;
+#[cfg(feature = "registry")]
+pub use image::prepare_remote;
 pub use image::{WriteOptions, check, prepare_image};
 pub(crate) use initramfs::{archive_form, prepare_initramfs};
 pub use open::{Opened, open};

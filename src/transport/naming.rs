@@ -3,6 +3,8 @@
 use super::error::TransportError;
 use crate::image::Finished;
 use crate::oci::{Annotations, CONTAINERD_NAME, Descriptor, REF_NAME};
+#[cfg(feature = "registry")]
+use crate::reference::ImageReference;
 use crate::reference::{Repository, Tag, split_tag};
 
 /// An image's names at one place.
@@ -35,6 +37,24 @@ impl Names {
         let (name, tag) = split_tag(reference);
         let tag = tag.map_or(Ok(Tag::latest()), |tag| tag.parse().map_err(usage))?;
         Ok(Names { name: Some(name.parse().map_err(usage)?), tags: vec![tag] })
+    }
+
+    /// The names of an image in a registry: the tag of the reference, or else the image's own.
+    #[cfg(feature = "registry")]
+    pub fn remote(image: &Finished, reference: &ImageReference) -> Result<Names, TransportError> {
+        if reference.digest().is_some() {
+            let fault = "the digest follows from the image: write to docker://HOST/NAME[:TAG]";
+            return Err(TransportError::Usage(format!("{fault}, not to {reference}")));
+        }
+        let own = Names::of(image, None)?;
+        let tags = reference.tag().map_or(own.tags, |tag| vec![tag.clone()]);
+        Ok(Names { name: Some(reference.repository().clone()), tags })
+    }
+
+    /// The tags.
+    #[cfg(feature = "registry")]
+    pub fn tag_list(&self) -> &[Tag] {
+        &self.tags
     }
 
     /// The full references, such as `docker.io/you/app:v1`; none without a repository.
@@ -121,7 +141,7 @@ mod tests {
     fn image(name: Option<&str>, tags: &[&str]) -> Finished {
         let root = oci::descriptor(MediaType::ImageIndex, &Digest::of(b"root"), 4);
         Finished {
-            image: Image { root, index_annotations: Annotations::new(), platforms: Vec::new() },
+            image: Image { root, index_annotations: Annotations::new(), platforms: Vec::new(), others: Vec::new() },
             name: name.map(|name| name.parse().unwrap()),
             tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
         }

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use super::archive::{self, Contents};
 use super::error::TransportError;
 use super::layout;
+#[cfg(feature = "registry")]
+use super::upload::Untagged;
 use crate::codec::compress::FileCompression;
 use crate::digest::Digest;
 use crate::image::BlobStore;
@@ -31,6 +33,9 @@ pub(super) enum LastStep<'a> {
     Rename(Renamed),
     /// A file is copied to what cannot be renamed to.
     Copy { from: File, to: PathBuf },
+    /// An image in a registry gets its tags.
+    #[cfg(feature = "registry")]
+    Registry(Box<Untagged>),
     /// An image archive is written to what cannot be renamed to; `None` is standard output.
     Archive { contents: Contents, store: &'a BlobStore, to: Option<PathBuf> },
 }
@@ -98,10 +103,12 @@ impl Written {
 }
 
 impl Pending<'_> {
-    /// Whether the last step writes to a stream. It can fail half-way, so it should come before those that rename.
+    /// Whether the last step writes to a stream or a registry. It can fail half-way, so it should come before those that rename.
     pub fn is_stream(&self) -> bool {
         match self.step {
             LastStep::Copy { .. } | LastStep::Archive { .. } => true,
+            #[cfg(feature = "registry")]
+            LastStep::Registry(_) => true,
             LastStep::Layout(_) | LastStep::Rename(_) => false,
         }
     }
@@ -122,6 +129,8 @@ impl Pending<'_> {
         match self.step {
             LastStep::Layout(layout) => layout.publish()?,
             LastStep::Rename(renamed) => renamed.publish()?,
+            #[cfg(feature = "registry")]
+            LastStep::Registry(untagged) => untagged.publish()?,
             LastStep::Copy { mut from, to } => {
                 let failed = |error| TransportError::Write(to.clone(), error);
                 let mut stream = open_stream(&to)?;

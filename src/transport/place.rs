@@ -40,10 +40,11 @@ pub enum Place {
 }
 
 /// The prefixes of what can be written, for messages.
-const WRITABLE: &str = "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], cpio:FILE, rootfs:DIR";
+const WRITABLE: &str =
+    "oci:DIR[:TAG], oci-archive:FILE[:REF], docker-archive:FILE[:REF], docker://HOST/NAME[:TAG], cpio:FILE, rootfs:DIR";
 
 /// The prefixes of what can only be read.
-const READABLE: &str = "docker://HOST/NAME[:TAG], tar:FILE";
+const READABLE: &str = "tar:FILE";
 
 /// Why a text is not a place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

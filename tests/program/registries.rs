@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::engines::Registry;
+use crate::engines::{Registry, Store};
 use crate::outside::{checkout, command, missing, must, run};
 
 /// `sazare` as a command that a test may change.
@@ -84,4 +84,55 @@ fn what_a_registry_does_not_have_and_one_that_is_not_there_are_errors_with_code_
     assert!(answer.err.contains(&format!("error: no answer from {host}: ")), "{}", answer.err);
     let answer = run(&mut sazare(&["verify", "docker://X/y"]));
     assert_eq!(answer.code, 2, "{}", answer.err);
+}
+
+#[test]
+fn a_build_is_pushed_and_read_by_skopeo_and_podman_with_the_same_digest() {
+    let Some(registry) = Registry::start() else { return };
+    if missing(&["skopeo"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let hello = checkout().join("images/hello");
+    let place = format!("docker://{}/you/hello:v1", registry.host);
+    let build = |place: &str| run(&mut sazare(&["build", hello.to_str().unwrap(), "-o", place]));
+    let first = build(&place);
+    assert_eq!(first.code, 0, "{}", first.err);
+    let digest = first.out.trim();
+    let seen = must(&mut command("skopeo", ["inspect", "--format", "{{.Digest}}", "--tls-verify=false", &place]));
+    assert_eq!(seen.trim(), digest);
+    let back = format!("oci:{}:v1", folder.path().join("back").display());
+    must(&mut command("skopeo", ["copy", "-q", "--all", "--src-tls-verify=false", &place, &back]));
+    let index = fs::read_to_string(folder.path().join("back/index.json")).unwrap();
+    assert!(index.contains(digest), "{index}");
+    let again = build(&place);
+    assert_eq!((again.code, again.out.trim()), (0, digest));
+    assert!(again.err.contains("unchanged: v1 has this digest already"), "{}", again.err);
+    let answer = build(&format!("docker://{}/you/hello@{digest}", registry.host));
+    assert_eq!(answer.code, 2, "{}", answer.err);
+    if let Some(store) = Store::new("podman") {
+        let image = format!("{}/you/hello:v1", registry.host);
+        must(&mut store.podman(&["pull", "-q", "--tls-verify=false", &image]));
+        let said = must(&mut store.podman(&["image", "inspect", "--format", "{{.Digest}}", &image]));
+        assert!(said.trim().starts_with("sha256:"), "{said}");
+    }
+    let host = registry.host.clone();
+    drop(registry);
+    let answer = build(&format!("docker://{host}/you/hello:v2"));
+    assert_eq!(answer.code, 5, "{}", answer.err);
+}
+
+#[test]
+fn the_push_in_the_readme_is_real() {
+    if !cfg!(feature = "native") {
+        return;
+    }
+    let Some(registry) = Registry::start() else { return };
+    let readme = fs::read_to_string(checkout().join("README.md")).unwrap();
+    let command_line = "$ sazare build images/hello -o docker://127.0.0.1:5000/hello:latest\n";
+    let (_, after) = readme.split_once(command_line).unwrap();
+    let printed = after.split("```").next().unwrap().replace("127.0.0.1:5000", &registry.host);
+    let place = format!("docker://{}/hello:latest", registry.host);
+    let answer = run(sazare(&["--progress", "none", "build", "images/hello", "-o", &place]).current_dir(checkout()));
+    assert_eq!(format!("{}{}", answer.err, answer.out), printed);
 }

@@ -2,6 +2,7 @@
 
 mod server;
 
+mod outputs;
 mod places;
 mod pulls;
 mod pushes;

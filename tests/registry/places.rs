@@ -20,11 +20,16 @@ use sazare::transport::{self, Access, Opened, Place, TransportError};
 use crate::server::{Fault, INDEX, Reply, Server};
 use crate::{bytes, settings};
 
-const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/hello");
+pub const HELLO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/images/hello");
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Builds a recipe into a layout; gives the digest of what its tag names.
-fn build(recipe: &Path, layout: &Path, registries: &Arc<Registries>, cache: Option<&Path>) -> Result<Digest, ApiError> {
+pub fn build(
+    recipe: &Path,
+    layout: &Path,
+    registries: &Arc<Registries>,
+    cache: Option<&Path>,
+) -> Result<Digest, ApiError> {
     let recipe = recipe::read(recipe).unwrap();
     let place = Place::for_writing(&format!("oci:{}", layout.display())).unwrap();
     let mut builder = ImageBuilder::from_recipe(&recipe).output(place).registries(registries.clone());
@@ -37,7 +42,7 @@ fn build(recipe: &Path, layout: &Path, registries: &Arc<Registries>, cache: Opti
     }
 }
 
-fn registries() -> Arc<Registries> {
+pub fn registries() -> Arc<Registries> {
     let (settings, folder) = settings(None);
     std::mem::forget(folder);
     Arc::new(Registries::new(settings))
