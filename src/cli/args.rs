@@ -75,6 +75,11 @@ pub enum Verb {
         after_help = "Examples:\n  sazare bundle patchelf -o patchelf.tar\n  sazare bundle /usr/bin/curl --with ca,nss -o rootfs:out\n  sazare bundle /bin/app --root arm64-root -o oci:app\n  sazare bundle /usr/bin/clang-format /bundle --test --test-stdin 'int main(  ){ }' --test-stdout 'int main() {}'"
     )]
     Bundle(Box<BundleArgs>),
+    /// Copy an image from place to place with unchanged digests, or put images of several platforms together
+    #[command(
+        after_help = "Examples:\n  sazare copy oci:out:v1 docker://ghcr.io/you/app:v1\n  sazare copy docker://debian:12-slim debian.tar --platform linux/arm64\n  sazare copy oci:amd64 oci:arm64 docker://ghcr.io/you/app:v1"
+    )]
+    Copy(CopyArgs),
     /// Show the contents of a place: platforms, config, layers, files and sizes
     Inspect(InspectArgs),
     /// Run a command inside a place, using the strongest method that this machine allows
@@ -249,6 +254,20 @@ pub struct VerifyArgs {
     /// Explain a code, such as interp-missing
     #[arg(long, value_name = "CODE", conflicts_with = "place")]
     pub explain: Option<String>,
+}
+
+/// Flags of `copy`.
+#[derive(Debug, ClapArgs)]
+pub struct CopyArgs {
+    /// Images to copy, and without --output the place to write as the last one. Several images become one with all platforms
+    #[arg(value_name = "PLACE", required = true)]
+    pub places: Vec<String>,
+    /// Where to write: docker://HOST/NAME[:TAG], oci:DIR[:TAG], FILE.tar, oci-archive:FILE, DIR/ or - (repeatable)
+    #[arg(short, long, value_name = "PLACE")]
+    pub output: Vec<String>,
+    /// Copy only these platforms [default: all, with everything that the index lists]
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    pub platform: Vec<String>,
 }
 
 /// Flags of `inspect`.

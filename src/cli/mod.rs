@@ -26,6 +26,7 @@ mod build;
 mod review;
 
 mod bundle;
+mod copy;
 mod generate;
 mod inspect;
 mod trial;

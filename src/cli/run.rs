@@ -7,7 +7,7 @@ use clap::FromArgMatches;
 use super::args::{self, Args, Verb};
 use super::console::{self, Console};
 use super::error::CliError;
-use super::{bug, build, bundle, doctor, generate, inspect, signals, trial, verify};
+use super::{bug, build, bundle, copy, doctor, generate, inspect, signals, trial, verify};
 use sazare::failure::FailureKind;
 
 /// Runs the program.
@@ -39,6 +39,7 @@ fn run() -> ExitCode {
         Verb::Build(build) => build::run(build, &args.global, &console),
         Verb::Verify(verify) => verify::run(verify, &args.global, &console),
         Verb::Bundle(bundle) => bundle::run(bundle, &args.global, &console),
+        Verb::Copy(copy) => copy::run(copy, &args.global, &console),
         Verb::Inspect(inspect) => inspect::run(inspect, &args.global, &console),
         Verb::Try(try_) => trial::run(try_, &args.global, &console),
         Verb::Doctor => doctor::run(&args.global, &console),

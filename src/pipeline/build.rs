@@ -347,7 +347,7 @@ fn pack(
 }
 
 /// Puts all outputs in their places. Streams come first: they can fail half-way, and then nothing else was changed.
-fn publish(
+pub(super) fn publish(
     pending: Vec<Pending<'_>>,
     stdout: &mut dyn Write,
     progress: &dyn Progress,

@@ -58,6 +58,14 @@ pub enum BuildError {
         /// What is there.
         found: Vec<ImagePlatform>,
     },
+    /// Two images that are put together are for the same platform.
+    #[error("two images for {platform}: {} and {}", .places[0], .places[1])]
+    TwoImages {
+        /// The platform.
+        platform: ImagePlatform,
+        /// The places.
+        places: [String; 2],
+    },
     /// Several outputs would go into one file or folder.
     #[error("several platforms would be written to {}", .0.display())]
     OneArchive(PathBuf),
@@ -113,9 +121,10 @@ impl Failure for BuildError {
                 Stage, Layer, Store, Flatten, Transport, Bundle, Trace, Dir, Content, Trial
             }
             BuildError::Unfinished { error, .. } => error.kind(),
-            BuildError::OutputInSource(..) | BuildError::OneArchive(_) | BuildError::NoAgreement { .. } => {
-                FailureKind::Usage
-            }
+            BuildError::OutputInSource(..)
+            | BuildError::OneArchive(_)
+            | BuildError::NoAgreement { .. }
+            | BuildError::TwoImages { .. } => FailureKind::Usage,
             BuildError::NoProgram(_)
             | BuildError::NoImage(_)
             | BuildError::NoPlatform { .. }
@@ -128,6 +137,7 @@ impl Failure for BuildError {
                 Stage, Layer, Store, Flatten, Transport, Bundle, Trace, Dir, Content, Trial
             }
             BuildError::Unfinished { error, .. } => error.hint(),
+            BuildError::TwoImages { .. } => Some("select platforms with --platform, or copy one of the images by itself".into()),
             BuildError::OutputInSource(..) => Some(
                 "write it elsewhere, so that it does not become part of the image (--cache-dir moves a cache)".into(),
             ),

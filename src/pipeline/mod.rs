@@ -19,10 +19,12 @@ mod layers;
 mod build;
 mod program;
 
+mod copy;
 mod trial;
 
 pub use build::{Built, Candidate, Checked, Outcome, Ready, build, check};
 pub use collect::bundle_platforms;
+pub use copy::{Copied, Copying, copy};
 pub use error::BuildError;
 pub use merge::merged;
 pub use order::Order;

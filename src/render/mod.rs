@@ -13,5 +13,5 @@ pub mod trial;
 
 #[cfg(feature = "cli")]
 pub use faults::draw_faults;
-pub use result::{built, bundled, size, why, why_json};
+pub use result::{built, bundled, copied, size, why, why_json};
 pub use text::{Paint, Text, plain};

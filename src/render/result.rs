@@ -7,7 +7,7 @@ use crate::bundle::Reason;
 use crate::codec::compress::{Compression, writer_id};
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::pipeline::{Built, Bundled, Why};
+use crate::pipeline::{Built, Bundled, Copied, Why};
 use crate::platform::Platform;
 use crate::transport::{Written, WrittenImage};
 
@@ -46,6 +46,28 @@ pub fn built(built: &Built, platforms: &[Platform], compression: Compression) ->
         document["findings"] = json!(built.checked.report.findings);
     }
     serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+}
+
+/// An image that was copied, as JSON.
+pub fn copied(copied: &Copied) -> String {
+    let places: Vec<Value> = copied
+        .written
+        .iter()
+        .filter_map(|written| match written {
+            Written::Image(image) => Some(place(image)),
+            Written::Initramfs(_) | Written::Rootfs(_) => None,
+        })
+        .collect();
+    let platforms: Vec<Value> = copied
+        .image
+        .platforms
+        .iter()
+        .map(|image| {
+            let digest = image.manifest_descriptor.digest().to_string();
+            json!({"platform": image.platform.to_string(), "manifest-digest": digest, "size": image.layers_size()})
+        })
+        .collect();
+    format!("{:#}\n", json!({"digest": copied.digest.to_string(), "platforms": platforms, "places": places}))
 }
 
 fn place(image: &WrittenImage) -> Value {

@@ -136,3 +136,31 @@ fn the_push_in_the_readme_is_real() {
     let answer = run(sazare(&["--progress", "none", "build", "images/hello", "-o", &place]).current_dir(checkout()));
     assert_eq!(format!("{}{}", answer.err, answer.out), printed);
 }
+
+#[test]
+fn an_image_is_copied_out_and_in_with_the_same_digest_as_by_skopeo() {
+    let Some(registry) = Registry::start() else { return };
+    if missing(&["skopeo"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (place, digest) = hello(&registry, folder.path());
+    let other = format!("docker://{}/other/name:v2", registry.host);
+    let copied = must(&mut sazare(&["copy", &place, &other]));
+    assert_eq!(copied.trim(), digest);
+    let seen = must(&mut command("skopeo", ["inspect", "--format", "{{.Digest}}", "--tls-verify=false", &other]));
+    assert_eq!(seen.trim(), digest);
+    let back = format!("oci:{}:v2", folder.path().join("back").display());
+    let answer = must(&mut sazare(&["copy", "--format", "json", &other, "-o", &back]));
+    let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["digest"], digest.as_str());
+    assert_eq!(answer["platforms"].as_array().unwrap().len(), 2);
+    let raw = must(&mut command("skopeo", ["inspect", "--raw", &back]));
+    assert_eq!(sazare::digest::Digest::of(raw.as_bytes()).to_string(), digest);
+    let archive = folder.path().join("one.tar");
+    must(&mut sazare(&["copy", &other, archive.to_str().unwrap(), "--platform", "linux/arm64"]));
+    let seen = must(&mut sazare(&["verify", archive.to_str().unwrap()]));
+    assert!(seen.contains("linux/arm64: 1 program, it starts") && !seen.contains("amd64"), "{seen}");
+    let answer = run(&mut sazare(&["copy", &place]));
+    assert_eq!(answer.code, 2, "{}", answer.err);
+}

@@ -2,6 +2,7 @@
 
 mod server;
 
+mod copies;
 mod outputs;
 mod places;
 mod pulls;

@@ -30,7 +30,7 @@ fn push(server: &Server, to: &str, folder: &Path) -> Result<(Digest, Vec<String>
 }
 
 /// What the tags of `a/b` lead to is all there.
-fn whole(server: &Server) -> Vec<String> {
+pub fn whole(server: &Server) -> Vec<String> {
     let state = server.state();
     let is_tag = |name: &&str| !name.contains(':');
     let tags: Vec<&str> = state.manifests.keys().filter_map(|key| key.strip_prefix("a/b/")).filter(is_tag).collect();

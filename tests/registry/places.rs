@@ -49,7 +49,7 @@ pub fn registries() -> Arc<Registries> {
 }
 
 /// Puts all blobs of a layout into `a/b`, with what `digest` names as `v1`.
-fn serve(server: &Server, layout: &Path, digest: &Digest) {
+pub fn serve(server: &Server, layout: &Path, digest: &Digest) {
     let mut state = server.state();
     for blob in files(&layout.join("blobs/sha256")) {
         let bytes = fs::read(&blob).unwrap();
