@@ -29,7 +29,8 @@ pub trait Blobs: Send + Sync {
     /// When the blob is not there.
     fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send + '_>, StoreError>;
 
-    /// Brings blobs near that will be read more than once, where they are far away. `progress` receives how much came.
+    /// Brings blobs near that will be read more than once, where they are far away. `progress` receives how much there
+    /// is and how much came.
     ///
     /// # Errors
     /// When one is not there, or there is no room for it.

@@ -150,7 +150,6 @@ fn open_base(
     let best = ImagePlatform::best(found.iter(), platform);
     let wanted = best.and_then(|place| image.platforms.into_iter().nth(place));
     let image = wanted.ok_or_else(|| BuildError::NoPlatform { place: text, wanted: vec![platform.clone()], found })?;
-    progress.event(Event::Total(image.layers_size()));
     // They are read to be merged, and again to be copied.
     let layers = image.manifest.layers().iter().map(Blob::of).collect::<Result<Vec<_>, _>>()?;
     blobs.fetch(&layers, progress)?;

@@ -18,7 +18,7 @@ use crate::digest::{Digest, Verifying};
 use crate::image::{Blob, Blobs, Cache, Image, StoreError};
 use crate::oci::{self, DOCUMENT_MAX, Descriptor, ImageIndex, ImageManifest, MediaType};
 use crate::parallel::{Threads, in_order};
-use crate::progress::{Progress, Reporting};
+use crate::progress::{Event, Progress, Reporting};
 use crate::reference::ImageReference;
 use crate::registry::{Intent, Registries, RegistryError, RemoteRepository, Resuming};
 
@@ -243,6 +243,7 @@ impl Blobs for RemoteBlobs {
                 distinct.push(*blob);
             }
         }
+        progress.event(Event::Total(distinct.iter().fold(0_u64, |size, blob| size.saturating_add(blob.size))));
         // Large ones first: they take the longest.
         distinct.sort_by_key(|blob| std::cmp::Reverse(blob.size));
         let threads = Threads::working(TOGETHER.min(distinct.len()));
