@@ -31,7 +31,7 @@ fn layer(text: &str) -> (Vec<u8>, Digest) {
 /// An image of `text` for both platforms.
 fn image(store: &BlobStore, name: Option<&str>, tags: &[&str], text: &str) -> Result<Finished, StoreError> {
     let mut platforms = Vec::new();
-    for arch in Arch::ALL {
+    for arch in [Arch::Amd64, Arch::Arm64] {
         let platform = Platform::new(arch);
         let (bytes, diff_id) = layer(&format!("{text} {platform}"));
         let layer = store.put(&bytes)?.descriptor(MediaType::ImageLayerGzip);
