@@ -151,7 +151,7 @@ fn basic(user: &str, password: &Secret) -> Secret {
     Secret::new(format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.reveal()))))
 }
 
-/// The realm, if a client may speak to it.
+/// The realm, if a client may send requests to it.
 fn safe_realm(connections: &Connections, origin: &Origin, realm: &str) -> Result<Url, RegistryError> {
     let refused = |fault: String| RegistryError::Unsafe { host: origin.authority(), fault };
     let url = Url::parse(realm).ok_or_else(|| refused("names a realm for tokens that is not a URL".into()))?;

@@ -112,7 +112,7 @@ impl Answer {
     }
 }
 
-/// An origin that was spoken to before.
+/// An origin that was used before.
 struct Known {
     agent: Agent,
     files: Vec<PathBuf>,
@@ -132,7 +132,7 @@ impl Connections {
         Connections { settings, known: Mutex::default(), notes: Mutex::default() }
     }
 
-    /// Whether this origin may be spoken to without TLS.
+    /// Whether this origin may be used without TLS.
     pub fn may_be_plain(&self, origin: &Origin) -> bool {
         let named = |name: &String| {
             Origin::of_registry(name, origin.tls)
@@ -141,7 +141,7 @@ impl Connections {
         origin.is_loopback() || self.settings.plain_http.iter().any(named)
     }
 
-    /// The files that apply to an origin, as far as it was spoken to.
+    /// The files that apply to an origin, if it was used.
     pub fn files(&self, origin: &Origin) -> Result<Vec<PathBuf>, RegistryError> {
         self.agent(origin)?;
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,7 +36,7 @@ pub enum RegistryError {
         /// What is known about this registry.
         hint: Option<String>,
     },
-    /// The registry knows who asks, or not, and refuses.
+    /// The registry refuses, with the credentials that were sent or without any.
     #[error("{host} refuses {action}{}: {search}", list(.said))]
     Unauthorized {
         /// The registry.

@@ -1,19 +1,18 @@
 //! Registries: the protocol of distribution-spec 1.1, blocking, over `ureq` and `rustls`.
 //!
-//! This room knows how a registry is spoken to, and nothing about which image is wanted: what to send is decided above
-//! (`transport`). Start at [`Registries`], which holds connections and tokens of a run, and [`RemoteRepository`], which has the
-//! operations.
+//! This module implements requests to a registry. Which image to fetch or send is decided above (`transport`). Start at
+//! [`Registries`], which holds the connections and tokens of a run, and [`RemoteRepository`], which has the operations.
 //!
 //! Decisions, where the specification is silent:
 //!
-//! - Anonymous first: credentials are looked for only when a registry asks for them.
-//! - A token is fetched for all that an operation needs, and anew when it expires, also in the middle of an upload.
-//! - A host of this machine is asked with TLS first and spoken to in plain HTTP if it does not know TLS; all others need TLS unless
-//!   the user names them.
-//! - Bytes from a registry are bounded and proved before they are used: manifests and blobs by digest and size, tokens and
+//! - Anonymous first: credentials are searched for only when a registry requires them.
+//! - One token is fetched for everything that an operation needs, and again when it expires, also in the middle of an upload.
+//! - A loopback host is tried with TLS first, and with plain HTTP if it does not support TLS; all others need TLS unless the user
+//!   names them.
+//! - Bytes from a registry are bounded and checked before they are used: manifests and blobs by digest and size, tokens and
 //!   lists by size.
 //!
-//! Nothing here reads the environment or prints; [`RegistrySettings`] brings what the machine says.
+//! Nothing here reads the environment or prints; [`RegistrySettings`] contains the settings of the machine.
 
 mod challenge;
 mod error;

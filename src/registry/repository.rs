@@ -36,7 +36,7 @@ pub struct RemoteRepository {
 }
 
 impl RemoteRepository {
-    /// A repository. Of the registry is asked whether it speaks TLS, if it is on this machine; nothing else is sent.
+    /// A repository. If the registry is on this machine, one request finds out whether it supports TLS; nothing else is sent.
     ///
     /// # Errors
     /// When its host has settings that cannot be used.
@@ -108,7 +108,7 @@ impl RemoteRepository {
         }
     }
 
-    /// The error of an answer that the protocol does not know.
+    /// The error of an answer that the protocol does not have.
     pub(super) fn malformed(&self, fault: impl Into<String>) -> RegistryError {
         RegistryError::Malformed { host: self.host(), fault: fault.into() }
     }

@@ -17,7 +17,7 @@ pub struct RegistrySettings {
     pub auth_files: Vec<PathBuf>,
     /// The directories in which credential helpers are looked up (`PATH`).
     pub programs: Vec<PathBuf>,
-    /// Hosts (`HOST[:PORT]`) that are spoken to without TLS, because the user says so.
+    /// Hosts (`HOST[:PORT]`) that are used without TLS, because the user says so.
     pub plain_http: Vec<String>,
     /// Directories with `HOST[:PORT]/*.crt`, `*.cert` and `*.key`, the first first.
     pub certificates: Vec<PathBuf>,

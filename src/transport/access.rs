@@ -1,4 +1,4 @@
-//! What places are opened with: room for temporary files, and registries where the caller has some.
+//! What places are opened with: a directory for temporary files, and connections to registries if the caller has them.
 
 #[cfg(feature = "registry")]
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub struct Access<'a> {
         expect(dead_code, reason = "only images in registries are looked for there")
     )]
     pub(super) cache: Option<&'a Cache>,
-    /// How registries are spoken to.
+    /// Connections to registries.
     #[cfg(feature = "registry")]
     pub(super) registries: Option<&'a Arc<Registries>>,
 }

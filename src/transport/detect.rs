@@ -27,7 +27,7 @@ pub(super) enum Detected {
     Tar,
     /// An initramfs archive.
     Cpio,
-    /// Nothing we know.
+    /// None of these.
     Unknown,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn detect(path: &Path) -> io::Result<Detected> {
     }
     let compressed = compress::form(&file)? != compress::Form::Plain;
     let mut head = Vec::new();
-    // What cannot be decompressed is nothing we know; who opens it will hear why.
+    // What cannot be decompressed is none of these; opening it gives the reason.
     let read = compress::reader(file.try_clone()?).and_then(|reader| reader.take(512).read_to_end(&mut head));
     match read {
         Ok(_) => {}

@@ -31,7 +31,7 @@ pub struct WriteOptions {
     pub flat_index: bool,
     /// The platform that docker's classic store gets from an archive: `linux/amd64`, else the first, when `None`.
     pub docker_platform: Option<Platform>,
-    /// How registries are spoken to, for places that are there.
+    /// Connections to registries, for places in them.
     #[cfg(feature = "registry")]
     pub registries: Option<Arc<Registries>>,
 }

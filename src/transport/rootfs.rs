@@ -1,7 +1,7 @@
 //! A tree prepared as a folder.
 //!
 //! Decision: the folder must not be there yet, or be empty: files of another tree in it would be taken for ours. The
-//! superuser gives every entry its owner; for anybody else all is his own, and that is no loss worth a note.
+//! superuser gives every entry its owner; for any other user everything belongs to that user, without a note.
 
 use crate::host;
 use std::fs;
