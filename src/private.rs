@@ -128,7 +128,13 @@ pub fn remove_all() {
     let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     let folders = open.clone();
     drop(open);
-    for folder in &folders {
+    remove_folders(&folders);
+    // Who drops one waits.
+    std::mem::forget(folders);
+}
+
+fn remove_folders(folders: &[Arc<Folder>]) {
+    for folder in folders {
         // Other threads still write into it.
         for _ in 0..REMOVALS {
             folder.remove();
@@ -139,8 +145,8 @@ pub fn remove_all() {
             std::thread::yield_now();
         }
     }
-    // Who drops one waits.
-    std::mem::forget(folders);
+    // One that was made for the first of them could still hold another.
+    folders.iter().for_each(|folder| remove_made(&folder.made));
 }
 
 impl PrivateFolder {
@@ -619,6 +625,15 @@ mod tests {
         std::process::Command::new("umount").arg(dead.join("busy")).status().unwrap();
         drop(PrivateFolder::make_in(folder.path()).unwrap());
         assert_eq!(listed(folder.path()), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_made_for_one_folder_goes_also_if_it_holds_another() {
+        let above = tempfile::tempdir().unwrap();
+        let (first, second) = (above.path().join("a/b"), above.path().join("a"));
+        let folders = [&first, &first, &second].map(|path| PrivateFolder::make_in(path).unwrap());
+        remove_folders(&folders.each_ref().map(|folder| folder.folder.clone()));
+        assert_eq!(listed(above.path()), [""; 0]);
     }
 
     #[test]
