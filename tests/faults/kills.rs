@@ -77,7 +77,9 @@ impl Scene {
     /// A build of a source into a tag of a layout, and sometimes into an archive too.
     fn build(&self, source: usize, layout: &str, tag: &str, archive: Option<&str>) -> Command {
         let place = format!("oci:{layout}:{tag}");
-        let mut build = command(SAZARE, ["build", "--platform", "linux/amd64", "--entrypoint", "/bin/hello", "-q"]);
+        // Also where the tests were started with the signal ignored.
+        let mut build = command("env", ["--default-signal=INT", SAZARE, "build", "-q", "--platform", "linux/amd64"]);
+        build.args(["--entrypoint", "/bin/hello"]);
         build.args([&format!("source-{source}"), "-o", &place, "--cache-dir", "cache"]);
         build.args(archive.into_iter().flat_map(|archive| ["-o", archive]));
         build.args(tag.ends_with("flat").then_some("--flat-index"));
