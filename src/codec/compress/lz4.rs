@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::lz::{BlockBuffer, copy_back, malformed};
+
 /// The magic.
 pub(super) const MAGIC: [u8; 4] = [0x02, 0x21, 0x4c, 0x18];
 
@@ -15,16 +17,14 @@ const PACKED: usize = BLOCK + BLOCK / 255 + 16;
 /// Reads legacy frames to the end of the input.
 pub struct Lz4Legacy<R> {
     input: R,
-    block: Vec<u8>,
-    at: usize,
+    blocks: BlockBuffer,
     begun: bool,
-    ended: bool,
 }
 
 impl<R: BufRead> Lz4Legacy<R> {
     /// Reads from `input`, whose next bytes are a magic.
     pub fn new(input: R) -> Lz4Legacy<R> {
-        Lz4Legacy { input, block: Vec::new(), at: 0, begun: false, ended: false }
+        Lz4Legacy { input, blocks: BlockBuffer::default(), begun: false }
     }
 
     /// The input, behind what was read.
@@ -32,8 +32,8 @@ impl<R: BufRead> Lz4Legacy<R> {
         self.input
     }
 
-    /// Reads the next block; `false` at the end.
-    fn next_block(&mut self) -> io::Result<bool> {
+    /// Reads the next block into an empty one; `false` at the end.
+    fn next_block(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         let mut word = [0; 4];
         loop {
             let Some(size) = self.word(&mut word)? else { return Ok(false) };
@@ -56,9 +56,7 @@ impl<R: BufRead> Lz4Legacy<R> {
             if packed.len() < size {
                 return Err(malformed("it ends in the middle of an lz4 block"));
             }
-            self.at = 0;
-            self.block.clear();
-            unpack(&packed, &mut self.block).ok_or_else(|| malformed("an lz4 block is damaged"))?;
+            unpack(&packed, block).ok_or_else(|| malformed("an lz4 block is damaged"))?;
             return Ok(true);
         }
     }
@@ -71,10 +69,6 @@ impl<R: BufRead> Lz4Legacy<R> {
         self.input.read_exact(word)?;
         Ok(Some(u32::from_le_bytes(*word) as usize))
     }
-}
-
-fn malformed(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// One block (lz4_Block_format.md): literals, and copies of what was written before. `None` when it is damaged.
@@ -95,14 +89,7 @@ fn unpack(packed: &[u8], out: &mut Vec<u8>) -> Option<()> {
         }
         let offset = usize::from(u16::from_le_bytes([byte(&mut rest)?, byte(&mut rest)?]));
         let count = length(&mut rest, token & 15)? + 4;
-        let start = out.len().checked_sub(offset).filter(|_| offset > 0)?;
-        if out.len() + count > BLOCK {
-            return None;
-        }
-        // What is copied may reach into what is being written.
-        for at in start..start + count {
-            out.push(out[at]);
-        }
+        copy_back(out, offset, count, BLOCK)?;
     }
 }
 
@@ -126,17 +113,10 @@ fn length(rest: &mut &[u8], nibble: u8) -> Option<usize> {
 
 impl<R: BufRead> Read for Lz4Legacy<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.block.len() {
-            if self.ended || buffer.is_empty() {
-                return Ok(0);
-            }
-            self.ended = !self.next_block()?;
-        }
-        let left = &self.block[self.at..];
-        let count = left.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&left[..count]);
-        self.at += count;
-        Ok(count)
+        let mut blocks = std::mem::take(&mut self.blocks);
+        let read = blocks.read(buffer, |block| self.next_block(block));
+        self.blocks = blocks;
+        read
     }
 }
 

@@ -3,6 +3,8 @@
 
 use std::io::{self, BufRead, Read};
 
+use super::lz::{BlockBuffer, copy_back, malformed};
+
 /// The magic.
 pub(super) const MAGIC: [u8; 9] = [0x89, b'L', b'Z', b'O', 0, b'\r', b'\n', 0x1a, b'\n'];
 
@@ -18,16 +20,14 @@ const HAS_FILTER: u32 = 0x800;
 /// Reads one lzop file.
 pub struct Lzop<R> {
     input: R,
-    block: Vec<u8>,
-    at: usize,
+    blocks: BlockBuffer,
     begun: bool,
-    ended: bool,
 }
 
 impl<R: BufRead> Lzop<R> {
     /// Reads from `input`, whose next bytes are a magic.
     pub fn new(input: R) -> Lzop<R> {
-        Lzop { input, block: Vec::new(), at: 0, begun: false, ended: false }
+        Lzop { input, blocks: BlockBuffer::default(), begun: false }
     }
 
     /// The input, behind what was read.
@@ -68,8 +68,8 @@ impl<R: BufRead> Lzop<R> {
         Ok(())
     }
 
-    /// Reads the next block; `false` at the end.
-    fn next_block(&mut self) -> io::Result<bool> {
+    /// Reads the next block into an empty one; `false` at the end.
+    fn next_block(&mut self, block: &mut Vec<u8>) -> io::Result<bool> {
         if !self.begun {
             self.header()?;
             self.begun = true;
@@ -88,21 +88,15 @@ impl<R: BufRead> Lzop<R> {
         if packed.len() < packed_size {
             return Err(malformed("it ends in the middle of an lzop block"));
         }
-        self.at = 0;
-        self.block.clear();
         if packed_size == size {
-            self.block = packed;
+            *block = packed;
             return Ok(true);
         }
-        match (Unpack { rest: &packed, out: &mut self.block, size }).all() {
-            Some(()) if self.block.len() == size => Ok(true),
+        match (Unpack { rest: &packed, out: block, size }).all() {
+            Some(()) if block.len() == size => Ok(true),
             Some(()) | None => Err(malformed("an lzop block is damaged")),
         }
     }
-}
-
-fn malformed(text: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, text)
 }
 
 /// One LZO1X stream: literals, and copies of what was written before.
@@ -213,31 +207,16 @@ impl Unpack<'_> {
     }
 
     fn copy(&mut self, distance: usize, count: usize) -> Option<()> {
-        let start = self.out.len().checked_sub(distance)?;
-        if self.out.len() + count > self.size {
-            return None;
-        }
-        // What is copied may reach into what is being written.
-        for at in start..start + count {
-            self.out.push(self.out[at]);
-        }
-        Some(())
+        copy_back(self.out, distance, count, self.size)
     }
 }
 
 impl<R: BufRead> Read for Lzop<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.at == self.block.len() {
-            if self.ended || buffer.is_empty() {
-                return Ok(0);
-            }
-            self.ended = !self.next_block()?;
-        }
-        let left = &self.block[self.at..];
-        let count = left.len().min(buffer.len());
-        buffer[..count].copy_from_slice(&left[..count]);
-        self.at += count;
-        Ok(count)
+        let mut blocks = std::mem::take(&mut self.blocks);
+        let read = blocks.read(buffer, |block| self.next_block(block));
+        self.blocks = blocks;
+        read
     }
 }
 

@@ -17,10 +17,12 @@ mod deflate;
 mod form;
 mod incompressible;
 mod library;
-mod lz4;
-mod lzo;
+mod lz;
 mod pool;
 mod xz;
+
+mod lz4;
+mod lzo;
 
 mod blocks;
 mod member;
